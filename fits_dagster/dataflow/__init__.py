@@ -1,0 +1,1 @@
+"""The stages of the dataflow: plain functions over batches of files, without Dagster."""

@@ -1,0 +1,45 @@
+"""Associate: compute the calibration associations of headers, set by set, into the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from fits_dagster.calibration import associate_headers
+from fits_dagster.database.work import WorkItem
+from fits_dagster.dataflow.site import Site
+from fits_dagster.dataflow.stage import Committed, Stage
+
+__all__ = ["STAGE", "AssociateStage"]
+
+
+class AssociateStage(Stage[int]):
+    """Database -> calibration association cache."""
+
+    name = "associate"
+    parallel = False
+    group_size = 500
+    commits_groups = True
+
+    def work(self, site: Site, item: WorkItem, known: Any) -> int:
+        """Return the header to associate; all the work is one set of statements at the commit."""
+        assert item.subject_id is not None
+        return item.subject_id
+
+    def commit(self, site: Site, connection: Connection, item: WorkItem, result: int) -> Committed:
+        """Replace the associations of one header."""
+        return self.commit_group(site, connection, [(item, result)])[0]
+
+    def commit_group(
+        self, site: Site, connection: Connection, group: Sequence[tuple[WorkItem, int]]
+    ) -> Sequence[Committed]:
+        """Replace the associations of many headers in a few statements."""
+        found: Mapping[int, int] = associate_headers(connection, [header for _, header in group])
+        return [
+            Committed("associated", detail=f"{found.get(header, 0)} calibrations") for _, header in group
+        ]
+
+
+STAGE = AssociateStage()

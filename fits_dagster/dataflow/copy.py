@@ -1,0 +1,235 @@
+"""Copy: from the DHS directory to the dataflow directory, verified, in one visible step.
+
+A DHS file is written slowly in place, under its final name. It counts as complete when its size and time
+have been *seen* unchanged for a while (no clock is compared with another) and its headers' block arithmetic
+says that every byte is there. What landed is remembered by size and time, so a change is copied again; the
+dataflow file is never compared with the DHS file, for its headers are legitimately edited afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from fits_dagster.database.queues import dhs_file, work_item
+from fits_dagster.database.work import NewWork, WorkItem, add_work
+from fits_dagster.dataflow.site import Site
+from fits_dagster.dataflow.stage import Committed, NotReady, Stage
+from fits_dagster.errors import FileError
+from fits_dagster.fits.verify import CompletenessState, completeness
+from fits_dagster.storage import DirectoryStore
+from fits_dagster.storage.landing import copy_hashed, land, md5_of, temporary_beside
+
+__all__ = ["STAGE", "CopyStage", "is_ignored", "scan_dhs"]
+
+_LOOK_AGAIN_S: Final = 0.5
+_PATIENT_LOOK_S: Final = 5.0
+
+
+def is_ignored(name: str) -> bool:
+    """Tell whether the copy job passes over a name: anything with ``tmp`` in it, or not ``*.fits``."""
+    return "tmp" in name or not name.endswith(".fits")
+
+
+def scan_dhs(site: Site) -> list[str]:
+    """Compare the DHS directory with what has landed, and queue what is new or has changed.
+
+    One listing and one query, whatever the number of files; no file is opened.
+
+    Returns
+    -------
+    list of str
+        Names that were queued.
+
+    Raises
+    ------
+    OSError
+        The directory cannot be read.
+    """
+    directory = site.settings.dhs_directory
+    if directory is None:
+        return []
+    seen: dict[str, tuple[int, int]] = {}
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if is_ignored(entry.name):
+                continue
+            try:
+                if entry.is_dir():
+                    continue
+                stat = entry.stat()
+            except FileNotFoundError:
+                continue
+            seen[entry.name] = (stat.st_size, stat.st_mtime_ns)
+    if not seen:
+        return []
+    with site.engine.begin() as connection:
+        landed = {
+            row.name: (row.size, row.mtime_ns)
+            for row in connection.execute(select(dhs_file.c.name, dhs_file.c.size, dhs_file.c.mtime_ns))
+        }
+        changed = [name for name, now in seen.items() if landed.get(name) != now]
+        if not changed:
+            return []
+        # what waits, runs, or failed in just this form is not queued again
+        known = connection.execute(
+            select(work_item.c.filename, work_item.c.state, work_item.c.payload).where(
+                work_item.c.stage == CopyStage.name,
+                work_item.c.filename.in_(bindparam("names", expanding=True)),
+            ),
+            {"names": changed},
+        ).all()
+        busy = {
+            row.filename
+            for row in known
+            if row.state != "failed"
+            or (row.payload.get("size"), row.payload.get("mtime_ns")) == seen[row.filename]
+        }
+        new = sorted(set(changed) - busy)
+        add_work(connection, (NewWork(stage=CopyStage.name, filename=name) for name in new))
+    return new
+
+
+@dataclass(frozen=True)
+class _Landed:
+    size: int
+    mtime_ns: int
+    md5: str
+    adopted: bool
+
+
+class CopyStage(Stage[_Landed]):
+    """DHS directory -> dataflow directory."""
+
+    name = "copy"
+
+    def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, Any]:
+        """Nothing is needed: an item carries what was seen of its file."""
+        return {}
+
+    def work(self, site: Site, item: WorkItem, known: Any) -> _Landed:
+        """Copy one file when it is complete.
+
+        Raises
+        ------
+        NotReady
+            It is young, grows, or lacks bytes that may still come.
+        FileError
+            It stopped changing and is no whole FITS file (``not_fits``, ``truncated``, ``bad_header``), or
+            it is a directory.
+        FileNotFoundError
+            It vanished.
+        """
+        directory = site.settings.dhs_directory
+        assert directory is not None and isinstance(site.store, DirectoryStore)
+        source = directory / item.filename
+        stat = source.stat()
+        if source.is_dir():
+            raise FileError(f"{item.filename} is a directory", reason="is_a_directory")
+        since = self._wait_until_stable(site, item, stat)
+        self._check_complete(site, item, source, stat, since)
+        return self._copy(site.store, item, source, stat)
+
+    def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Landed) -> Committed:
+        """Remember what landed and queue its ingest."""
+        values = {
+            "name": item.filename,
+            "size": result.size,
+            "mtime_ns": result.mtime_ns,
+            "md5": result.md5,
+            "landed_at": text("now()"),
+        }
+        statement = insert(dhs_file).values(values)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["name"], set_={k: v for k, v in values.items() if k != "name"}
+            )
+        )
+        return Committed(
+            "adopted" if result.adopted else "copied",
+            follow_ups=[
+                NewWork(stage="ingest", filename=item.filename, priority=item.priority, no_defer=True)
+            ],
+            size=result.size,
+            detail=f"md5 {result.md5}",
+        )
+
+    def _wait_until_stable(self, site: Site, item: WorkItem, stat: os.stat_result) -> float:
+        """Return for how long the file has been seen as it is, seconds, once that is long enough."""
+        now = time.time()
+        seen = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+        before = {key: item.payload.get(key) for key in seen}
+        if before != seen:
+            raise NotReady(
+                "unstable",
+                f"{item.filename} changes ({stat.st_size} bytes)" if before["size"] is not None else "first seen",
+                delay=max(_LOOK_AGAIN_S, min(site.settings.dhs_stable_seconds, _PATIENT_LOOK_S)),
+                payload={**seen, "since": now, "retried": False},
+            )
+        unchanged = now - float(item.payload.get("since", now))
+        if unchanged < site.settings.dhs_stable_seconds:
+            raise NotReady(
+                "unstable",
+                f"{item.filename} has been unchanged for {unchanged:.1f} s",
+                delay=site.settings.dhs_stable_seconds - unchanged,
+            )
+        return unchanged
+
+    def _check_complete(
+        self, site: Site, item: WorkItem, source: Path, stat: os.stat_result, unchanged: float
+    ) -> None:
+        found = completeness(source)
+        if found.state is CompletenessState.COMPLETE:
+            return
+        if unchanged < site.settings.dhs_give_up_seconds and not item.payload.get("retried"):
+            raise NotReady(
+                "incomplete",
+                f"{item.filename}: {found.message}",
+                delay=min(_PATIENT_LOOK_S, max(_LOOK_AGAIN_S, unchanged)),
+            )
+        reason = {
+            CompletenessState.NOT_FITS: "not_fits",
+            CompletenessState.BROKEN: "bad_header",
+            CompletenessState.INCOMPLETE: "truncated" if stat.st_size else "zero_bytes",
+        }[found.state]
+        raise FileError(f"{item.filename}: {found.message}", reason=reason)
+
+    def _copy(
+        self, store: DirectoryStore, item: WorkItem, source: Path, before: os.stat_result
+    ) -> _Landed:
+        target = store.path_of(item.filename)
+        temporary = temporary_beside(target)
+        try:
+            with source.open("rb") as reader, temporary.open("xb") as writer:
+                size, md5 = copy_hashed(reader, writer)
+                after = os.fstat(reader.fileno())
+            if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns) or size != after.st_size:
+                raise NotReady(
+                    "unstable", f"{item.filename} changed while it was copied", delay=_LOOK_AGAIN_S
+                )
+            # a copy that landed just before a crash is adopted, and keeps its time
+            adopted = _same_content(target, size, md5)
+            if not adopted:
+                land(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return _Landed(size, before.st_mtime_ns, md5, adopted)
+
+
+def _same_content(path: Path, size: int, md5: str) -> bool:
+    try:
+        if path.stat().st_size != size:
+            return False
+        return md5_of(path) == md5
+    except FileNotFoundError:
+        return False
+
+
+STAGE = CopyStage()

@@ -1,0 +1,150 @@
+"""What there is to do: questions that sensors, runs and pages ask of the queues."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from fits_dagster.dataflow.drain import worker_name
+from fits_dagster.dataflow.site import Site
+
+__all__ = [
+    "QueueDepth",
+    "busy_nights",
+    "drain_heartbeat",
+    "due_nights",
+    "has_work_in_hand",
+    "live_runs",
+    "queue_depths",
+]
+
+_HEARTBEAT_S = 5.0
+#: A drain whose heartbeat is older than this is dead.
+DEAD_AFTER_S = 45.0
+#: Work that comes due this soon keeps a run waiting for it.
+_SOON_S = 2.0
+
+
+@dataclass(frozen=True)
+class QueueDepth:
+    """Numbers of one stage's queue."""
+
+    stage: str
+    waiting: int
+    running: int
+    failed: int
+
+
+def queue_depths(connection: Connection) -> Mapping[str, QueueDepth]:
+    """Count the items of every stage by state."""
+    rows = connection.execute(
+        text("""
+        select stage, count(*) filter (where state = 'waiting') as waiting,
+               count(*) filter (where state = 'running') as running,
+               count(*) filter (where state = 'failed') as failed
+        from work_item group by stage
+        """)
+    ).mappings()
+    return {row["stage"]: QueueDepth(**row) for row in rows}
+
+
+def due_nights(
+    connection: Connection, stages: Sequence[str], *, settled_s: float = 0.0
+) -> Mapping[str, int]:
+    """Return the nights with work that is due in some stages, newest first, with the number of items.
+
+    Parameters
+    ----------
+    settled_s
+        Leave out items added less than this many seconds ago (the run that added them is about to take
+        them).
+    """
+    rows = connection.execute(
+        text("""
+        select night, count(*) from work_item
+        where state = 'waiting' and stage = any(:stages) and not_before <= now()
+          and added_at <= now() - make_interval(secs => :settled)
+        group by night order by max(priority) desc, night desc
+        """),
+        {"stages": list(stages), "settled": settled_s},
+    )
+    return {night: count for night, count in rows}
+
+
+def has_work_in_hand(connection: Connection, nights: Sequence[str] | None) -> bool:
+    """Tell whether anything of these nights is being worked on, or is due now or within moments."""
+    return bool(
+        connection.scalar(
+            text("""
+            select exists (select 1 from work_item
+                where (cast(:nights as text[]) is null or night = any(cast(:nights as text[])))
+                  and (state = 'running'
+                       or (state = 'waiting' and not_before <= now() + make_interval(secs => :soon))))
+            """),
+            {"nights": list(nights) if nights is not None else None, "soon": _SOON_S},
+        )
+    )
+
+
+def busy_nights(connection: Connection, stages: Sequence[str]) -> set[str]:
+    """Return the nights on which a living run works in any of these stages."""
+    rows = connection.scalars(
+        text("""
+        select distinct jsonb_array_elements_text(nights) from drain
+        where stage = any(:stages) and heartbeat > now() - make_interval(secs => :dead)
+        """),
+        {"stages": list(stages), "dead": DEAD_AFTER_S},
+    )
+    return set(rows)
+
+
+def live_runs(connection: Connection) -> set[str]:
+    """Return the runs of which some stage has a fresh heartbeat."""
+    rows = connection.scalars(
+        text("select distinct run_id from drain where heartbeat > now() - make_interval(secs => :dead)"),
+        {"dead": DEAD_AFTER_S},
+    )
+    return set(rows)
+
+
+@contextmanager
+def drain_heartbeat(site: Site, run_id: str, stage: str, nights: Sequence[str]) -> Iterator[None]:
+    """Show that a run works on a stage for as long as the context lasts and the process lives."""
+    with site.engine.begin() as connection:
+        drain_id = connection.scalar(
+            text("""
+            insert into drain (run_id, stage, nights, owner)
+            values (:run_id, :stage, cast(:nights as jsonb), :owner) returning id
+            """),
+            {"run_id": run_id, "stage": stage, "nights": json.dumps(list(nights)), "owner": worker_name()},
+        )
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(_HEARTBEAT_S):
+            try:
+                with site.engine.begin() as connection:
+                    connection.execute(
+                        text("update drain set heartbeat = now() where id = :id"), {"id": drain_id}
+                    )
+            except DBAPIError:
+                continue
+
+    thread = threading.Thread(target=beat, name="drain-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        with site.engine.begin() as connection:
+            connection.execute(
+                text("delete from drain where id = :id or heartbeat < now() - interval '1 day'"),
+                {"id": drain_id},
+            )

@@ -1,0 +1,111 @@
+"""Preview: from a stored file to a JPEG in the store."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import insert
+
+from fits_dagster.database import tables
+from fits_dagster.database.work import WorkItem
+from fits_dagster.dataflow.site import Site
+from fits_dagster.dataflow.stage import Committed, Stage
+from fits_dagster.errors import FileError
+from fits_dagster.previews import NoPreview, PreviewInfo, PreviewRequest, preview_name, render
+
+__all__ = ["STAGE", "PreviewStage", "preview_key"]
+
+#: The file is in order, there is just nothing to see in it.
+_NOTHING_TO_SEE: Final = frozenset({"no_image", "empty_image", "one_dimensional", "no_finite_pixels"})
+
+_SUBJECTS = text("""
+select d.id, d.filename, d.path, d.canonical, h.instrument, coalesce(h.types, '{}') as types, p.filename as preview
+from diskfile d left join header h on h.diskfile_id = d.id left join preview p on p.diskfile_id = d.id
+where d.id = any(:ids)
+""")
+
+
+def preview_key(site: Site, path: str, filename: str) -> str:
+    """Return the key of a file's preview in the site's store."""
+    return f"{site.settings.preview_path}/{preview_name(path, filename)}"
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    #: None when there is nothing to show.
+    name: str | None
+    size: int
+    detail: str
+
+
+class PreviewStage(Stage[_Rendered]):
+    """Store -> preview pictures."""
+
+    name = "preview"
+
+    def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, Any]:
+        """Fetch what is known of the versions that are to be shown."""
+        rows = {
+            row["id"]: row
+            for row in connection.execute(_SUBJECTS, {"ids": [i.subject_id for i in items]}).mappings()
+        }
+        return {i.id: rows[i.subject_id] for i in items if i.subject_id in rows}
+
+    def work(self, site: Site, item: WorkItem, known: Any) -> _Rendered:
+        """Render the picture and put it into the store.
+
+        Raises
+        ------
+        FileError
+            The file cannot be read (the reason says why).
+        """
+        if known is None or not known["canonical"]:
+            return _Rendered(None, 0, "superseded by a newer version")
+        name = preview_name(item.path, item.filename)
+        key = preview_key(site, item.path, item.filename)
+        assert site.settings.staging_directory is not None
+        staging = site.settings.staging_directory / "previews"
+        staging.mkdir(parents=True, exist_ok=True)
+        with (
+            site.store.local(item.key) as source,
+            tempfile.NamedTemporaryFile(dir=staging, suffix=".jpg", delete=False) as target,
+        ):
+            picture = Path(target.name)
+            try:
+                info: PreviewInfo = render(
+                    source, PreviewRequest(known["instrument"], frozenset(known["types"])), target
+                )
+                target.flush()
+                md5 = hashlib.md5(picture.read_bytes(), usedforsecurity=False).hexdigest()
+                site.store.put(picture, key, md5=md5)
+            except NoPreview as nothing:
+                if nothing.reason in _NOTHING_TO_SEE:
+                    return _Rendered(None, 0, str(nothing))
+                raise FileError(f"{item.key}: {nothing}", reason=nothing.reason) from nothing
+            finally:
+                picture.unlink(missing_ok=True)
+        return _Rendered(name, info.size, f"{info.width}x{info.height} {info.layout}")
+
+    def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Rendered) -> Committed:
+        """Note the picture of this version."""
+        if result.name is None:
+            connection.execute(
+                tables.preview.delete().where(tables.preview.c.diskfile_id == item.subject_id)
+            )
+            return Committed("no_preview", detail=result.detail)
+        values = {"filename": result.name, "made_at": text("now()")}
+        connection.execute(
+            insert(tables.preview)
+            .values(diskfile_id=item.subject_id, **values)
+            .on_conflict_do_update(index_elements=["diskfile_id"], set_=values)
+        )
+        return Committed("rendered", size=result.size, detail=result.detail)
+
+
+STAGE = PreviewStage()

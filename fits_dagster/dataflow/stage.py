@@ -1,0 +1,89 @@
+"""What a stage is: one kind of work on one file, and how its result becomes durable."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection
+
+from fits_dagster.database.work import NewWork, WorkItem
+from fits_dagster.dataflow.site import Site
+
+__all__ = ["Committed", "NotReady", "Result", "Stage"]
+
+Result = TypeVar("Result")
+
+
+class NotReady(Exception):  # noqa: N818 - not an error
+    """The file cannot be worked on yet; it goes back to its queue and this is no failed attempt."""
+
+    def __init__(
+        self, reason: str, message: str, *, delay: float, payload: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.delay = delay
+        self.payload = dict(payload or {})
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What the end of a stage means for one file."""
+
+    #: One word for the history: ``copied``, ``ingested``, ``unchanged`` …
+    outcome: str
+    #: Work that begins now, committed in the same transaction.
+    follow_ups: Sequence[NewWork] = field(default=())
+    #: Bytes of the file, for figures.
+    size: int = 0
+    detail: str = ""
+
+
+class Stage(ABC, Generic[Result]):
+    """One stage of the dataflow."""
+
+    #: Name of the stage and of its queue.
+    name: str
+    #: Whether :meth:`work` may run in several threads at once.
+    parallel = True
+    #: Results that share a transaction, at most.
+    group_size = 16
+    #: Whether :meth:`commit_group` writes many results in fewer statements than one by one.
+    commits_groups = False
+
+    def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, Any]:
+        """Look up in one query what the batch needs from the database, by item id."""
+        return {}
+
+    @abstractmethod
+    def work(self, site: Site, item: WorkItem, known: Any) -> Result:
+        """Do the work on one file, without the database.
+
+        Raises
+        ------
+        NotReady
+            Not yet; later.
+        Exception
+            The work failed; :func:`fits_dagster.errors.describe_error` tells how.
+        """
+
+    @abstractmethod
+    def commit(self, site: Site, connection: Connection, item: WorkItem, result: Result) -> Committed:
+        """Write the result of one file on the caller's transaction, inside a savepoint of its own."""
+
+    def commit_group(
+        self, site: Site, connection: Connection, group: Sequence[tuple[WorkItem, Result]]
+    ) -> Sequence[Committed]:
+        """Write several results at once. When this fails, they are committed one by one."""
+        return [self.commit(site, connection, item, result) for item, result in group]
+
+    def after_commit(self, site: Site, item: WorkItem, result: Result) -> None:  # noqa: B027 - optional
+        """Clean up once the transaction is durable (a staged file, for instance)."""
+
+    def after_failure(  # noqa: B027 - optional
+        self, site: Site, connection: Connection, item: WorkItem, error: BaseException
+    ) -> None:
+        """Note consequences of a failure beyond this item (a destination that is down)."""

@@ -1,0 +1,1 @@
+"""FITS files: names, headers, digests and structure. No database, no instrument knowledge."""

@@ -1,0 +1,165 @@
+"""A fast, lazy reader of header cards.
+
+A header is indexed once (keyword to position) and a card is parsed only when it is asked for.
+Values are those that astropy gives; forms beyond the common ones are left to astropy itself.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeAlias
+
+__all__ = ["CARD_LENGTH", "Cards", "Value"]
+
+Value: TypeAlias = str | int | float | bool | complex | None
+
+CARD_LENGTH: Final = 80
+KEYWORD_LENGTH: Final = 8
+
+_VALUE: Final = re.compile(
+    r" *(?:"
+    r"'(?P<text>(?:[^']|'')*)'(?=$|[/ ])"
+    r"|(?P<integer>[+-]?\d+)(?=$|[/ ])"
+    r"|(?P<real>[+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)?)(?=$|[/ ])"
+    r"|(?P<logical>[TF])(?=$|[/ ])"
+    r"|(?P<undefined>(?=/|$))"
+    r") *(?:/.*)?$",
+    re.DOTALL,
+)
+_EXPONENT: Final = str.maketrans("dD", "EE")
+_COMMENTARY: Final = frozenset({"", "COMMENT", "HISTORY", "END", "CONTINUE"})
+_MISSING: Final = object()
+
+
+class Cards(Mapping[str, Value]):
+    """Keywords and values of one header; of a repeated keyword the first card counts.
+
+    Parameters
+    ----------
+    text : str
+        The cards, 80 characters each, without END. Keywords are found in any letter case.
+
+    Notes
+    -----
+    A card without value, and a card whose value cannot be read, is there (``key in cards``) with the
+    value None. Commentary cards are counted but have no value. Source: FITS standard 4.0 section 4.
+    """
+
+    __slots__ = ("_long", "_positions", "_values", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        upper = text.upper() if text.isascii() else _ascii_upper(text)
+        last = (len(upper) - 1) // CARD_LENGTH * CARD_LENGTH
+        # from the end, so that the first card of a repeated keyword stays
+        self._positions = {upper[i : i + KEYWORD_LENGTH]: i for i in range(last, -1, -CARD_LENGTH)}
+        self._values: dict[str, Value] = {}
+        self._long: dict[str, int] | None = None
+        if any("=" in key for key in self._positions):
+            self._index_early_equals_signs()
+
+    def __getitem__(self, key: str) -> Value:
+        value = self._values.get(key, _MISSING)
+        if value is not _MISSING:
+            return value  # type: ignore[return-value]
+        position = self._position(key)
+        if position is None:
+            raise KeyError(key)
+        parsed = self._parse(position)
+        self._values[key] = parsed
+        return parsed
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._position(key) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        for key in self._positions:
+            if (name := key.rstrip()) not in _COMMENTARY and name != "HIERARCH":
+                yield name
+        yield from self._long_keywords()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def card(self, key: str) -> str | None:
+        """Return the text of the card with this keyword, 80 characters, or None."""
+        position = self._position(key)
+        return None if position is None else self.text[position : position + CARD_LENGTH]
+
+    def has_keyword_containing(self, part: str) -> bool:
+        """Tell whether any keyword contains ``part`` (upper case)."""
+        return any(part in key for key in self._positions) or any(part in k for k in self._long_keywords())
+
+    def _position(self, key: str) -> int | None:
+        key = key.upper()
+        if len(key) <= KEYWORD_LENGTH:
+            position = self._positions.get(key.ljust(KEYWORD_LENGTH))
+            if position is not None:
+                return position
+        return self._long_keywords().get(key)
+
+    def _long_keywords(self) -> dict[str, int]:
+        if self._long is None:
+            self._long = {}
+            if "HIERARCH" in self._positions:
+                for i in range(0, len(self.text), CARD_LENGTH):
+                    card = self.text[i : i + CARD_LENGTH]
+                    if card.startswith("HIERARCH ") and "=" in card:
+                        name = card[KEYWORD_LENGTH + 1 :].split("=", 1)[0].strip().upper()
+                        self._long.setdefault(name, i)
+        return self._long
+
+    def _index_early_equals_signs(self) -> None:
+        # 'KEY= 5' with the sign before column nine: astropy reads it as KEY
+        for key in [key for key in self._positions if "=" in key]:
+            name, sign, rest = key.partition("=")
+            if sign and (not rest or rest.startswith(" ")):
+                self._positions.setdefault(name.rstrip().ljust(KEYWORD_LENGTH), self._positions[key])
+
+    def _parse(self, position: int) -> Value:
+        card = self.text[position : position + CARD_LENGTH]
+        following = self.text[position + CARD_LENGTH : position + CARD_LENGTH + KEYWORD_LENGTH]
+        if card[8:10] == "= " and following.upper() != "CONTINUE":
+            found = _VALUE.match(card, 10)
+            if found is not None:
+                return _value(found)
+        return self._parse_unusual(card, position)
+
+    def _parse_unusual(self, card: str, position: int) -> Value:
+        """Let astropy read long strings, HIERARCH cards, complex numbers and free forms."""
+        from astropy.io.fits import Card
+        from astropy.io.fits.card import Undefined
+
+        image = card.ljust(CARD_LENGTH)
+        end = position + CARD_LENGTH
+        while self.text[end : end + KEYWORD_LENGTH].upper() == "CONTINUE":
+            image += self.text[end : end + CARD_LENGTH].ljust(CARD_LENGTH)
+            end += CARD_LENGTH
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                value = Card.fromstring(image).value
+        except Exception:  # astropy raises several kinds for one cause: the value cannot be read
+            return None
+        return None if isinstance(value, Undefined) else value  # type: ignore[no-any-return]
+
+
+def _value(found: re.Match[str]) -> Value:
+    kind = found.lastgroup
+    text = found[kind] if kind else ""
+    if kind == "text":
+        return text.replace("''", "'").rstrip()
+    if kind == "integer":
+        return int(text)
+    if kind == "real":
+        return float(text.translate(_EXPONENT))
+    if kind == "logical":
+        return text == "T"
+    return None
+
+
+def _ascii_upper(text: str) -> str:
+    """Return upper case without a change of length (``str.upper`` of some letters makes two)."""
+    return text.encode("latin-1", "replace").upper().decode("latin-1")

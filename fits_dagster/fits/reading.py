@@ -1,0 +1,190 @@
+"""Reading files: digests and headers in one pass, or headers alone."""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Final
+
+from .dumps import headers_from_text
+from .hdu import BLOCK, HDU
+from .names import COMPRESSED_SUFFIX
+from .problems import Problem, refuse
+from .walker import Walker
+
+__all__ = ["HDU", "FileInspection", "headers_from_text", "inspect_file", "read_headers", "walk_headers"]
+
+DEFAULT_CHUNK: Final = 1 << 20
+#: Bytes read at once when jumping from header to header.
+HEADER_READ: Final = 8 * BLOCK
+
+
+@dataclass(frozen=True)
+class FileInspection:
+    """What one pass over the bytes of a file tells."""
+
+    #: MD5 of the bytes as stored, hexadecimal.
+    file_md5: str
+    #: Size of the bytes as stored.
+    file_size: int
+    #: MD5 of the uncompressed bytes; equal to ``file_md5`` for a plain file.
+    data_md5: str
+    #: Size of the uncompressed bytes.
+    data_size: int
+    #: Whether the name ends in ``.bz2``.
+    compressed: bool
+    #: Headers of all HDUs, primary first; empty for anything but FITS.
+    hdus: tuple[HDU, ...]
+    #: Findings of the walk over the structure, and of the decompression.
+    problems: tuple[Problem, ...]
+
+
+def inspect_file(path: Path, *, chunk: int = DEFAULT_CHUNK) -> FileInspection:
+    """Read every byte of a file once: digests, sizes, headers, structure.
+
+    Parameters
+    ----------
+    path : Path
+        Any file; a name that ends in ``.bz2`` is decompressed on the way.
+    chunk : int
+        Bytes read at once.
+
+    Returns
+    -------
+    FileInspection
+        Digests and sizes are right for any file, FITS or not.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read. Nothing is raised for what the file holds.
+    """
+    compressed = path.name.endswith(COMPRESSED_SUFFIX)
+    stored, data, walker = _Digest(), _Digest(), Walker()
+    problems: list[Problem] = []
+    with path.open("rb", buffering=0) as source:
+        pieces = _pieces(source, chunk)
+        if compressed:
+            pieces = _expanded(_noted(pieces, stored), problems)
+        for piece in pieces:
+            walker.feed(piece, data.size)
+            data.update(piece)
+    if not compressed:
+        stored = data
+    walker.finish(data.size)
+    return FileInspection(
+        file_md5=stored.hexdigest(),
+        file_size=stored.size,
+        data_md5=data.hexdigest(),
+        data_size=data.size,
+        compressed=compressed,
+        hdus=tuple(walker.hdus),
+        problems=(*problems, *walker.problems),
+    )
+
+
+def read_headers(path: Path) -> list[HDU]:
+    """Read the headers of a FITS file and as little else as possible.
+
+    Parameters
+    ----------
+    path : Path
+        Plain or ``.bz2`` file.
+
+    Returns
+    -------
+    list of HDU
+        Headers up to the end of the file or the first that cannot be read; empty if it is no FITS file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    return walk_headers(path)[0].hdus
+
+
+def walk_headers(path: Path) -> tuple[Walker, int]:
+    """Walk the headers of a file, by jumps if it is plain.
+
+    Returns
+    -------
+    walker : Walker
+        The finished walk.
+    size : int
+        Size of the uncompressed file, bytes.
+    """
+    walker = Walker()
+    with path.open("rb", buffering=0) as source:
+        if path.name.endswith(COMPRESSED_SUFFIX):
+            problems: list[Problem] = []
+            size = 0
+            for piece in _expanded(_pieces(source, DEFAULT_CHUNK), problems):
+                walker.feed(piece, size)
+                size += len(piece)
+            walker.finish(size)
+            walker.problems[:0] = problems
+            return walker, size
+        size = os.fstat(source.fileno()).st_size
+        while walker.needed is not None and walker.needed < size:
+            offset = walker.needed
+            source.seek(offset)
+            piece = source.read(HEADER_READ)
+            if not piece:
+                break
+            walker.feed(piece, offset)
+    walker.finish(size)
+    return walker, size
+
+
+class _Digest:
+    """MD5 and size of the bytes that went by."""
+
+    def __init__(self) -> None:
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self.size = 0
+
+    def update(self, piece: bytes) -> None:
+        self._md5.update(piece)
+        self.size += len(piece)
+
+    def hexdigest(self) -> str:
+        return self._md5.hexdigest()
+
+
+def _pieces(source: FileIO, chunk: int) -> Iterator[bytes]:
+    while piece := source.read(chunk):
+        yield piece
+
+
+def _noted(pieces: Iterator[bytes], digest: _Digest) -> Iterator[bytes]:
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
+
+
+def _expanded(pieces: Iterator[bytes], problems: list[Problem]) -> Iterator[bytes]:
+    """Decompress one or more bzip2 streams; all input is consumed whatever it holds."""
+    decompressor, begun, broken = bz2.BZ2Decompressor(), False, False
+    for piece in pieces:
+        rest = piece
+        while rest and not broken:
+            if decompressor.eof:
+                decompressor, begun = bz2.BZ2Decompressor(), False
+            begun = True
+            try:
+                out = decompressor.decompress(rest)
+            except (OSError, ValueError) as error:
+                problems.append(refuse("bad_compression", f"the bzip2 stream is broken: {error}"))
+                broken = True
+                break
+            rest = decompressor.unused_data
+            if out:
+                yield out
+    if not broken and begun and not decompressor.eof:
+        problems.append(refuse("bad_compression", "the bzip2 stream ends too early"))

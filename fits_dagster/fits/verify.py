@@ -1,0 +1,190 @@
+"""Structural verification: is this file FITS, whole, and as it should be?"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from .cards import CARD_LENGTH, Cards
+from .hdu import HDU
+from .problems import Problem, Severity, refuse, warn
+from .reading import FileInspection, walk_headers
+
+__all__ = [
+    "Completeness",
+    "CompletenessState",
+    "Problem",
+    "Severity",
+    "check_structure",
+    "completeness",
+]
+
+#: Findings that go away when more bytes arrive.
+_MAY_STILL_GROW: Final = frozenset({"zero_bytes", "missing_end", "truncated"})
+_COMMENTARY: Final = ("COMMENT ", "HISTORY ", " " * 8, "CONTINUE", "HIERARCH")
+
+
+class CompletenessState(Enum):
+    """Whether all bytes of a file are there."""
+
+    #: Every HDU that the headers declare is there to its last block.
+    COMPLETE = "complete"
+    #: Bytes are missing; more may still come.
+    INCOMPLETE = "incomplete"
+    #: The file does not begin as a FITS file.
+    NOT_FITS = "not_fits"
+    #: A FITS file whose headers cannot be followed; more bytes will not mend it.
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """The outcome of the block arithmetic for one file."""
+
+    state: CompletenessState
+    #: For people: the number of missing bytes, or the bad card.
+    message: str
+    #: Size of the file when it was looked at, bytes.
+    size: int = 0
+    #: Size that the headers declare as far as they could be read, bytes.
+    expected_size: int = 0
+
+
+def completeness(path: Path) -> Completeness:
+    """Tell from headers alone whether a file is a whole FITS file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; of a plain file only the headers are read.
+
+    Returns
+    -------
+    Completeness
+        Never raises for what the file holds, nor for a file that cannot be read (``BROKEN``).
+    """
+    try:
+        walker, size = walk_headers(path)
+    except OSError as error:
+        return Completeness(CompletenessState.BROKEN, f"the file cannot be read: {error}")
+    refusals = [problem for problem in walker.problems if problem.severity == "refuse"]
+    if not refusals:
+        message = f"{len(walker.hdus)} HDUs, {size} bytes"
+        return Completeness(CompletenessState.COMPLETE, message, size, walker.expected_end)
+    first = refusals[0]
+    if first.code in _MAY_STILL_GROW:
+        state = CompletenessState.INCOMPLETE
+    elif first.code == "not_fits":
+        state = CompletenessState.NOT_FITS
+    else:
+        state = CompletenessState.BROKEN
+    return Completeness(state, first.message, size, walker.expected_end)
+
+
+def check_structure(
+    source: Path | FileInspection, *, path: Path | None = None, verify_checksums: bool = False
+) -> list[Problem]:
+    """Verify the structure of a file.
+
+    Parameters
+    ----------
+    source : Path or FileInspection
+        The file, or what a pass over it has told (then nothing is read again).
+    path : Path, optional
+        The file of an inspection; needed for what is in its data (padding, checksums).
+    verify_checksums : bool
+        Compute CHECKSUM and DATASUM too; this reads all data.
+
+    Returns
+    -------
+    list of Problem
+        Refusals first. Empty for a file without fault.
+    """
+    if isinstance(source, FileInspection):
+        problems, hdus = list(source.problems), list(source.hdus)
+    else:
+        path = source
+        try:
+            walker, _ = walk_headers(source)
+        except OSError as error:
+            return [refuse("unreadable", f"the file cannot be read: {error}")]
+        problems, hdus = list(walker.problems), walker.hdus
+    for number, hdu in enumerate(hdus):
+        problems += _card_problems(hdu, f"HDU {number}")
+    whole = not any(problem.severity == "refuse" for problem in problems)
+    if path is not None and whole and not path.name.endswith(".bz2"):
+        problems += _padding_problems(path, hdus)
+    if path is not None and whole and verify_checksums:
+        problems += _checksum_problems(path)
+    return sorted(problems, key=lambda problem: problem.severity != "refuse")
+
+
+def _card_problems(hdu: HDU, place: str) -> list[Problem]:
+    problems = []
+    text = hdu.text
+    if not text.isascii() or not text.isprintable():
+        bad = [i // CARD_LENGTH + 1 for i, letter in enumerate(text) if not " " <= letter <= "~"]
+        shown = ", ".join(str(number) for number in sorted(set(bad))[:5])
+        problems.append(warn("non_ascii_cards", f"{place} has characters beyond printable ASCII in card {shown}"))
+    unreadable = [key for key in _unreadable_keywords(hdu.cards)]
+    if unreadable:
+        problems.append(warn("unparsable_cards", f"{place}: no value can be read of {', '.join(unreadable[:5])}"))
+    expected = _mandatory_order(hdu)
+    found = [line[:8].rstrip() for line in hdu.lines[: len(expected)]]
+    if found != expected:
+        problems.append(warn("keyword_order", f"{place} begins with {found}, the standard wants {expected}"))
+    return problems
+
+
+def _unreadable_keywords(cards: Cards) -> list[str]:
+    bad = []
+    for key in cards:
+        card = cards.card(key)
+        if card is None or card.startswith(_COMMENTARY) or cards[key] is not None:
+            continue
+        if card[10:].split("/", 1)[0].strip():
+            bad.append(key)
+    return bad
+
+
+def _mandatory_order(hdu: HDU) -> list[str]:
+    count = hdu.cards.get("NAXIS")
+    axes = count if isinstance(count, int) and 0 <= count <= 999 else 0
+    names = ["SIMPLE" if hdu.is_primary else "XTENSION", "BITPIX", "NAXIS"]
+    names += [f"NAXIS{number}" for number in range(1, axes + 1)]
+    return names if hdu.is_primary else [*names, "PCOUNT", "GCOUNT"]
+
+
+def _padding_problems(path: Path, hdus: list[HDU]) -> list[Problem]:
+    problems = []
+    with path.open("rb") as file:
+        for number, hdu in enumerate(hdus):
+            length = -hdu.data_bytes % 2880
+            if not length:
+                continue
+            file.seek(hdu.data_offset + hdu.data_bytes)
+            fill = b" " if hdu.cards.get("XTENSION") == "TABLE" else b"\0"
+            if file.read(length).strip(fill):
+                problems.append(warn("padding", f"the fill after the data of HDU {number} is not all {fill!r}"))
+    return problems
+
+
+def _checksum_problems(path: Path) -> list[Problem]:
+    from astropy.io import fits
+
+    problems = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with fits.open(path, checksum=False, disable_image_compression=True) as hdulist:
+                for number, hdu in enumerate(hdulist):
+                    if "DATASUM" in hdu.header and hdu.verify_datasum() == 0:
+                        problems.append(warn("datasum", f"DATASUM of HDU {number} does not fit its data"))
+                    if "CHECKSUM" in hdu.header and hdu.verify_checksum() == 0:
+                        problems.append(warn("checksum", f"CHECKSUM of HDU {number} does not fit the HDU"))
+    except Exception as error:  # whatever astropy makes of a damaged file is a finding, not a fault of ours
+        problems.append(warn("checksum", f"checksums could not be verified: {error}"))
+    return problems

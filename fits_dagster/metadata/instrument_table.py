@@ -1,0 +1,59 @@
+"""Rows of the instrument tables: raw values, ids kept, since calibrations match the very same element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .translator import Translator
+
+__all__ = ["COMMON_COLUMNS", "fill_row"]
+
+
+def _tagged(tag: str) -> Callable[[Translator], bool]:
+    return lambda subject: tag in subject.tags
+
+
+#: What fills a column, unless the instrument has a method ``column_<name>``.
+COMMON_COLUMNS: Final[Mapping[str, Callable[[Translator], object]]] = {
+    "disperser": lambda subject: subject.disperser(pretty=False),
+    "filter_name": lambda subject: subject.filter_name(pretty=False),
+    "focal_plane_mask": lambda subject: subject.focal_plane_mask(pretty=False),
+    "pupil_mask": lambda subject: subject.pupil_mask(pretty=False),
+    "camera": lambda subject: subject.camera(pretty=False),
+    "detector_x_bin": lambda subject: subject.x_bin(),
+    "detector_y_bin": lambda subject: subject.y_bin(),
+    "read_mode": lambda subject: subject.read_mode(),
+    "read_speed_setting": lambda subject: subject.read_speed(),
+    "gain_setting": lambda subject: subject.gain_setting(),
+    "well_depth_setting": lambda subject: subject.well_depth(),
+    "exposure_time": lambda subject: subject.exposure_time(),
+    "prepared": _tagged("PREPARED"),
+    "overscan_subtracted": _tagged("OVERSCAN_SUBTRACTED"),
+    "overscan_trimmed": _tagged("OVERSCAN_TRIMMED"),
+    "nodandshuffle": _tagged("NODANDSHUFFLE"),
+}
+
+
+def fill_row(subject: Translator, warnings: list[str]) -> dict[str, object]:
+    """Fill one row of the table of an instrument.
+
+    Parameters
+    ----------
+    subject : Translator
+        The file; its class names the columns and the closed lists of values.
+    warnings : list of str
+        Takes a line for each column that could not be filled; that column is null.
+    """
+    row: dict[str, object] = {}
+    for column in subject.columns:
+        try:
+            own = getattr(subject, f"column_{column}", None)
+            value = COMMON_COLUMNS[column](subject) if own is None else own()
+        except Exception as error:  # one bad keyword must not cost the other columns
+            warnings.append(f"{subject.table}.{column}: {type(error).__name__}: {error}")
+            value = None
+        allowed = subject.column_values.get(column)
+        row[column] = None if allowed is not None and value not in allowed else value
+    return row

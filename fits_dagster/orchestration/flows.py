@@ -1,0 +1,139 @@
+"""The assets of a site: one graph whose ops are the stages, one asset per stage, partitioned by night."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from fits_dagster.dataflow.stages import SITE_STAGES
+from fits_dagster.orchestration.ops import stage_op
+from fits_dagster.orchestration.partitions import NIGHTS
+from fits_dagster.settings import SiteName
+
+__all__ = ["FLOWS", "Flow", "build_assets", "build_graph"]
+
+_NIGHTS_PER_BACKFILL_RUN = 30
+
+
+@dataclass(frozen=True)
+class AssetNode:
+    """What a stage makes."""
+
+    name: str
+    description: str
+    #: Assets of this site that it follows from.
+    upstream: tuple[str, ...] = ()
+    #: Assets of the other site that it follows from.
+    upstream_elsewhere: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The assets of a site, by stage."""
+
+    site: SiteName
+    nodes: Mapping[str, AssetNode]
+
+    def key(self, asset: str) -> dg.AssetKey:
+        """Return the key of an asset of this site."""
+        return dg.AssetKey([self.site, asset])
+
+
+FLOWS: Mapping[SiteName, Flow] = {
+    "summit": Flow(
+        "summit",
+        {
+            "copy": AssetNode(
+                "dataflow_files",
+                "Files of the night in the dataflow directory: copied from the DHS, whole, verified.",
+            ),
+            "ingest": AssetNode(
+                "observations",
+                "Records of the night's files in the summit database: one version row and one header record each.",
+                ("dataflow_files",),
+            ),
+            "export": AssetNode(
+                "exports",
+                "Files of the night that the archive holds with the same MD5.",
+                ("observations",),
+            ),
+        },
+    ),
+    "archive": Flow(
+        "archive",
+        {
+            "store": AssetNode(
+                "stored_files",
+                "Files of the night in the archive's object store, with their MD5 as metadata.",
+                (),
+                ("summit/exports",),
+            ),
+            "ingest": AssetNode(
+                "observations",
+                "Records of the night's files in the archive database.",
+                ("stored_files",),
+            ),
+            "preview": AssetNode(
+                "previews", "One JPEG per file of the night that has an image.", ("observations",)
+            ),
+            "associate": AssetNode(
+                "calibration_associations",
+                "For each file of the night and each calibration type that it needs: the best ones, in order.",
+                ("observations",),
+            ),
+        },
+    ),
+}
+
+
+def build_graph(site: SiteName) -> dg.GraphDefinition:
+    """Build the graph of a site: its stages in order, each beginning when the one before is at work."""
+    flow = FLOWS[site]
+    stages = SITE_STAGES[site]
+    ops = {
+        stage.name: stage_op(
+            stage,
+            flow.key(flow.nodes[stage.name].name),
+            first=stage is stages[0],
+            last=stage is stages[-1],
+        )
+        for stage in stages
+    }
+    dependencies: dict[Any, dict[str, Any]] = {
+        after.name: {"after": dg.DependencyDefinition(before.name, "started")}
+        for before, after in zip(stages, stages[1:], strict=False)
+    }
+    return dg.GraphDefinition(
+        name=f"{site}_flow",
+        description=f"The dataflow of the {site}, for the files of a night.",
+        node_defs=list(ops.values()),
+        dependencies=dependencies,
+        output_mappings=[
+            dg.OutputMapping(
+                graph_output_name=flow.nodes[stage.name].name,
+                mapped_node_name=stage.name,
+                mapped_node_output_name=flow.nodes[stage.name].name,
+            )
+            for stage in stages
+        ],
+    )
+
+
+def build_assets(site: SiteName, graph: dg.GraphDefinition) -> dg.AssetsDefinition:
+    """Make the night-partitioned assets of a site from its graph."""
+    flow = FLOWS[site]
+    nodes = flow.nodes.values()
+    assets = dg.AssetsDefinition.from_graph(
+        graph,
+        keys_by_output_name={node.name: flow.key(node.name) for node in nodes},
+        internal_asset_deps={node.name: {flow.key(name) for name in node.upstream} for node in nodes},
+        partitions_def=NIGHTS,
+        group_name=site,
+        descriptions_by_output_name={node.name: node.description for node in nodes},
+        owners_by_output_name={node.name: ["team:data-engineers"] for node in nodes},
+        backfill_policy=dg.BackfillPolicy.multi_run(_NIGHTS_PER_BACKFILL_RUN),
+    )
+    return assets

@@ -1,0 +1,176 @@
+"""Ops: one per stage. Each drains its stage's queue for the nights of its run."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from fits_dagster.database.work import retry_failed
+from fits_dagster.dataflow import copy
+from fits_dagster.dataflow.drain import DrainReport, FileFailure, drain
+from fits_dagster.dataflow.pending import drain_heartbeat, has_work_in_hand
+from fits_dagster.dataflow.site import Site
+from fits_dagster.dataflow.stage import Stage
+from fits_dagster.orchestration.partitions import is_partition, nights_of_run
+from fits_dagster.orchestration.resources import SiteResource
+
+__all__ = ["stage_op"]
+
+_ROWS_SHOWN = 200
+_SCAN_EVERY_S = 1.0
+
+
+def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool, last: bool) -> dg.OpDefinition:
+    """Make the op of a stage.
+
+    An op says ``started`` before it works, so that the stages of a run work side by side: a file goes on to
+    the next stage while its neighbours are still in this one.
+    """
+    asset = asset_key.path[-1]
+    outs = {asset: dg.Out(dg.Nothing, description=f"The night's {asset}, as far as they are known.")}
+    if not last:
+        outs["started"] = dg.Out(dg.Nothing, description="This stage is at work; the next may begin.")
+
+    @dg.op(
+        name=stage.name,
+        description=f"{type(stage).__doc__} Works through the night's queue, file by file.",
+        ins={} if first else {"after": dg.In(dg.Nothing)},
+        out=outs,
+        tags={"fits_dagster/stage": stage.name},
+    )
+    def run_stage(context: dg.OpExecutionContext, site: SiteResource) -> Iterator[Any]:
+        if not last:
+            yield dg.Output(None, "started")
+        nights = nights_of_run(context)
+        report = _drain(context, site.open(), stage, nights)
+        metadata = _metadata(report)
+        if not context.has_partition_key:
+            _materialize_nights(context, asset_key, report)
+        if report.failures:
+            raise _failure(context, report, metadata)
+        yield dg.Output(None, asset, metadata=metadata)
+
+    return run_stage
+
+
+def _drain(
+    context: dg.OpExecutionContext, site: Site, stage: Stage[Any], nights: Sequence[str]
+) -> DrainReport:
+    run_id = context.run_id
+    if context.run.parent_run_id is not None:
+        earlier = [r for r in (context.run.parent_run_id, context.run.root_run_id) if r]
+        with site.engine.begin() as connection:
+            again = retry_failed(connection, stage=stage.name, run_ids=earlier)
+        context.log.info(f"{again} failed files of the run before are tried again")
+    scanned = 0.0
+
+    def look_at_dhs() -> None:
+        nonlocal scanned
+        if time.monotonic() - scanned >= _SCAN_EVERY_S:
+            copy.scan_dhs(site)
+            scanned = time.monotonic()
+
+    def idle() -> bool:
+        with site.engine.connect() as connection:
+            return not has_work_in_hand(connection, nights)
+
+    with drain_heartbeat(site, run_id, stage.name, nights), _stop_on_sigterm() as stop:
+        report = drain(
+            site,
+            stage,
+            nights=nights,
+            run_id=run_id,
+            linger=site.work.linger_seconds if not idle() else 0.0,
+            idle=idle,
+            stop=stop.is_set,
+            before_round=look_at_dhs if stage is copy.STAGE else lambda: None,
+        )
+    context.log.info(
+        f"{stage.name}: {report.done} files done ({_listed(report.outcomes)}), {report.bytes / 1e6:.1f} MB, "
+        f"{len(report.failures)} failed, {len(report.retrying)} to be tried again"
+    )
+    return report
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[threading.Event]:
+    """Turn a SIGTERM into an orderly stop: files in hand are finished, the rest is released."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _metadata(report: DrainReport) -> dict[str, Any]:
+    """Figures that the UI plots, and the files that will be tried again."""
+    metadata: dict[str, Any] = {
+        "files": report.done,
+        "megabytes": round(report.bytes / 1e6, 3),
+        "seconds": round(report.seconds, 2),
+        "failed": len(report.failures),
+        "retrying": len(report.retrying),
+        **{outcome: count for outcome, count in report.outcomes.items()},
+    }
+    if report.retrying:
+        metadata["files_to_be_tried_again"] = _table(report.retrying)
+    return metadata
+
+
+def _materialize_nights(
+    context: dg.OpExecutionContext, asset_key: dg.AssetKey, report: DrainReport
+) -> None:
+    """Tell Dagster which nights a run of several has advanced."""
+    for night, count in sorted(report.by_night.items()):
+        context.log_event(
+            dg.AssetMaterialization(
+                asset_key,
+                partition=night if is_partition(night) else None,
+                metadata={"files": count},
+                description=f"{count} files of night {night}",
+            )
+        )
+
+
+def _failure(
+    context: dg.OpExecutionContext, report: DrainReport, metadata: Mapping[str, Any]
+) -> dg.Failure:
+    for failure in report.failures[:_ROWS_SHOWN]:
+        context.log.error(f"{failure.filename}: {failure.reason}: {failure.error}\n{failure.traceback}")
+    return dg.Failure(
+        description=f"{report.stage}: {len(report.failures)} files failed, {report.done} done: "
+        + "; ".join(f"{f.filename}: {f.reason}" for f in report.failures[:10]),
+        metadata={**metadata, "failed_files": _table(report.failures)},
+        allow_retries=False,
+    )
+
+
+def _table(failures: Sequence[FileFailure]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {
+                    "file": f"{f.path}/{f.filename}" if f.path else f.filename,
+                    "night": f.night,
+                    "reason": f.reason,
+                    "error": f.error[:500],
+                    "again_in_s": "" if f.retry_in is None else f"{f.retry_in:.0f}",
+                }
+            )
+            for f in failures[:_ROWS_SHOWN]
+        ]
+    )
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "nothing to do"

@@ -1,0 +1,160 @@
+"""Sensors: look at the DHS directory and at the queues, and start a run where work has none.
+
+The database is the truth; a sensor keeps no cursor, so a lost one costs nothing. A tick is one directory
+listing and a few queries.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+import dagster as dg
+from sqlalchemy.exc import OperationalError
+
+from fits_dagster.database.work import reap
+from fits_dagster.dataflow import copy
+from fits_dagster.dataflow.pending import due_nights, live_runs
+from fits_dagster.dataflow.site import Site
+from fits_dagster.dataflow.stages import SITE_STAGES
+from fits_dagster.orchestration.partitions import (
+    MAX_NIGHTS_PER_RUN,
+    NIGHTS_TAG,
+    SITE_TAG,
+    UNIT_TAG,
+    is_partition,
+)
+from fits_dagster.orchestration.resources import SiteResource
+from fits_dagster.settings import SiteName
+
+__all__ = ["build_sensors"]
+
+_INTERVAL_S = 5
+#: Work this young is left to the run that is at it.
+_SETTLED_S = 10.0
+#: A run in progress without a heartbeat for its first seconds is still starting.
+_GRACE_S = 120.0
+
+_IN_PROGRESS = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def build_sensors(site: SiteName, night_job: str, nights_job: str) -> list[dg.SensorDefinition]:
+    """Make the sensors of a site: one for what arrives, one for its queues."""
+    stages = [stage.name for stage in SITE_STAGES[site]]
+    arrival, rest = stages[0], stages[1:]
+    name, description = {
+        "summit": ("dhs_files", "New and changed files in the DHS directory."),
+        "archive": ("uploaded_files", "Files received over HTTP that wait to be stored."),
+    }[site]
+
+    def evaluate(
+        context: dg.SensorEvaluationContext, opened: Site, watched: Sequence[str], settled: float
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        with opened.engine.connect() as connection:
+            due = due_nights(connection, watched, settled_s=settled)
+        covered = covered_nights(context.instance, opened) if due else set()
+        free = [night for night in due if night not in covered]
+        if not free:
+            yield dg.SkipReason(
+                f"work for {len(due)} nights is in hand" if due else f"nothing is due in {', '.join(watched)}"
+            )
+            return
+        yield from _requests(
+            site, free, night_job, nights_job, own=opened.work.nights_with_own_run
+        )
+
+    @dg.sensor(
+        name=name,
+        description=description,
+        job_names=[night_job, nights_job],
+        minimum_interval_seconds=_INTERVAL_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def arrivals(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterable[object]:
+        opened = site_resource.open()
+        try:
+            if site == "summit":
+                copy.scan_dhs(opened)
+            yield from evaluate(context, opened, [arrival], 0.0)
+        except (OSError, OperationalError) as error:
+            # a mount or a database that is away comes back; the sensor stays on
+            yield dg.SkipReason(f"{type(error).__name__}: {error}")
+
+    @dg.sensor(
+        name=f"{site}_queue",
+        description="Work that is due and that no run is at; also frees what dead workers held.",
+        job_names=[night_job, nights_job],
+        minimum_interval_seconds=_INTERVAL_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def queue(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterable[object]:
+        opened = site_resource.open()
+        try:
+            with opened.engine.begin() as connection:
+                freed = reap(connection)
+            if freed:
+                context.log.warning(f"{freed} files were held by workers that are gone; they wait again")
+            yield from evaluate(context, opened, rest, _SETTLED_S)
+        except OperationalError as error:
+            yield dg.SkipReason(f"{type(error).__name__}: {error}")
+
+    return [arrivals, queue]
+
+
+def _requests(
+    site: SiteName, nights: Sequence[str], night_job: str, nights_job: str, *, own: int
+) -> Iterator[dg.RunRequest]:
+    """Ask for runs: the newest nights one each, all further ones together."""
+    partitions = [night for night in nights if is_partition(night)]
+    alone = set(partitions[:own])
+    for night in partitions[:own]:
+        yield dg.RunRequest(
+            job_name=night_job,
+            partition_key=night,
+            tags={SITE_TAG: site, UNIT_TAG: f"{site}:{night}"},
+        )
+    together = [night for night in nights if night not in alone][:MAX_NIGHTS_PER_RUN]
+    if together:
+        yield dg.RunRequest(
+            job_name=nights_job,
+            tags={SITE_TAG: site, NIGHTS_TAG: ",".join(together), UNIT_TAG: f"{site}:several"},
+        )
+
+
+def covered_nights(instance: dg.DagsterInstance, site: Site) -> set[str]:
+    """Return the nights that a run of this site works on or is about to.
+
+    A run that Dagster takes for alive but whose stages have no heartbeat any more (its machine was reset,
+    its processes were killed) is marked as failed, so that its nights are free again.
+    """
+    with site.engine.connect() as connection:
+        alive = live_runs(connection)
+    nights: set[str] = set()
+    for record in instance.get_run_records(
+        dg.RunsFilter(statuses=_IN_PROGRESS, tags={SITE_TAG: site.name}), limit=200
+    ):
+        run = record.dagster_run
+        begun = record.start_time
+        if (
+            run.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+            and run.run_id not in alive
+            and begun is not None
+            and time.time() - begun > _GRACE_S
+        ):
+            instance.report_run_failed(run, "No process of this run shows a heartbeat any more.")
+            continue
+        nights.update(_nights_of_tags(run.tags))
+    return nights
+
+
+def _nights_of_tags(tags: dict[str, str] | object) -> Iterable[str]:
+    assert isinstance(tags, dict)
+    if NIGHTS_TAG in tags:
+        return [n for n in tags[NIGHTS_TAG].split(",") if n]
+    return [tags["dagster/partition"]] if "dagster/partition" in tags else []

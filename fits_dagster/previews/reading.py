@@ -1,0 +1,169 @@
+"""Pixels of a FITS file, in the file's own number type and byte order; only the images asked for are read.
+
+Files are read, not mapped: a mapped file that somebody cuts short would kill the process.
+"""
+
+from __future__ import annotations
+
+import bz2
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fits_dagster.fits.hdu import HDU
+from fits_dagster.fits.walker import Walker
+from fits_dagster.previews.errors import NoPreview
+
+__all__ = ["Image", "OpenFile", "Pixels", "open_images"]
+
+Pixels = NDArray[Any]
+
+#: bytes shown to the walker at a header; it asks again where a header is longer
+HEADER_READ = 8 * 2880
+_DTYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+#: extensions of reduced data that go with an image and are none themselves
+_COMPANIONS = frozenset({"VAR", "DQ", "OBJMASK", "MASK", "MDF", "UNCERT", "BPM"})
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image HDU of an open file."""
+
+    hdu: HDU
+    path: Path
+    index: int
+    source: _Source
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Axes longer than one pixel, slowest first."""
+        return tuple(length for length in self.hdu.shape if length != 1)
+
+    @property
+    def zero(self) -> float:
+        """``BZERO``: what a stored zero means."""
+        return _number(self.hdu.cards.get("BZERO"), 0.0)
+
+    @property
+    def scale(self) -> float:
+        """``BSCALE``: what a stored step means."""
+        return _number(self.hdu.cards.get("BSCALE"), 1.0) or 1.0
+
+    def stored(self) -> Pixels:
+        """The stored numbers (before BSCALE and BZERO), axes of length one removed.
+
+        Raises
+        ------
+        NoPreview
+            The file ends before the data do, or the compressed pixels cannot be read.
+        """
+        if self.hdu.cards.get("XTENSION") == "BINTABLE":
+            return self._uncompressed().squeeze()
+        dtype = np.dtype(_DTYPES[self.hdu.bitpix or 8])
+        count = int(np.prod(self.hdu.shape))
+        data = self.source.read(self.hdu.data_offset, count * dtype.itemsize)
+        if len(data) < count * dtype.itemsize:
+            raise NoPreview("truncated", f"HDU {self.index}")
+        return np.frombuffer(data, dtype).reshape(self.hdu.shape).squeeze()
+
+    def _uncompressed(self) -> Pixels:
+        from astropy.io import fits
+
+        try:
+            with fits.open(self.path, do_not_scale_image_data=True) as file:
+                pixels: Pixels = file[self.index].data
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise NoPreview("unreadable", f"compressed image in HDU {self.index}: {error}") from error
+        return pixels
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """The images of a file that have pixels, and its primary header."""
+
+    primary: HDU
+    images: list[Image]
+
+
+@contextmanager
+def open_images(path: Path) -> Iterator[OpenFile]:
+    """Open a file, plain or ``.bz2``, and list its images that have pixels.
+
+    Companions of an image (variance, data quality, masks) are left out where there is anything else.
+    Pixels can be read until the context ends.
+
+    Raises
+    ------
+    NoPreview
+        ``not_fits``, ``unreadable``, ``no_image``, ``empty_image``.
+    """
+    with path.open("rb", buffering=0) as file:
+        source = _Memory(_decompress(file.read())) if path.name.endswith(".bz2") else _Disk(file.fileno())
+        yield _images(path, source)
+
+
+class _Disk:
+    """Bytes of an open file."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.size = os.fstat(descriptor).st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes, fewer at the end of the file."""
+        pieces = []
+        while length > 0 and (piece := os.pread(self._descriptor, length, offset)):
+            pieces.append(piece)
+            offset, length = offset + len(piece), length - len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class _Memory:
+    """Bytes that were decompressed."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+        self.size = len(data)
+
+    def read(self, offset: int, length: int) -> memoryview:
+        """Return `length` bytes without copying them, fewer at the end."""
+        return self._data[offset : offset + length]
+
+
+_Source = _Disk | _Memory
+
+
+def _decompress(data: bytes) -> bytes:
+    try:
+        return bz2.decompress(data)
+    except (OSError, ValueError) as error:
+        raise NoPreview("unreadable", f"bzip2: {error}") from error
+
+
+def _images(path: Path, source: _Source) -> OpenFile:
+    walker = Walker()
+    while walker.needed is not None and walker.needed < source.size:
+        offset = walker.needed
+        walker.feed(bytes(source.read(offset, HEADER_READ)), offset)
+    walker.finish(source.size)
+    hdus = walker.hdus
+    if not hdus:
+        raise NoPreview("not_fits")
+    images = [Image(hdu, path, index, source) for index, hdu in enumerate(hdus) if hdu.has_pixels]
+    science = [image for image in images if (image.hdu.name or "").upper() not in _COMPANIONS]
+    if images:
+        return OpenFile(hdus[0], science or images)
+    declared = any(hdu.is_image and hdu.shape for hdu in hdus)
+    raise NoPreview("empty_image" if declared else "no_image")
+
+
+def _number(value: object, default: float) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return default

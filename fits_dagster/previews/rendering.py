@@ -1,0 +1,168 @@
+"""Render a preview: choose the picture, stretch, flip, encode.
+
+Source: the reference system's preview rules, NaN and zero ranges treated.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from fits_dagster.previews.chopnod import chop_nod_picture
+from fits_dagster.previews.errors import NoPreview
+from fits_dagster.previews.mosaic import gmos_parts, gsaoi_parts, paste
+from fits_dagster.previews.reading import Image, OpenFile, Pixels, open_images
+from fits_dagster.previews.shrink import fit, shrink
+from fits_dagster.previews.stretch import limits_of_pixels, to_grey
+
+__all__ = ["Layout", "PreviewInfo", "PreviewRequest", "render"]
+
+Layout = Literal["image", "cube", "mosaic", "chop_nod"]
+
+#: percentile left out at each end
+PERCENTILE = 0.3
+GMOS_MOSAIC_PERCENTILE = 5.0
+#: planes of a cube that are averaged at most, evenly spread
+CUBE_PLANES = 48
+JPEG_QUALITY = 88
+
+Grey = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PreviewRequest:
+    """What is known of the frame beside its pixels.
+
+    Attributes
+    ----------
+    instrument : str or None
+        Official spelling.
+    tags : frozenset of str
+        Classification tags; ``BUNDLE`` matters for GHOST.
+    """
+
+    instrument: str | None
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class PreviewInfo:
+    """What was made."""
+
+    width: int
+    height: int
+    #: bytes of the JPEG file
+    size: int
+    layout: Layout
+    #: pixel values that became black and white
+    low: float
+    high: float
+
+
+def render(path: Path, description: PreviewRequest, out: BinaryIO | Path) -> PreviewInfo:
+    """Make the preview of a file as a grey JPEG that fits in 640 by 480 pixels, first row at the bottom.
+
+    Parameters
+    ----------
+    path : Path
+        FITS file, plain or ``.bz2``.
+    description : PreviewRequest
+        Instrument and tags, which choose the layout.
+    out : BinaryIO or Path
+        Where the JPEG goes. A path is replaced at once, when the picture is complete.
+
+    Returns
+    -------
+    PreviewInfo
+
+    Raises
+    ------
+    NoPreview
+        There is nothing to show; `NoPreview.reason` says why.
+    OSError
+        The file is not there, or the output cannot be written.
+    """
+    with open_images(path) as file:
+        picture, (low, high), layout = _picture(file, description)
+    grey = to_grey(picture, low, high)
+    size = fit((picture.shape[0], picture.shape[1]))
+    jpeg = _encode(grey[::-1], size)
+    _deliver(jpeg, out)
+    return PreviewInfo(width=size[0], height=size[1], size=len(jpeg), layout=layout, low=low, high=high)
+
+
+_Rendered = tuple[NDArray[np.float32], tuple[float, float], Layout]
+
+
+def _picture(file: OpenFile, description: PreviewRequest) -> _Rendered:
+    """The picture by the rules of the instrument; the first extension where its keywords forbid them."""
+    instrument, images = description.instrument, file.images
+    if instrument in ("GMOS-N", "GMOS-S") and len(images) > 1:
+        parts = gmos_parts(images)
+        if parts is not None:
+            return *paste(parts, GMOS_MOSAIC_PERCENTILE), "mosaic"
+    elif instrument == "GSAOI":
+        parts = gsaoi_parts(images)
+        if parts is not None:
+            return *paste(parts, PERCENTILE), "mosaic"
+    elif instrument in ("TReCS", "michelle"):
+        picture = chop_nod_picture(images, file.primary.cards.get("CYCLE"))
+        if picture is not None:
+            return shrink(picture), limits_of_pixels(picture, PERCENTILE), "chop_nod"
+    elif instrument == "GHOST" and "BUNDLE" in description.tags and len(images) > 1:
+        return _single(images[1])
+    return _single(images[0])
+
+
+def _single(image: Image) -> _Rendered:
+    stored = image.stored()
+    if stored.ndim < 2:
+        raise NoPreview("one_dimensional" if stored.size > 1 else "empty_image", f"shape {image.hdu.shape}")
+    layout: Layout = "image" if stored.ndim == 2 else "cube"
+    plane = stored if stored.ndim == 2 else _collapse(stored)
+    ends = [limit * image.scale + image.zero for limit in limits_of_pixels(plane, PERCENTILE)]
+    small = shrink(plane) * np.float32(image.scale) + np.float32(image.zero)
+    return small, (min(ends), max(ends)), layout
+
+
+def _collapse(cube: Pixels) -> NDArray[np.float32]:
+    """Mean over all but the last two axes, of at most `CUBE_PLANES` planes."""
+    planes = cube.reshape(-1, *cube.shape[-2:])
+    chosen = planes[np.linspace(0, len(planes) - 1, min(CUBE_PLANES, len(planes))).astype(int)]
+    if chosen.dtype.kind != "f":
+        mean: NDArray[np.float32] = chosen.mean(axis=0, dtype=np.float32)
+        return mean
+    finite = np.isfinite(chosen)
+    count = finite.sum(axis=0)
+    total = np.where(finite, chosen, 0).sum(axis=0, dtype=np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(total / count, np.float32)
+
+
+def _encode(grey: Grey, size: tuple[int, int]) -> bytes:
+    picture = Pillow.fromarray(np.ascontiguousarray(grey))
+    if picture.size != size:
+        shrinking = picture.size[0] >= size[0]
+        picture = picture.resize(size, Pillow.Resampling.BOX if shrinking else Pillow.Resampling.NEAREST)
+    buffer = BytesIO()
+    picture.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def _deliver(jpeg: bytes, out: BinaryIO | Path) -> None:
+    if not isinstance(out, Path):
+        out.write(jpeg)
+        return
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(jpeg)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,245 @@
+"""The one place that reads the environment and the configuration file.
+
+Sources, later wins: defaults, ``<home>/settings.toml`` (or the file named by ``FITS_DAGSTER_CONFIG``),
+environment variables ``FITS_DAGSTER_<NAME>`` with ``__`` between levels
+(``FITS_DAGSTER_ARCHIVE__PORT=8080``), arguments of :func:`load_settings`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+__all__ = [
+    "S3Settings",
+    "Settings",
+    "SiteName",
+    "SiteSettings",
+    "WorkSettings",
+    "load_settings",
+]
+
+SiteName = Literal["summit", "archive"]
+
+DRAIN_NEVER = 0.0
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class S3Settings(_Frozen):
+    """Where objects live when a site's store is S3. Credentials come from the usual AWS places."""
+
+    bucket: str = ""
+    #: Endpoint of an S3-compatible server; empty for AWS itself.
+    endpoint_url: str = ""
+    region: str = "us-west-2"
+    #: Optional read-only bucket that is asked when the main bucket lacks a key.
+    underlay_bucket: str = ""
+    #: Attempts of one request before it counts as failed (back-off with jitter between them).
+    max_attempts: int = Field(default=5, ge=1)
+
+
+class WorkSettings(_Frozen):
+    """How the stages work through their queues."""
+
+    #: Workers per stage in one run; 0 means one for each core, at most four.
+    workers: int = Field(default=0, ge=0)
+    #: Seconds that a run keeps polling its queues after the last file, which hides launch latency.
+    linger_seconds: float = Field(default=60.0, ge=0)
+    #: Seconds between looks at the queue while a run lingers.
+    poll_seconds: float = Field(default=0.5, gt=0)
+    #: Longest time of one run; a busy night simply gets the next run.
+    max_run_seconds: float = Field(default=1800.0, gt=0)
+    #: Work items taken by one claim.
+    batch_size: int = Field(default=32, ge=1)
+    #: Lease of a claimed item; renewed every third of it while the worker lives.
+    lease_seconds: float = Field(default=60.0, gt=0)
+    #: Attempts before a transient error becomes a failure (export retries for ever).
+    max_attempts: int = Field(default=8, ge=1)
+    #: First and longest delay between attempts.
+    retry_base_seconds: float = Field(default=5.0, gt=0)
+    retry_cap_seconds: float = Field(default=300.0, gt=0)
+    #: Nights that get a run of their own at a time; further nights share one run.
+    nights_with_own_run: int = Field(default=2, ge=0)
+
+
+class SiteSettings(_Frozen):
+    """One server: its directories, its partners and its secrets."""
+
+    title: str = "Fits Server"
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    #: Database of this site; empty: named ``fits_<site>`` on the common server.
+    database_url: str = ""
+    #: Directory that the data handling system writes; empty: this site copies nothing in.
+    dhs_directory: Path | None = None
+    #: Seconds for which size and time of a DHS file must be seen unchanged before it is copied.
+    dhs_stable_seconds: float = Field(default=1.0, ge=0)
+    #: Seconds after which a DHS file that no longer changes, and is no complete FITS file, is a failure.
+    dhs_give_up_seconds: float = Field(default=600.0, ge=0)
+    #: Store of the data: a directory or S3.
+    store: Literal["directory", "s3"] = "directory"
+    #: Root of the directory store (the dataflow directory at the summit).
+    store_directory: Path | None = None
+    s3: S3Settings = S3Settings()
+    #: Where uploads are received before they are stored, and where S3 objects are fetched to.
+    staging_directory: Path | None = None
+    #: Previews live under this relative path of the store.
+    preview_path: str = "previews"
+    using_previews: bool = False
+    using_calibration_cache: bool = False
+    #: Base URLs to which every newly ingested file goes.
+    export_destinations: tuple[str, ...] = ()
+    #: Regular expression of a local path -> path at the destination; ``<DATE>`` stands for a date.
+    export_path_map: dict[str, str] = Field(default_factory=dict)
+    #: Cookie ``gemini_fits_upload_auth`` sent with exports.
+    export_cookie: SecretStr = SecretStr("")
+    #: Accepted values of that cookie; none: every upload is refused.
+    upload_cookies: tuple[SecretStr, ...] = ()
+    #: Seconds of silence after which a request to another server has failed.
+    request_timeout_seconds: float = Field(default=10.0, gt=0)
+    #: Files younger than this are left alone for now by a rescan's ingest; 0 turns that off.
+    defer_seconds: float = Field(default=5.0, ge=0)
+    #: Uploads are refused with 507 when the staging disk would have less free space than this.
+    min_free_bytes: int = Field(default=200_000_000, ge=0)
+    #: Largest accepted upload.
+    max_upload_bytes: int = Field(default=100_000_000_000, gt=0)
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured, built once and passed down."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FITS_DAGSTER_", env_nested_delimiter="__", frozen=True, extra="ignore"
+    )
+
+    #: Everything that is written lives under this directory.
+    home: Path = Path("var")
+    #: Sites that run here; each has its own Dagster code location and web app.
+    sites: tuple[SiteName, ...] = ("summit", "archive")
+    #: PostgreSQL server, e.g. ``postgresql://user:password@host:5432``; empty: an embedded one under home.
+    database_url: str = ""
+    #: Sign-on lasts this long.
+    session_hours: float = Field(default=12.0, gt=0)
+    work: WorkSettings = WorkSettings()
+    #: Time that Dagster's finished runs, and their events, are kept.
+    keep_runs_days: float = Field(default=14.0, gt=0)
+    summit: SiteSettings = SiteSettings()
+    archive: SiteSettings = SiteSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_site_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Give each site the defaults that follow from its name and from the home directory."""
+        home = Path(values.get("home") or "var").expanduser().absolute()
+        values["home"] = home
+        secret = _secret_file(home / "upload_cookie")
+        archive = {
+            "title": "Archive",
+            "port": 8180,
+            "store_directory": home / "archive" / "store",
+            "staging_directory": home / "archive" / "staging",
+            "using_previews": True,
+            "using_calibration_cache": True,
+            "upload_cookies": (secret,) if secret else (),
+        } | _mapping(values.get("archive"))
+        archive_url = f"http://{archive.get('host', '127.0.0.1')}:{archive['port']}"
+        summit = {
+            "title": "Summit",
+            "port": 8181,
+            "dhs_directory": home / "dhs",
+            "store_directory": home / "summit" / "dataflow",
+            "staging_directory": home / "summit" / "staging",
+            "export_destinations": (archive_url,),
+            "export_cookie": secret,
+            "upload_cookies": (secret,) if secret else (),
+        } | _mapping(values.get("summit"))
+        return values | {"summit": summit, "archive": archive}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments beat the environment, which beats the configuration file."""
+        named = os.environ.get("FITS_DAGSTER_CONFIG")
+        home = init_settings().get("home") or env_settings().get("home") or "var"
+        path = Path(named) if named else Path(home).expanduser() / "settings.toml"
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
+
+    def site(self, name: SiteName) -> SiteSettings:
+        """Return the settings of one site."""
+        return self.summit if name == "summit" else self.archive
+
+    def with_sites(self, **changes: SiteSettings) -> Settings:
+        """Return a copy with some sites' settings replaced."""
+        return self.model_copy(update=dict(changes))
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _secret_file(path: Path) -> str:
+    return path.read_text().strip() if path.is_file() else ""
+
+
+def write_effective(settings: Settings, path: Path) -> None:
+    """Write settings as they are in force, secrets included, for the processes that we start.
+
+    The file is readable for its owner alone; ``FITS_DAGSTER_EFFECTIVE_SETTINGS`` names it to them.
+    """
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(_plain(settings.model_dump()), indent=1))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def load_settings(home: Path | None = None, **changes: object) -> Settings:
+    """Read the settings. A process of a running system gets those that the system was started with.
+
+    Parameters
+    ----------
+    home
+        Directory that holds everything; the default is ``FITS_DAGSTER_HOME``, else ``./var``.
+    **changes
+        Values that beat every other source.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        A value is not acceptable; the message names it.
+    """
+    effective = os.environ.get("FITS_DAGSTER_EFFECTIVE_SETTINGS")
+    if effective and home is None and not changes:
+        return Settings(**json.loads(Path(effective).read_text()))
+    if home is not None:
+        changes["home"] = home
+    return Settings(**changes)  # type: ignore[arg-type]

@@ -1,0 +1,76 @@
+"""What the stages need of a store of files: put, look, fetch, list, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from fits_dagster.errors import FileError
+
+__all__ = ["ObjectInfo", "ObjectStore", "UnsafeNameError", "check_key"]
+
+
+class UnsafeNameError(FileError):
+    """The name would leave the store."""
+
+    reason = "unsafe_name"
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What a store knows of one object without reading it."""
+
+    key: str
+    #: Bytes.
+    size: int
+    #: Time of the last change, UTC.
+    modified: datetime
+    #: MD5 of the stored bytes, where the store keeps one.
+    md5: str | None
+
+
+class ObjectStore(Protocol):
+    """A store of files under keys ``path/filename`` (``filename`` alone at the top)."""
+
+    #: Whether modification times say something about the content (not so for S3).
+    has_reliable_times: bool
+
+    def put(self, source: Path, key: str, *, md5: str, move: bool = False) -> ObjectInfo:
+        """Store a file and verify it; replaces what is there in one step."""
+        ...
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        """Look at an object; None when it is not there."""
+        ...
+
+    def local(self, key: str) -> AbstractContextManager[Path]:
+        """Give the object as a local file for the time of the context."""
+        ...
+
+    def list(self, path: str = "") -> Iterator[ObjectInfo]:
+        """List the objects directly under a path."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens when it is not there."""
+        ...
+
+
+def check_key(key: str) -> str:
+    """Return the key, or refuse one that is absolute, climbs out, or holds control characters.
+
+    Raises
+    ------
+    UnsafeNameError
+        The key is not safe.
+    """
+    parts = key.split("/")
+    if not key or any(p in ("", ".", "..") for p in parts) or any(ord(c) < 32 or c == "\\" for c in key):
+        raise UnsafeNameError(f"unsafe name {key[:200]!r}")
+    if any(len(p.encode()) > 255 for p in parts) or len(key.encode()) > 1024:
+        raise UnsafeNameError(f"name too long ({len(key.encode())} bytes): {key[:60]!r}…")
+    return key

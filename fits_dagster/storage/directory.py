@@ -1,0 +1,107 @@
+"""A store in a directory: the dataflow directory of the summit, or the archive's without S3."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fits_dagster.errors import TransientError
+from fits_dagster.storage.base import ObjectInfo, check_key
+from fits_dagster.storage.landing import TEMPORARY_MARK, copy_hashed, fsync_directory, land, temporary_beside
+
+__all__ = ["DirectoryStore"]
+
+
+class DirectoryStore:
+    """Files under a root directory. Writing is atomic: temporary name, fsync, rename, fsync."""
+
+    has_reliable_times = True
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path_of(self, key: str) -> Path:
+        """Return the file of a key (which need not exist)."""
+        return self.root / check_key(key)
+
+    def put(self, source: Path, key: str, *, md5: str, move: bool = False) -> ObjectInfo:
+        """Store a file; with ``move`` it is renamed where that is possible, else copied.
+
+        Raises
+        ------
+        TransientError
+            The bytes that arrived have another MD5 (reason ``checksum_mismatch``).
+        """
+        target = self.path_of(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if move:
+            try:
+                source.replace(target)
+                fsync_directory(target.parent)
+                return self._info(key, target, md5)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+        temporary = temporary_beside(target)
+        try:
+            with source.open("rb") as reader, temporary.open("xb") as writer:
+                _, copied_md5 = copy_hashed(reader, writer)
+            if copied_md5 != md5:
+                raise TransientError(
+                    f"{key}: MD5 {copied_md5} of the stored copy is not {md5}", reason="checksum_mismatch"
+                )
+            land(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        if move:
+            source.unlink(missing_ok=True)
+        return self._info(key, target, md5)
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        """Look at a file; None when there is no regular file of that name."""
+        path = self.path_of(key)
+        try:
+            if not path.is_file():
+                return None
+            return self._info(key, path, None)
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def local(self, key: str) -> Iterator[Path]:
+        """Give the file itself; it must not be changed."""
+        path = self.path_of(key)
+        if not path.is_file():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        yield path
+
+    def list(self, path: str = "") -> Iterator[ObjectInfo]:
+        """List the regular files of one directory, without temporary ones; not recursive."""
+        directory = self.root / check_key(path) if path else self.root
+        if not directory.is_dir():
+            return
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if TEMPORARY_MARK in entry.name or not entry.is_file():
+                    continue
+                stat = entry.stat()
+                key = f"{path}/{entry.name}" if path else entry.name
+                yield ObjectInfo(key, stat.st_size, _utc(stat.st_mtime_ns), None)
+
+    def delete(self, key: str) -> None:
+        """Remove a file."""
+        self.path_of(key).unlink(missing_ok=True)
+
+    def _info(self, key: str, path: Path, md5: str | None) -> ObjectInfo:
+        stat = path.stat()
+        return ObjectInfo(key, stat.st_size, _utc(stat.st_mtime_ns), md5)
+
+
+def _utc(mtime_ns: int) -> datetime:
+    """Return a file time as the database keeps it: UTC, whole microseconds."""
+    seconds, rest = divmod(mtime_ns, 1_000_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)

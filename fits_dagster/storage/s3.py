@@ -1,0 +1,178 @@
+"""A store in an S3 bucket. Every object carries the MD5 of its bytes as metadata ``md5``."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fits_dagster.errors import FileError, TransientError
+from fits_dagster.settings import S3Settings
+from fits_dagster.storage.base import ObjectInfo, check_key
+from fits_dagster.storage.landing import TEMPORARY_MARK, md5_of
+
+__all__ = ["S3Store"]
+
+_CONNECT_TIMEOUT_S = 10
+_READ_TIMEOUT_S = 60
+_NOT_FOUND = {"404", "NoSuchKey", "NotFound"}
+
+
+class S3Store:
+    """Objects in a bucket, with an optional read-only underlay bucket asked for what the first lacks."""
+
+    has_reliable_times = False
+
+    def __init__(self, settings: S3Settings, staging: Path, client: Any = None) -> None:
+        self.settings = settings
+        self.staging = staging
+        self._client = client
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client: the one given, else one made when it is first needed."""
+        if self._client is None:
+            import boto3
+            from botocore.config import Config
+
+            self._client = boto3.client(
+                "s3",
+                region_name=self.settings.region,
+                endpoint_url=self.settings.endpoint_url or None,
+                config=Config(
+                    retries={"max_attempts": self.settings.max_attempts, "mode": "standard"},
+                    connect_timeout=_CONNECT_TIMEOUT_S,
+                    read_timeout=_READ_TIMEOUT_S,
+                ),
+            )
+        return self._client
+
+    def put(self, source: Path, key: str, *, md5: str, move: bool = False) -> ObjectInfo:
+        """Upload a file with its MD5 as metadata, then read size and metadata back.
+
+        Raises
+        ------
+        TransientError
+            The bucket did not take it, or does not hold what was sent.
+        """
+        check_key(key)
+        size = source.stat().st_size
+        with self._errors(key, "put"):
+            try:
+                self.client.upload_file(
+                    str(source), self.settings.bucket, key, ExtraArgs={"Metadata": {"md5": md5}}
+                )
+            except self._client_errors():
+                # the object may have been stored although the answer was lost
+                there = self.stat(key)
+                if there is None or there.size != size or there.md5 != md5:
+                    raise
+        stored = self.stat(key)
+        if stored is None or stored.size != size or stored.md5 != md5:
+            raise TransientError(
+                f"{key}: bucket {self.settings.bucket} holds {stored} instead of {size} bytes with MD5 {md5}",
+                reason="checksum_mismatch",
+            )
+        if move:
+            source.unlink(missing_ok=True)
+        return stored
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        """Look at an object in the bucket, then in the underlay."""
+        check_key(key)
+        for bucket in self._buckets():
+            found = self._head(bucket, key)
+            if found is not None:
+                return found
+        return None
+
+    @contextmanager
+    def local(self, key: str) -> Iterator[Path]:
+        """Fetch an object, verify its size and MD5, and give it as a temporary file.
+
+        Raises
+        ------
+        FileNotFoundError
+            Neither bucket has it.
+        TransientError
+            The bytes are not those that the metadata promise (reason ``checksum_mismatch``).
+        """
+        check_key(key)
+        bucket = next((b for b in self._buckets() if self._head(b, key) is not None), None)
+        if bucket is None:
+            raise FileNotFoundError(f"{key} is not in bucket {self.settings.bucket}")
+        directory = self.staging / "fetched"
+        directory.mkdir(parents=True, exist_ok=True)
+        name = key.rpartition("/")[2]
+        holder = directory / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
+        holder.mkdir()
+        path = holder / name
+        try:
+            with self._errors(key, "get"):
+                self.client.download_file(bucket, key, str(path))
+            info = self._head(bucket, key)
+            if info is not None and info.md5 is not None and md5_of(path) != info.md5:
+                raise TransientError(
+                    f"{key}: the bytes fetched are not those of its MD5 {info.md5}", reason="checksum_mismatch"
+                )
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+            holder.rmdir()
+
+    def list(self, path: str = "") -> Iterator[ObjectInfo]:
+        """List the objects directly under a path. The MD5 is not part of a listing."""
+        prefix = f"{check_key(path)}/" if path else ""
+        with self._errors(prefix, "list"):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.settings.bucket, Prefix=prefix, Delimiter="/"
+            )
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    yield ObjectInfo(entry["Key"], entry["Size"], entry["LastModified"], None)
+
+    def delete(self, key: str) -> None:
+        """Remove an object from the bucket; never from the underlay."""
+        check_key(key)
+        with self._errors(key, "delete"):
+            self.client.delete_object(Bucket=self.settings.bucket, Key=key)
+
+    def _buckets(self) -> list[str]:
+        return [b for b in (self.settings.bucket, self.settings.underlay_bucket) if b]
+
+    def _head(self, bucket: str, key: str) -> ObjectInfo | None:
+        from botocore.exceptions import ClientError
+
+        try:
+            with self._errors(key, "head"):
+                answer = self.client.head_object(Bucket=bucket, Key=key)
+        except FileError as error:
+            cause = error.__cause__
+            if isinstance(cause, ClientError) and str(cause.response["Error"]["Code"]) in _NOT_FOUND:
+                return None
+            raise
+        return ObjectInfo(
+            key, answer["ContentLength"], answer["LastModified"], answer.get("Metadata", {}).get("md5")
+        )
+
+    @staticmethod
+    def _client_errors() -> tuple[type[Exception], ...]:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        return (BotoCoreError, ClientError, Boto3Error)
+
+    @contextmanager
+    def _errors(self, key: str, action: str) -> Iterator[None]:
+        """Turn the client's errors into ours: 4xx for good, everything else worth another attempt."""
+        try:
+            yield
+        except self._client_errors() as error:
+            message = f"S3 {action} of {key!r} in {self.settings.bucket}: {error}"
+            response = getattr(error, "response", {})
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if 400 <= status < 500 and status not in (408, 429):
+                raise FileError(message, reason="s3_refused") from error
+            raise TransientError(message, reason="s3_unavailable") from error

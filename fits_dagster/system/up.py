@@ -1,0 +1,197 @@
+"""Starting the system: databases, Dagster's code servers and daemon, the sites' web applications."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from fits_dagster.database.server import dagster_url, stop_embedded_server
+from fits_dagster.settings import Settings, SiteName, write_effective
+from fits_dagster.system.database import prepare_databases
+from fits_dagster.system.home import (
+    RunningSystem,
+    ensure_directories,
+    locked_home,
+    upload_cookie,
+    write_dagster_home,
+    write_running,
+)
+from fits_dagster.system.ports import free_port, wait_until_listening
+from fits_dagster.system.processes import ChildProcess, Supervisor
+
+__all__ = ["StartError", "System", "running_system", "wait_for_signal"]
+
+log = logging.getLogger(__name__)
+
+_START_SECONDS = 90.0
+_LOOK_EVERY_S = 1.0
+
+
+class StartError(RuntimeError):
+    """The system did not come up."""
+
+
+class System:
+    """A running system."""
+
+    def __init__(self, settings: Settings, urls: dict[str, str], supervisor: Supervisor) -> None:
+        self.settings = settings
+        self.urls = urls
+        self.supervisor = supervisor
+
+
+@contextmanager
+def running_system(
+    settings: Settings, *, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[System]:
+    """Run the system for the time of the context.
+
+    Parameters
+    ----------
+    tell
+        Told in one line what is being started.
+
+    Raises
+    ------
+    AlreadyRunningError
+        Another system runs on this home.
+    StartError
+        A part did not come up in time; the message names its log file.
+    """
+    with locked_home(settings):
+        settings = _with_free_ports(_with_shared_secret(settings))
+        ensure_directories(settings)
+        tell("databases")
+        prepare_databases(settings)
+        supervisor = Supervisor()
+        try:
+            yield _start(settings, supervisor, tell)
+        finally:
+            tell("stopping")
+            supervisor.stop()
+            if not settings.database_url:
+                stop_embedded_server(settings)
+
+
+def _with_shared_secret(settings: Settings) -> Settings:
+    """Let the summit of this machine upload to its archive, where the settings name no cookie."""
+    summit, archive = settings.summit, settings.archive
+    if summit.export_cookie.get_secret_value() or archive.upload_cookies:
+        return settings
+    secret = SecretStr(upload_cookie(settings))
+    return settings.with_sites(
+        summit=summit.model_copy(update={"export_cookie": secret, "upload_cookies": (secret,)}),
+        archive=archive.model_copy(update={"upload_cookies": (secret,)}),
+    )
+
+
+def _with_free_ports(settings: Settings) -> Settings:
+    """Replace taken ports by free ones; exports follow the archive's port where it was the default."""
+    archive, summit = settings.archive, settings.summit
+    default_destination = (f"http://{archive.host}:{archive.port}",)
+    archive = archive.model_copy(update={"port": free_port(archive.port, archive.host)})
+    changes: dict[str, object] = {"port": free_port(summit.port, summit.host)}
+    if summit.export_destinations == default_destination:
+        changes["export_destinations"] = (f"http://{archive.host}:{archive.port}",)
+    return settings.with_sites(archive=archive, summit=summit.model_copy(update=changes))
+
+
+def _start(settings: Settings, supervisor: Supervisor, tell: Callable[[str], None]) -> System:
+    code_ports: dict[SiteName, int] = {site: free_port() for site in settings.sites}
+    workspace = write_dagster_home(settings, code_ports)
+    environment = _environment(settings, workspace)
+    logs = settings.home / "logs"
+    tell("Dagster instance")
+    _prepare_instance(environment, logs / "dagster-instance.log")
+    python = sys.executable
+    tell("code locations, daemon and web applications")
+    for site, port in code_ports.items():
+        command = [
+            *(python, "-m", "dagster", "api", "grpc", "--module-name", f"fits_dagster.{site}"),
+            *("--host", "127.0.0.1", "--port", str(port), "--location-name", site),
+        ]
+        supervisor.add(ChildProcess(f"code-{site}", command, logs / f"code-{site}.log", environment))
+    urls = {}
+    for site in settings.sites:
+        supervisor.add(
+            ChildProcess(
+                f"web-{site}",
+                [python, "-m", "fits_dagster.web", site],
+                logs / f"web-{site}.log",
+                environment,
+            )
+        )
+        urls[site] = f"http://{settings.site(site).host}:{settings.site(site).port}"
+    for site, port in code_ports.items():
+        _wait(port, "127.0.0.1", logs / f"code-{site}.log", f"the {site} code location")
+    supervisor.add(
+        ChildProcess(
+            "daemon",
+            [python, "-m", "dagster._daemon", "run", "-w", str(workspace)],
+            logs / "daemon.log",
+            environment,
+        )
+    )
+    for site in settings.sites:
+        where = settings.site(site)
+        _wait(where.port, where.host, logs / f"web-{site}.log", f"the {site} web application")
+    write_running(settings, RunningSystem(os.getpid(), urls, dict(code_ports)))
+    return System(settings, urls, supervisor)
+
+
+def _environment(settings: Settings, workspace: Path) -> dict[str, str]:
+    """Return the environment of all child processes: they read the settings that are in force here."""
+    effective = settings.home / "effective-settings.json"
+    write_effective(settings, effective)
+    return dict(os.environ) | {
+        "DAGSTER_HOME": str(workspace.parent),
+        "FITS_DAGSTER_HOME": str(settings.home),
+        "FITS_DAGSTER_DAGSTER_URL": dagster_url(settings).render_as_string(hide_password=False),
+        "FITS_DAGSTER_WORKSPACE": str(workspace),
+        "FITS_DAGSTER_EFFECTIVE_SETTINGS": str(effective),
+    }
+
+
+def _prepare_instance(environment: dict[str, str], log_file: Path) -> None:
+    """Make Dagster's tables and end the runs of an earlier life, in a process of its own."""
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    with log_file.open("ab") as output:
+        done = subprocess.run(
+            [sys.executable, "-m", "fits_dagster.orchestration.instance"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=_START_SECONDS,
+            check=False,
+        )
+    if done.returncode:
+        raise StartError(f"Dagster's instance could not be prepared; see {log_file}")
+
+
+def _wait(port: int, host: str, log_file: Path, what: str) -> None:
+    if not wait_until_listening(port, seconds=_START_SECONDS, host=host):
+        raise StartError(f"{what} did not come up within {_START_SECONDS:.0f} s; see {log_file}")
+
+
+def wait_for_signal(system: System, *, until: Callable[[], bool] = lambda: False) -> None:
+    """Keep the system's programs running until SIGTERM, SIGINT, or ``until`` says so."""
+    stop = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        while not stop.wait(_LOOK_EVERY_S) and not until():
+            system.supervisor.look()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

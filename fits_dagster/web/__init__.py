@@ -1,0 +1,1 @@
+"""The HTTP side of a site: uploads, queue status, login, reading, and the Dagster UI behind the login."""

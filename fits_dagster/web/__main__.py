@@ -1,0 +1,44 @@
+"""``python -m fits_dagster.web SITE``: serve one site's web application."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import uvicorn
+
+from fits_dagster.dataflow.site import open_site
+from fits_dagster.logs import configure_logging
+from fits_dagster.settings import load_settings
+from fits_dagster.web.app import create_app
+
+_GRACE_S = 3
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m fits_dagster.web", description=__doc__)
+    parser.add_argument("site", choices=("summit", "archive"))
+    arguments = parser.parse_args()
+    settings = load_settings()
+    configure_logging(settings, f"{arguments.site}-web")
+    site = open_site(settings, arguments.site)
+    workspace = os.environ.get("FITS_DAGSTER_WORKSPACE")
+    app = create_app(
+        site,
+        session_hours=settings.session_hours,
+        dagster_workspace=Path(workspace) if workspace else None,
+    )
+    uvicorn.run(
+        app,
+        host=site.settings.host,
+        port=site.settings.port,
+        log_level="warning",
+        timeout_graceful_shutdown=_GRACE_S,
+        timeout_keep_alive=75,
+    )
+
+
+if __name__ == "__main__":
+    main()

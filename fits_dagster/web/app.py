@@ -1,0 +1,61 @@
+"""The web application of a site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy import text
+
+from fits_dagster import __version__
+from fits_dagster.dataflow.site import Site
+from fits_dagster.web import login, queuestatus, records, upload
+from fits_dagster.web.access import StaffOnly
+from fits_dagster.web.dagster_ui import DAGSTER_PREFIX, dagster_app
+from fits_dagster.web.pages import page
+
+__all__ = ["create_app"]
+
+
+def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | None = None) -> FastAPI:
+    """Build the web application of a site.
+
+    Parameters
+    ----------
+    dagster_workspace
+        Workspace file of the Dagster UI that is mounted under ``/dagster``; None leaves it out.
+    """
+    app = FastAPI(
+        title=f"fits_dagster {site.name}",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.site = site
+    app.state.session_hours = session_hours
+    for router in (login.router, queuestatus.router, records.router, upload.router):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+
+    @app.get("/")
+    def root() -> RedirectResponse:
+        return RedirectResponse("/queuestatus", 302)
+
+    @app.get("/health")
+    def health() -> dict[str, str]:
+        with site.engine.connect() as connection:
+            connection.execute(text("select 1"))
+        return {"site": site.name, "version": __version__, "status": "ok"}
+
+    @app.exception_handler(HTTPException)
+    async def refuse(request: Request, error: HTTPException) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return page(request, "refused.html", status=error.status_code, detail=error.detail)
+        return JSONResponse({"error": str(error.detail)}, error.status_code)
+
+    if dagster_workspace is not None:
+        app.mount(DAGSTER_PREFIX, StaffOnly(dagster_app(dagster_workspace), site))
+    return app
