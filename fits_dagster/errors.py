@@ -82,7 +82,9 @@ def _classify(error: BaseException) -> tuple[str, Retry]:
         return "file_vanished", Retry.NEVER
     if isinstance(error, requests.RequestException):
         return "network", Retry.BACKOFF
-    if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+    if isinstance(error, OperationalError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    ):
         return "database_unavailable", Retry.BACKOFF
     if isinstance(error, OSError):
         if error.errno in _DISK_FULL:

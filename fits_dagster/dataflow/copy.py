@@ -169,7 +169,9 @@ class CopyStage(Stage[_Landed]):
         if before != seen:
             raise NotReady(
                 "unstable",
-                f"{item.filename} changes ({stat.st_size} bytes)" if before["size"] is not None else "first seen",
+                f"{item.filename} changes ({stat.st_size} bytes)"
+                if before["size"] is not None
+                else "first seen",
                 delay=max(_LOOK_AGAIN_S, min(site.settings.dhs_stable_seconds, _PATIENT_LOOK_S)),
                 payload={**seen, "since": now, "retried": False},
             )
@@ -201,16 +203,17 @@ class CopyStage(Stage[_Landed]):
         }[found.state]
         raise FileError(f"{item.filename}: {found.message}", reason=reason)
 
-    def _copy(
-        self, store: DirectoryStore, item: WorkItem, source: Path, before: os.stat_result
-    ) -> _Landed:
+    def _copy(self, store: DirectoryStore, item: WorkItem, source: Path, before: os.stat_result) -> _Landed:
         target = store.path_of(item.filename)
         temporary = temporary_beside(target)
         try:
             with source.open("rb") as reader, temporary.open("xb") as writer:
                 size, md5 = copy_hashed(reader, writer)
                 after = os.fstat(reader.fileno())
-            if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns) or size != after.st_size:
+            if (after.st_size, after.st_mtime_ns) != (
+                before.st_size,
+                before.st_mtime_ns,
+            ) or size != after.st_size:
                 raise NotReady(
                     "unstable", f"{item.filename} changed while it was copied", delay=_LOOK_AGAIN_S
                 )

@@ -383,7 +383,9 @@ def _failed(
     (report.retrying if again else report.failures).append(failure)
     connection.execute(
         insert(event),
-        _event(stage, item, Committed("retrying" if again else "failed", detail=f"{reason}: {line}"), 0, run_id),
+        _event(
+            stage, item, Committed("retrying" if again else "failed", detail=f"{reason}: {line}"), 0, run_id
+        ),
     )
     log.warning(
         "%s %s: %s: %s%s",

@@ -128,9 +128,7 @@ class ExportStage(Stage[_Exported]):
                 )
             )
         }
-        return {
-            i.id: _Known(present.get((i.name, i.path)), pauses.get(i.destination, 0.0)) for i in items
-        }
+        return {i.id: _Known(present.get((i.name, i.path)), pauses.get(i.destination, 0.0)) for i in items}
 
     def work(self, site: Site, item: WorkItem, known: _Known) -> _Exported:
         """Bring one file to its destination, or find that it is there.
@@ -167,9 +165,7 @@ class ExportStage(Stage[_Exported]):
         )  # fmt: skip
         return Committed(result.outcome, size=result.size, detail=result.detail)
 
-    def after_failure(
-        self, site: Site, connection: Connection, item: WorkItem, error: BaseException
-    ) -> None:
+    def after_failure(self, site: Site, connection: Connection, item: WorkItem, error: BaseException) -> None:
         """Leave a destination that is down alone as a whole: one probe later, not a time-out per file."""
         if not isinstance(error, DestinationDownError | requests.ConnectionError | requests.Timeout):
             return
@@ -192,7 +188,8 @@ class ExportStage(Stage[_Exported]):
         # "never shorten": items that wait longer already stay as they are
         connection.execute(
             text("""
-            update work_item w set not_before = greatest(w.not_before, d.retry_at), reason = 'destination_down'
+            update work_item w
+            set not_before = greatest(w.not_before, d.retry_at), reason = 'destination_down'
             from destination d where d.url = :url and w.stage = 'export' and w.state = 'waiting'
               and w.destination = d.url
             """),
@@ -267,7 +264,9 @@ def _send(session: requests.Session, url: str, path: str, source: Path, timeout:
         allow_redirects=False,
     )
     if response.status_code in (401, 403):
-        raise BadAnswerError(f"{target}: status {response.status_code}: is the upload cookie right?", reason="refused")
+        raise BadAnswerError(
+            f"{target}: status {response.status_code}: is the upload cookie right?", reason="refused"
+        )
     if response.status_code >= 500:
         raise DestinationDownError(f"{target}: status {response.status_code}")
     if response.status_code != 200:

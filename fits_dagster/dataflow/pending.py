@@ -22,9 +22,10 @@ __all__ = [
     "has_work_in_hand",
     "live_runs",
     "queue_depths",
+    "request_stop",
 ]
 
-_HEARTBEAT_S = 5.0
+_HEARTBEAT_S = 2.0
 #: A drain whose heartbeat is older than this is dead.
 DEAD_AFTER_S = 45.0
 #: Work that comes due this soon keeps a run waiting for it.
@@ -54,9 +55,7 @@ def queue_depths(connection: Connection) -> Mapping[str, QueueDepth]:
     return {row["stage"]: QueueDepth(**row) for row in rows}
 
 
-def due_nights(
-    connection: Connection, stages: Sequence[str], *, settled_s: float = 0.0
-) -> Mapping[str, int]:
+def due_nights(connection: Connection, stages: Sequence[str], *, settled_s: float = 0.0) -> Mapping[str, int]:
     """Return the nights with work that is due in some stages, newest first, with the number of items.
 
     Parameters
@@ -113,9 +112,23 @@ def live_runs(connection: Connection) -> set[str]:
     return set(rows)
 
 
+_BEAT = text("update drain set heartbeat = now() where id = :id returning stop_requested")
+
+
+def request_stop(connection: Connection) -> None:
+    """Ask every drain to finish the files in hand, release the rest, and end."""
+    connection.execute(text("update drain set stop_requested = true"))
+
+
 @contextmanager
-def drain_heartbeat(site: Site, run_id: str, stage: str, nights: Sequence[str]) -> Iterator[None]:
-    """Show that a run works on a stage for as long as the context lasts and the process lives."""
+def drain_heartbeat(site: Site, run_id: str, stage: str, nights: Sequence[str]) -> Iterator[threading.Event]:
+    """Show that a run works on a stage for as long as the context lasts and the process lives.
+
+    Yields
+    ------
+    threading.Event
+        Set when somebody asks the drain to end in good order (:func:`request_stop`).
+    """
     with site.engine.begin() as connection:
         drain_id = connection.scalar(
             text("""
@@ -124,22 +137,21 @@ def drain_heartbeat(site: Site, run_id: str, stage: str, nights: Sequence[str]) 
             """),
             {"run_id": run_id, "stage": stage, "nights": json.dumps(list(nights)), "owner": worker_name()},
         )
-    over = threading.Event()
+    over, stop = threading.Event(), threading.Event()
 
     def beat() -> None:
         while not over.wait(_HEARTBEAT_S):
             try:
                 with site.engine.begin() as connection:
-                    connection.execute(
-                        text("update drain set heartbeat = now() where id = :id"), {"id": drain_id}
-                    )
+                    if connection.scalar(_BEAT, {"id": drain_id}):
+                        stop.set()
             except DBAPIError:
                 continue
 
     thread = threading.Thread(target=beat, name="drain-heartbeat", daemon=True)
     thread.start()
     try:
-        yield
+        yield stop
     finally:
         over.set()
         thread.join()

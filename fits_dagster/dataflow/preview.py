@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -18,6 +16,7 @@ from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Committed, Stage
 from fits_dagster.errors import FileError
 from fits_dagster.previews import NoPreview, PreviewInfo, PreviewRequest, preview_name, render
+from fits_dagster.storage.landing import md5_of
 
 __all__ = ["STAGE", "PreviewStage", "preview_key"]
 
@@ -25,8 +24,8 @@ __all__ = ["STAGE", "PreviewStage", "preview_key"]
 _NOTHING_TO_SEE: Final = frozenset({"no_image", "empty_image", "one_dimensional", "no_finite_pixels"})
 
 _SUBJECTS = text("""
-select d.id, d.filename, d.path, d.canonical, h.instrument, coalesce(h.types, '{}') as types, p.filename as preview
-from diskfile d left join header h on h.diskfile_id = d.id left join preview p on p.diskfile_id = d.id
+select d.id, d.canonical, h.instrument, coalesce(h.types, '{}') as types
+from diskfile d left join header h on h.diskfile_id = d.id
 where d.id = any(:ids)
 """)
 
@@ -72,18 +71,12 @@ class PreviewStage(Stage[_Rendered]):
         assert site.settings.staging_directory is not None
         staging = site.settings.staging_directory / "previews"
         staging.mkdir(parents=True, exist_ok=True)
-        with (
-            site.store.local(item.key) as source,
-            tempfile.NamedTemporaryFile(dir=staging, suffix=".jpg", delete=False) as target,
-        ):
-            picture = Path(target.name)
+        picture = staging / f"{secrets.token_hex(8)}.jpg"
+        request = PreviewRequest(known["instrument"], frozenset(known["types"]))
+        with site.store.local(item.key) as source:
             try:
-                info: PreviewInfo = render(
-                    source, PreviewRequest(known["instrument"], frozenset(known["types"])), target
-                )
-                target.flush()
-                md5 = hashlib.md5(picture.read_bytes(), usedforsecurity=False).hexdigest()
-                site.store.put(picture, key, md5=md5)
+                info: PreviewInfo = render(source, request, picture)
+                site.store.put(picture, key, md5=md5_of(picture))
             except NoPreview as nothing:
                 if nothing.reason in _NOTHING_TO_SEE:
                     return _Rendered(None, 0, str(nothing))
@@ -95,9 +88,7 @@ class PreviewStage(Stage[_Rendered]):
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Rendered) -> Committed:
         """Note the picture of this version."""
         if result.name is None:
-            connection.execute(
-                tables.preview.delete().where(tables.preview.c.diskfile_id == item.subject_id)
-            )
+            connection.execute(tables.preview.delete().where(tables.preview.c.diskfile_id == item.subject_id))
             return Committed("no_preview", detail=result.detail)
         values = {"filename": result.name, "made_at": text("now()")}
         connection.execute(

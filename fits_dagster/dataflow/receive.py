@@ -100,7 +100,9 @@ class Reception:
         """
         self.size += len(chunk)
         if self.size > self._site.settings.max_upload_bytes:
-            raise UploadTooLargeError(f"{self._filename}: more than {self._site.settings.max_upload_bytes} bytes")
+            raise UploadTooLargeError(
+                f"{self._filename}: more than {self._site.settings.max_upload_bytes} bytes"
+            )
         self._digest.update(chunk)
         self._stream.write(chunk)
 

@@ -17,7 +17,7 @@ __all__ = ["Committed", "NotReady", "Result", "Stage"]
 Result = TypeVar("Result")
 
 
-class NotReady(Exception):  # noqa: N818 - not an error
+class NotReady(Exception):
     """The file cannot be worked on yet; it goes back to its queue and this is no failed attempt."""
 
     def __init__(
@@ -80,10 +80,10 @@ class Stage(ABC, Generic[Result]):
         """Write several results at once. When this fails, they are committed one by one."""
         return [self.commit(site, connection, item, result) for item, result in group]
 
-    def after_commit(self, site: Site, item: WorkItem, result: Result) -> None:  # noqa: B027 - optional
+    def after_commit(self, site: Site, item: WorkItem, result: Result) -> None:
         """Clean up once the transaction is durable (a staged file, for instance)."""
 
-    def after_failure(  # noqa: B027 - optional
+    def after_failure(
         self, site: Site, connection: Connection, item: WorkItem, error: BaseException
     ) -> None:
         """Note consequences of a failure beyond this item (a destination that is down)."""

@@ -68,7 +68,9 @@ class StoreStage(Stage[_Stored]):
                 )
             site.store.put(staged, item.key, md5=md5, move=True)
         elif not _is_stored(site, item.key, size, md5):
-            raise FileError(f"{item.key}: the staged file {staged.name} is gone", reason="staged_file_missing")
+            raise FileError(
+                f"{item.key}: the staged file {staged.name} is gone", reason="staged_file_missing"
+            )
         return _Stored(size, [staged, *(directory / name for name in known)])
 
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Stored) -> Committed:

@@ -30,7 +30,6 @@ _VALUE: Final = re.compile(
 )
 _EXPONENT: Final = str.maketrans("dD", "EE")
 _COMMENTARY: Final = frozenset({"", "COMMENT", "HISTORY", "END", "CONTINUE"})
-_MISSING: Final = object()
 
 
 class Cards(Mapping[str, Value]):
@@ -61,9 +60,8 @@ class Cards(Mapping[str, Value]):
             self._index_early_equals_signs()
 
     def __getitem__(self, key: str) -> Value:
-        value = self._values.get(key, _MISSING)
-        if value is not _MISSING:
-            return value  # type: ignore[return-value]
+        if key in self._values:
+            return self._values[key]
         position = self._position(key)
         if position is None:
             raise KeyError(key)
@@ -71,12 +69,18 @@ class Cards(Mapping[str, Value]):
         self._values[key] = parsed
         return parsed
 
+    def get(self, key: str, default: Value = None) -> Value:  # type: ignore[override]
+        """Return the value of a keyword, or the default if it is not there."""
+        if key in self._values:
+            return self._values[key]
+        return self[key] if self._position(key) is not None else default
+
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self._position(key) is not None
 
     def __iter__(self) -> Iterator[str]:
         for key in self._positions:
-            if (name := key.rstrip()) not in _COMMENTARY and name != "HIERARCH":
+            if (name := key.rstrip(" ")) not in _COMMENTARY and name != "HIERARCH":
                 yield name
         yield from self._long_keywords()
 
@@ -93,7 +97,7 @@ class Cards(Mapping[str, Value]):
         return any(part in key for key in self._positions) or any(part in k for k in self._long_keywords())
 
     def _position(self, key: str) -> int | None:
-        key = key.upper()
+        key = key.upper() if key.isascii() else _ascii_upper(key)
         if len(key) <= KEYWORD_LENGTH:
             position = self._positions.get(key.ljust(KEYWORD_LENGTH))
             if position is not None:
@@ -107,7 +111,8 @@ class Cards(Mapping[str, Value]):
                 for i in range(0, len(self.text), CARD_LENGTH):
                     card = self.text[i : i + CARD_LENGTH]
                     if card.startswith("HIERARCH ") and "=" in card:
-                        name = card[KEYWORD_LENGTH + 1 :].split("=", 1)[0].strip().upper()
+                        name = card[KEYWORD_LENGTH + 1 :].split("=", 1)[0].strip(" ")
+                        name = _ascii_upper(name)
                         self._long.setdefault(name, i)
         return self._long
 
@@ -116,7 +121,7 @@ class Cards(Mapping[str, Value]):
         for key in [key for key in self._positions if "=" in key]:
             name, sign, rest = key.partition("=")
             if sign and (not rest or rest.startswith(" ")):
-                self._positions.setdefault(name.rstrip().ljust(KEYWORD_LENGTH), self._positions[key])
+                self._positions.setdefault(name.rstrip(" ").ljust(KEYWORD_LENGTH), self._positions[key])
 
     def _parse(self, position: int) -> Value:
         card = self.text[position : position + CARD_LENGTH]
@@ -143,7 +148,7 @@ class Cards(Mapping[str, Value]):
                 value = Card.fromstring(image).value
         except Exception:  # astropy raises several kinds for one cause: the value cannot be read
             return None
-        return None if isinstance(value, Undefined) else value  # type: ignore[no-any-return]
+        return None if isinstance(value, Undefined) else value
 
 
 def _value(found: re.Match[str]) -> Value:

@@ -32,7 +32,7 @@ _SORTED_FORMS: Final = (
 _UNSORTED_PREFIX: Final = "aaaa"
 
 _NUMERIC_DATES: Final = (
-    # facility and visitors at a facility port, with prefixes of processing: mrgS20101028S0134, GS20141226S0203
+    # facility and like names, with prefixes of processing: mrgS20101028S0134, GS20141226S0203
     re.compile(r"[A-Za-z]{0,8}?[NS](\d{4})(\d\d)(\d\d)[A-Za-z]\d"),
     re.compile(r"[a-z]{0,8}SDC[SHK]_(\d{4})(\d\d)(\d\d)_\d"),
     re.compile(r"img_(\d{4})(\d\d)(\d\d)_\w"),

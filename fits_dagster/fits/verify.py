@@ -51,6 +51,11 @@ class Completeness:
     size: int = 0
     #: Size that the headers declare as far as they could be read, bytes.
     expected_size: int = 0
+    #: Extensions that are there.
+    extensions: int = 0
+    #: ``NEXTEND`` of the primary header: extensions that the writer means to write. A hint only, since a
+    #: file cut between two HDUs is whole by arithmetic; reduced files often carry a stale number.
+    declared_extensions: int | None = None
 
 
 def completeness(path: Path) -> Completeness:
@@ -70,10 +75,13 @@ def completeness(path: Path) -> Completeness:
         walker, size = walk_headers(path)
     except OSError as error:
         return Completeness(CompletenessState.BROKEN, f"the file cannot be read: {error}")
+    found = len(walker.hdus) - 1
+    declared = walker.hdus[0].cards.get("NEXTEND") if walker.hdus else None
+    declared = declared if isinstance(declared, int) else None
     refusals = [problem for problem in walker.problems if problem.severity == "refuse"]
     if not refusals:
         message = f"{len(walker.hdus)} HDUs, {size} bytes"
-        return Completeness(CompletenessState.COMPLETE, message, size, walker.expected_end)
+        return Completeness(CompletenessState.COMPLETE, message, size, walker.expected_end, found, declared)
     first = refusals[0]
     if first.code in _MAY_STILL_GROW:
         state = CompletenessState.INCOMPLETE
@@ -81,7 +89,7 @@ def completeness(path: Path) -> Completeness:
         state = CompletenessState.NOT_FITS
     else:
         state = CompletenessState.BROKEN
-    return Completeness(state, first.message, size, walker.expected_end)
+    return Completeness(state, first.message, size, walker.expected_end, max(found, 0), declared)
 
 
 def check_structure(
@@ -128,10 +136,14 @@ def _card_problems(hdu: HDU, place: str) -> list[Problem]:
     if not text.isascii() or not text.isprintable():
         bad = [i // CARD_LENGTH + 1 for i, letter in enumerate(text) if not " " <= letter <= "~"]
         shown = ", ".join(str(number) for number in sorted(set(bad))[:5])
-        problems.append(warn("non_ascii_cards", f"{place} has characters beyond printable ASCII in card {shown}"))
+        problems.append(
+            warn("non_ascii_cards", f"{place} has characters beyond printable ASCII in card {shown}")
+        )
     unreadable = [key for key in _unreadable_keywords(hdu.cards)]
     if unreadable:
-        problems.append(warn("unparsable_cards", f"{place}: no value can be read of {', '.join(unreadable[:5])}"))
+        problems.append(
+            warn("unparsable_cards", f"{place}: no value can be read of {', '.join(unreadable[:5])}")
+        )
     expected = _mandatory_order(hdu)
     found = [line[:8].rstrip() for line in hdu.lines[: len(expected)]]
     if found != expected:
@@ -168,7 +180,9 @@ def _padding_problems(path: Path, hdus: list[HDU]) -> list[Problem]:
             file.seek(hdu.data_offset + hdu.data_bytes)
             fill = b" " if hdu.cards.get("XTENSION") == "TABLE" else b"\0"
             if file.read(length).strip(fill):
-                problems.append(warn("padding", f"the fill after the data of HDU {number} is not all {fill!r}"))
+                problems.append(
+                    warn("padding", f"the fill after the data of HDU {number} is not all {fill!r}")
+                )
     return problems
 
 

@@ -16,10 +16,14 @@ __all__ = ["Walker"]
 
 #: More header than this without an END card is not a header (real ones stay below 1 MB).
 MAX_HEADER_BYTES: Final = 16 << 20
+#: More data than this in one HDU (1 TiB) is not data but a wrecked card.
+MAX_DATA_BYTES: Final = 1 << 40
 VALID_BITPIX: Final = frozenset({8, 16, 32, 64, -32, -64})
 
 _SIMPLE: Final = b"SIMPLE  ="
 _XTENSION: Final = b"XTENSION="
+#: First bytes of files that may hold a FITS file in compressed form.
+_COMPRESSED: Final = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 _END: Final = b"END     "
 
 
@@ -99,7 +103,7 @@ class Walker:
         if not self.hdus:
             if first == _SIMPLE:
                 return True
-            self._stop(refuse("not_fits", f"the file begins with {first!r}, not with 'SIMPLE  ='"))
+            self._stop(_not_fits(first))
             return False
         if first == _XTENSION:
             return True
@@ -115,11 +119,15 @@ class Walker:
         cards = Cards(text)
         problem = _bad_mandatory_card(cards, place, primary=not self.hdus)
         size = data_bytes_of(cards)
+        if problem is None and size is not None and size > MAX_DATA_BYTES:
+            problem = refuse("bad_mandatory_card", f"{place} declares {size} bytes of data, which cannot be")
         hdu = HDU(text, self._header_start, data_offset, size or 0)
         hdu.__dict__["cards"] = cards  # the index is made already
         self.hdus.append(hdu)
         if problem is not None or size is None:
-            self._stop(problem or refuse("bad_mandatory_card", f"the data size of {place} cannot be computed"))
+            self._stop(
+                problem or refuse("bad_mandatory_card", f"the data size of {place} cannot be computed")
+            )
             self.expected_end = data_offset
             return
         self._header.clear()
@@ -133,20 +141,30 @@ class Walker:
     def _unfinished_header(self, size: int) -> None:
         first = bytes(self._header[: len(_SIMPLE)])
         if not self.hdus and first != _SIMPLE[: len(first)]:
-            self._stop(refuse("not_fits", f"the file begins with {first!r}, not with 'SIMPLE  ='"))
+            self._stop(_not_fits(first))
         elif self.hdus and first != _XTENSION[: len(first)]:
             extra = size - self._header_start
-            self._stop(warn("trailing_bytes", f"{extra} bytes follow the last HDU, which ends at {self._header_start}"))
+            self._stop(
+                warn(
+                    "trailing_bytes", f"{extra} bytes follow the last HDU, which ends at {self._header_start}"
+                )
+            )
         elif _end_card(self._header, 0) is not None:
             missing = padded(len(self._header)) - len(self._header)
-            self._stop(refuse("truncated", f"{missing} bytes missing: the header of {self._place()} is not whole"))
+            self._stop(
+                refuse("truncated", f"{missing} bytes missing: the header of {self._place()} is not whole")
+            )
         else:
-            self._stop(refuse("missing_end", f"the file ends at byte {size} inside the header of {self._place()}"))
+            self._stop(
+                refuse("missing_end", f"the file ends at byte {size} inside the header of {self._place()}")
+            )
 
     def _too_short(self, size: int) -> None:
         last = self.hdus[-1]
         missing = self.expected_end - size
-        message = f"{missing} bytes missing: HDU {len(self.hdus) - 1} declares data to byte {self.expected_end}"
+        message = (
+            f"{missing} bytes missing: HDU {len(self.hdus) - 1} declares data to byte {self.expected_end}"
+        )
         message += f", the file has {size}"
         if size >= last.data_offset + last.data_bytes:
             message += " (only padding is missing)"
@@ -154,6 +172,12 @@ class Walker:
 
     def _place(self) -> str:
         return f"HDU {len(self.hdus)} at byte {self._header_start}"
+
+
+def _not_fits(first: bytes) -> Problem:
+    kind = next((name for magic, name in _COMPRESSED.items() if first.startswith(magic)), None)
+    hint = f" (this is {kind} data)" if kind else ""
+    return refuse("not_fits", f"the file begins with {first!r}, not with 'SIMPLE  ='{hint}")
 
 
 def _end_card(header: bytearray, start: int) -> int | None:

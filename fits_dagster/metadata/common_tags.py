@@ -19,7 +19,7 @@ from .tags import (
 from .values import as_number, as_text
 
 if TYPE_CHECKING:
-    from .translator import Translator
+    from .header_values import HeaderValues
 
 __all__ = ["COMMON_RULES", "LAMPS", "OBSERVING_MODE"]
 
@@ -35,12 +35,12 @@ _TOPOCENTRIC = equals("FRAME", "AZEL_TOPO")
 _SKY_FRAME = any_of(equals("TRKFRAME", "FK5", "APPT"), equals("FRAME", "FK5", "APPT"))
 
 
-def _observing_mode(subject: Translator) -> tuple[str, ...]:
+def _observing_mode(subject: HeaderValues) -> tuple[str, ...]:
     mode = (as_text(subject.tag_value("OBSMODE")) or "").upper()
     return (mode,) if mode == "IMAGE" else (mode, "SPECT")
 
 
-def _tracks_the_sky(subject: Translator) -> bool:
+def _tracks_the_sky(subject: HeaderValues) -> bool:
     rates = [as_number(subject.tag_value(key)) for key in ("DECTRACK", "RATRACK")]
     return rates == [0, 0]
 

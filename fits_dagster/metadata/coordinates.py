@@ -102,7 +102,7 @@ def target_with_offsets(primary: Cards, instant: datetime | None) -> Position | 
     dec += motion_dec * years * _ARCSEC
     cosine = math.cos(math.radians(dec))
     ra += (_known(primary, "RAOFFSET") + _known(primary, "RATRGOFF")) * _ARCSEC / cosine
-    ra += motion_ra * years * _HOURS_TO_DEGREES * cosine * _ARCSEC
+    ra += motion_ra * years * _HOURS_TO_DEGREES * _ARCSEC
     return to_icrs(text(primary, "FRAME") or "FK5", ra, dec, instant)
 
 

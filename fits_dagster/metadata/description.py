@@ -185,14 +185,17 @@ def _field(subject: Translator, name: str, warnings: list[str]) -> Any:
 
 def _reduction_row(subject: Translator, reduction: object, warnings: list[str]) -> dict[str, object]:
     row: dict[str, object] = {}
-    for name, key in _REDUCTION_KEYWORDS.items():
+    found: dict[str, str | int | None] = {
+        name: text(subject.primary, key) for name, key in _REDUCTION_KEYWORDS.items()
+    }
+    level = whole(subject.primary, "PROCLEVL")
+    found["processing_level"] = 0 if level is None and reduction == "RAW" else level
+    for name, value in found.items():
         try:
-            row[name] = checked(name, text(subject.primary, key), REDUCTION_FIELDS)
+            row[name] = checked(name, value, REDUCTION_FIELDS)
         except RejectedValueError as rejected:
             warnings.append(f"reduction: {rejected}")
             row[name] = None
-    level = whole(subject.primary, "PROCLEVL")
-    row["processing_level"] = 0 if level is None and reduction == "RAW" else level
     return row
 
 

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMON_COLUMNS", "fill_row"]
 
+#: Largest number of an integer column.
+_LARGEST_NUMBER: Final = 2**31 - 1
+
 
 def _tagged(tag: str) -> Callable[[Translator], bool]:
     return lambda subject: tag in subject.tags
@@ -55,5 +58,11 @@ def fill_row(subject: Translator, warnings: list[str]) -> dict[str, object]:
             warnings.append(f"{subject.table}.{column}: {type(error).__name__}: {error}")
             value = None
         allowed = subject.column_values.get(column)
-        row[column] = None if allowed is not None and value not in allowed else value
+        fits = _fits_the_database(value) and (allowed is None or value in allowed)
+        row[column] = value if fits else None
     return row
+
+
+def _fits_the_database(value: object) -> bool:
+    """Tell whether a number is within the range of its column; anything else is."""
+    return not isinstance(value, int | float) or abs(value) <= _LARGEST_NUMBER

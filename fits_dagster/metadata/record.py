@@ -62,7 +62,11 @@ ENUMS: Final[Mapping[str, tuple[str, ...]]] = {
         "medium",
         "slow",
         "standard",
-        *(f"red:{red},blue:{blue}" for red in ("fast", "medium", "slow") for blue in ("fast", "medium", "slow")),
+        *(
+            f"red:{red},blue:{blue}"
+            for red in ("fast", "medium", "slow")
+            for blue in ("fast", "medium", "slow")
+        ),
     ),
     "detector_welldepth_setting": ("Shallow", "Deep", "Invalid"),
 }
@@ -97,7 +101,9 @@ def _enum(name: str, doc: str) -> FieldDefinition:
 
 def _angle(doc: str, minimum: float | None = None, maximum: float | None = None) -> FieldDefinition:
     # numeric(16,12) in the database: four digits before the point
-    return FieldDefinition("float", doc, -9999.0 if minimum is None else minimum, maximum or 9999.0, decimals=12)
+    return FieldDefinition(
+        "float", doc, -9999.0 if minimum is None else minimum, maximum or 9999.0, decimals=12
+    )
 
 
 _INT32: Final = 2**31 - 1
@@ -128,7 +134,9 @@ FIELDS: Final[Mapping[str, FieldDefinition]] = {
     "cass_rotator_pa": _angle("position angle of the Cassegrain rotator, degrees", -360.0, 360.0),
     "airmass": FieldDefinition("float", "airmass", 1.0, 100.0, below_maximum=True, decimals=6),
     "filter_name": FieldDefinition("text", "filter, ids cut"),
-    "exposure_time": FieldDefinition("float", "exposure, seconds", 0.0, 10000.0, below_maximum=True, decimals=6),
+    "exposure_time": FieldDefinition(
+        "float", "exposure, seconds", 0.0, 10000.0, below_maximum=True, decimals=6
+    ),
     "disperser": FieldDefinition("text", "disperser, id cut"),
     "camera": FieldDefinition("text", "camera, id cut"),
     "central_wavelength": FieldDefinition(

@@ -1,7 +1,7 @@
 """The tag engine: rules in, tag set out.
 
 Rules are data: what is added under which condition, and how the rule acts on others. Conditions are
-built from the small vocabulary of this module and look at one file's `Translator`.
+built from the small vocabulary of this module and look at one file's `HeaderValues`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fits_dagster.fits.cards import Value
 from .values import as_text
 
 if TYPE_CHECKING:
-    from .translator import Translator
+    from .header_values import HeaderValues
 
 __all__ = [
     "Condition",
@@ -34,8 +34,8 @@ __all__ = [
     "starts",
 ]
 
-Condition = Callable[["Translator"], bool]
-TagSource = tuple[str, ...] | Callable[["Translator"], tuple[str, ...]]
+Condition = Callable[["HeaderValues"], bool]
+TagSource = tuple[str, ...] | Callable[["HeaderValues"], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class TagRule:
     purpose: str = ""
 
 
-def compute_tags(rules: Iterable[TagRule], subject: Translator) -> frozenset[str]:
+def compute_tags(rules: Iterable[TagRule], subject: HeaderValues) -> frozenset[str]:
     """Apply tag rules to one file.
 
     Parameters
     ----------
     rules : iterable of TagRule
         Common rules, then those of the instrument.
-    subject : Translator
+    subject : HeaderValues
         The file.
 
     Returns
@@ -90,13 +90,13 @@ def compute_tags(rules: Iterable[TagRule], subject: Translator) -> frozenset[str
     return frozenset(tags)
 
 
-def _added(rule: TagRule, subject: Translator) -> tuple[str, ...]:
+def _added(rule: TagRule, subject: HeaderValues) -> tuple[str, ...]:
     if not rule.when(subject):
         return ()
     return rule.add(subject) if callable(rule.add) else rule.add
 
 
-def always(_: Translator) -> bool:
+def always(_: HeaderValues) -> bool:
     """Hold for every file."""
     return True
 
@@ -160,5 +160,5 @@ def merged(common: Sequence[TagRule], own: Sequence[TagRule], without: Iterable[
     return (*(rule for rule in common if rule.purpose not in dropped), *own)
 
 
-def _text(subject: Translator, key: str) -> str:
+def _text(subject: HeaderValues, key: str) -> str:
     return as_text(subject.tag_value(key)) or ""

@@ -32,7 +32,7 @@ _OTHER_DATES: Final = (
     re.compile(r"(?P<d>\d\d?)[- ](?P<m>[A-Za-z]{3})[a-z]*[- ](?P<y>\d{4})"),
 )
 _TIME: Final = re.compile(r"(\d\d?):(\d\d?):(\d\d?(?:\.\d*)?)")
-_MONTHS: Final = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS: Final = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MJD_ZERO: Final = datetime(1858, 11, 17, tzinfo=UTC)
 _DATE_KEYWORDS: Final = ("DATE-OBS", "DATE", "UTDATE")

@@ -23,12 +23,16 @@ def build_definitions(site: SiteName) -> dg.Definitions:
             # every stage of a run at once, each in a process of its own
             "max_concurrent": len(FLOWS[site].nodes),
             "start_method": {
-                "forkserver": {"preload_modules": ["fits_dagster.orchestration.preload", f"fits_dagster.{site}"]}
+                "forkserver": {
+                    "preload_modules": ["fits_dagster.orchestration.preload", f"fits_dagster.{site}"]
+                }
             },
             "step_dependency_config": {"require_upstream_step_success": False},
         }
     )
-    tags = {"dagster/max_runtime": str(int(settings.work.max_run_seconds + settings.work.linger_seconds + 600))}
+    tags = {
+        "dagster/max_runtime": str(int(settings.work.max_run_seconds + settings.work.linger_seconds + 600))
+    }
     night_job = dg.define_asset_job(
         f"{site}_night",
         selection=dg.AssetSelection.assets(*assets.keys),
@@ -46,7 +50,7 @@ def build_definitions(site: SiteName) -> dg.Definitions:
     return dg.Definitions(
         assets=[assets],
         jobs=[night_job, nights_job],
-        sensors=build_sensors(site, night_job.name, nights_job.name),
+        sensors=build_sensors(site, night_job, nights_job),
         resources={"site": resource, "site_resource": resource},
         executor=executor,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import dagster as dg
@@ -52,7 +53,7 @@ FLOWS: Mapping[SiteName, Flow] = {
             ),
             "ingest": AssetNode(
                 "observations",
-                "Records of the night's files in the summit database: one version row and one header record each.",
+                "Records of the night's files in the summit database: a version and a header record each.",
                 ("dataflow_files",),
             ),
             "export": AssetNode(
@@ -81,7 +82,7 @@ FLOWS: Mapping[SiteName, Flow] = {
             ),
             "associate": AssetNode(
                 "calibration_associations",
-                "For each file of the night and each calibration type that it needs: the best ones, in order.",
+                "For each file of the night and each calibration type it needs: the best ones, in order.",
                 ("observations",),
             ),
         },
@@ -104,7 +105,7 @@ def build_graph(site: SiteName) -> dg.GraphDefinition:
     }
     dependencies: dict[Any, dict[str, Any]] = {
         after.name: {"after": dg.DependencyDefinition(before.name, "started")}
-        for before, after in zip(stages, stages[1:], strict=False)
+        for before, after in pairwise(stages)
     }
     return dg.GraphDefinition(
         name=f"{site}_flow",

@@ -1,6 +1,6 @@
 """Ops: one per stage. Each drains its stage's queue for the nights of its run."""
 
-from __future__ import annotations
+# annotations are not postponed here: Dagster reads those of the context and of the resources at once
 
 import signal
 import threading
@@ -80,7 +80,10 @@ def _drain(
         with site.engine.connect() as connection:
             return not has_work_in_hand(connection, nights)
 
-    with drain_heartbeat(site, run_id, stage.name, nights), _stop_on_sigterm() as stop:
+    with (
+        drain_heartbeat(site, run_id, stage.name, nights) as asked_to_stop,
+        _stop_on_sigterm() as terminated,
+    ):
         report = drain(
             site,
             stage,
@@ -88,7 +91,7 @@ def _drain(
             run_id=run_id,
             linger=site.work.linger_seconds if not idle() else 0.0,
             idle=idle,
-            stop=stop.is_set,
+            stop=lambda: asked_to_stop.is_set() or terminated.is_set(),
             before_round=look_at_dhs if stage is copy.STAGE else lambda: None,
         )
     context.log.info(
@@ -127,9 +130,7 @@ def _metadata(report: DrainReport) -> dict[str, Any]:
     return metadata
 
 
-def _materialize_nights(
-    context: dg.OpExecutionContext, asset_key: dg.AssetKey, report: DrainReport
-) -> None:
+def _materialize_nights(context: dg.OpExecutionContext, asset_key: dg.AssetKey, report: DrainReport) -> None:
     """Tell Dagster which nights a run of several has advanced."""
     for night, count in sorted(report.by_night.items()):
         context.log_event(
@@ -142,9 +143,7 @@ def _materialize_nights(
         )
 
 
-def _failure(
-    context: dg.OpExecutionContext, report: DrainReport, metadata: Mapping[str, Any]
-) -> dg.Failure:
+def _failure(context: dg.OpExecutionContext, report: DrainReport, metadata: Mapping[str, Any]) -> dg.Failure:
     for failure in report.failures[:_ROWS_SHOWN]:
         context.log.error(f"{failure.filename}: {failure.reason}: {failure.error}\n{failure.traceback}")
     return dg.Failure(

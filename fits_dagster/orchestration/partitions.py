@@ -8,7 +8,15 @@ import dagster as dg
 
 from fits_dagster.database.work import UNDATED
 
-__all__ = ["MAX_NIGHTS_PER_RUN", "NIGHTS", "NIGHTS_TAG", "SITE_TAG", "UNIT_TAG", "is_partition", "nights_of_run"]
+__all__ = [
+    "MAX_NIGHTS_PER_RUN",
+    "NIGHTS",
+    "NIGHTS_TAG",
+    "SITE_TAG",
+    "UNIT_TAG",
+    "is_partition",
+    "nights_of_run",
+]
 
 #: Night labels as in file names. South of UTC the label of tomorrow begins before midnight.
 NIGHTS = dg.DailyPartitionsDefinition(start_date="19990101", fmt="%Y%m%d", end_offset=2)

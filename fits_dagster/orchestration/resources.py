@@ -1,6 +1,6 @@
 """The one resource: a site, opened once per process."""
 
-from __future__ import annotations
+# annotations are not postponed here: Dagster reads those of the context and of the resources at once
 
 import os
 from typing import Any, cast

@@ -4,12 +4,13 @@ The database is the truth; a sensor keeps no cursor, so a lost one costs nothing
 listing and a few queries.
 """
 
-from __future__ import annotations
+# annotations are not postponed here: Dagster reads those of the context and of the resources at once
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from sqlalchemy.exc import OperationalError
 
 from fits_dagster.database.work import reap
@@ -29,6 +30,10 @@ from fits_dagster.settings import SiteName
 
 __all__ = ["build_sensors"]
 
+#: A job of assets, or one of a graph.
+Job = dg.JobDefinition | UnresolvedAssetJobDefinition
+Request = dg.RunRequest | dg.SkipReason
+
 _INTERVAL_S = 5
 #: Work this young is left to the run that is at it.
 _SETTLED_S = 10.0
@@ -44,7 +49,7 @@ _IN_PROGRESS = [
 ]
 
 
-def build_sensors(site: SiteName, night_job: str, nights_job: str) -> list[dg.SensorDefinition]:
+def build_sensors(site: SiteName, night_job: Job, nights_job: Job) -> list[dg.SensorDefinition]:
     """Make the sensors of a site: one for what arrives, one for its queues."""
     stages = [stage.name for stage in SITE_STAGES[site]]
     arrival, rest = stages[0], stages[1:]
@@ -55,7 +60,7 @@ def build_sensors(site: SiteName, night_job: str, nights_job: str) -> list[dg.Se
 
     def evaluate(
         context: dg.SensorEvaluationContext, opened: Site, watched: Sequence[str], settled: float
-    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    ) -> Iterator[Request]:
         with opened.engine.connect() as connection:
             due = due_nights(connection, watched, settled_s=settled)
         covered = covered_nights(context.instance, opened) if due else set()
@@ -65,18 +70,16 @@ def build_sensors(site: SiteName, night_job: str, nights_job: str) -> list[dg.Se
                 f"work for {len(due)} nights is in hand" if due else f"nothing is due in {', '.join(watched)}"
             )
             return
-        yield from _requests(
-            site, free, night_job, nights_job, own=opened.work.nights_with_own_run
-        )
+        yield from _requests(site, free, night_job.name, nights_job.name, own=opened.work.nights_with_own_run)
 
     @dg.sensor(
         name=name,
         description=description,
-        job_names=[night_job, nights_job],
+        jobs=[night_job, nights_job],
         minimum_interval_seconds=_INTERVAL_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
-    def arrivals(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterable[object]:
+    def arrivals(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterator[Request]:
         opened = site_resource.open()
         try:
             if site == "summit":
@@ -89,11 +92,11 @@ def build_sensors(site: SiteName, night_job: str, nights_job: str) -> list[dg.Se
     @dg.sensor(
         name=f"{site}_queue",
         description="Work that is due and that no run is at; also frees what dead workers held.",
-        job_names=[night_job, nights_job],
+        jobs=[night_job, nights_job],
         minimum_interval_seconds=_INTERVAL_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
-    def queue(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterable[object]:
+    def queue(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterator[Request]:
         opened = site_resource.open()
         try:
             with opened.engine.begin() as connection:

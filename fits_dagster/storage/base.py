@@ -51,7 +51,7 @@ class ObjectStore(Protocol):
         """Give the object as a local file for the time of the context."""
         ...
 
-    def list(self, path: str = "") -> Iterator[ObjectInfo]:
+    def objects(self, path: str = "") -> Iterator[ObjectInfo]:
         """List the objects directly under a path."""
         ...
 

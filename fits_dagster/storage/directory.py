@@ -79,7 +79,7 @@ class DirectoryStore:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         yield path
 
-    def list(self, path: str = "") -> Iterator[ObjectInfo]:
+    def objects(self, path: str = "") -> Iterator[ObjectInfo]:
         """List the regular files of one directory, without temporary ones; not recursive."""
         directory = self.root / check_key(path) if path else self.root
         if not directory.is_dir():

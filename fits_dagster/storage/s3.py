@@ -115,14 +115,15 @@ class S3Store:
             info = self._head(bucket, key)
             if info is not None and info.md5 is not None and md5_of(path) != info.md5:
                 raise TransientError(
-                    f"{key}: the bytes fetched are not those of its MD5 {info.md5}", reason="checksum_mismatch"
+                    f"{key}: the bytes fetched are not those of its MD5 {info.md5}",
+                    reason="checksum_mismatch",
                 )
             yield path
         finally:
             path.unlink(missing_ok=True)
             holder.rmdir()
 
-    def list(self, path: str = "") -> Iterator[ObjectInfo]:
+    def objects(self, path: str = "") -> Iterator[ObjectInfo]:
         """List the objects directly under a path. The MD5 is not part of a listing."""
         prefix = f"{check_key(path)}/" if path else ""
         with self._errors(prefix, "list"):

@@ -117,10 +117,19 @@ class Supervisor:
                 restarted.append(child.name)
         return restarted
 
-    def stop(self, *, patience: float = 10.0) -> None:
-        """End all programs with everything they started: politely, then for certain."""
+    def stop(self, *names: str, patience: float = 10.0) -> None:
+        """End programs with everything they started: politely, then for certain.
+
+        Parameters
+        ----------
+        *names
+            Which ones; by default all, the last started first.
+        patience
+            Seconds between asking and killing.
+        """
+        ending = [c for c in reversed(self.children) if not names or c.name in names]
         families: list[psutil.Process] = []
-        for child in reversed(self.children):
+        for child in ending:
             families += child.family()
             child.signal_group(signal.SIGTERM)
         _, alive = psutil.wait_procs(families, timeout=patience)
@@ -130,8 +139,8 @@ class Supervisor:
             except psutil.NoSuchProcess:
                 continue
         psutil.wait_procs(alive, timeout=5)
-        for child in self.children:
+        for child in ending:
             child.signal_group(signal.SIGKILL)
             if child.process is not None:
                 child.process.wait()
-        self.children.clear()
+            self.children.remove(child)

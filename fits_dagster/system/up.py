@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
+from sqlalchemy.exc import DBAPIError
 
-from fits_dagster.database.server import dagster_url, stop_embedded_server
+from fits_dagster.database.server import dagster_url, open_engine, stop_embedded_server
+from fits_dagster.dataflow.pending import live_runs, request_stop
 from fits_dagster.settings import Settings, SiteName, write_effective
 from fits_dagster.system.database import prepare_databases
 from fits_dagster.system.home import (
@@ -28,12 +31,16 @@ from fits_dagster.system.home import (
 from fits_dagster.system.ports import free_port, wait_until_listening
 from fits_dagster.system.processes import ChildProcess, Supervisor
 
-__all__ = ["StartError", "System", "running_system", "wait_for_signal"]
+__all__ = ["StartError", "System", "running_system", "stop_on_sigterm", "wait_for_signal"]
 
 log = logging.getLogger(__name__)
 
 _START_SECONDS = 90.0
 _LOOK_EVERY_S = 1.0
+#: Seconds that runs get to finish the files in hand.
+_FINISH_S = 15.0
+_WRITE_DOWN_S = 1.0
+_DAEMON = "daemon"
 
 
 class StartError(RuntimeError):
@@ -50,9 +57,7 @@ class System:
 
 
 @contextmanager
-def running_system(
-    settings: Settings, *, tell: Callable[[str], None] = lambda _: None
-) -> Iterator[System]:
+def running_system(settings: Settings, *, tell: Callable[[str], None] = lambda _: None) -> Iterator[System]:
     """Run the system for the time of the context.
 
     Parameters
@@ -77,6 +82,8 @@ def running_system(
             yield _start(settings, supervisor, tell)
         finally:
             tell("stopping")
+            supervisor.stop(_DAEMON)
+            _end_runs(settings)
             supervisor.stop()
             if not settings.database_url:
                 stop_embedded_server(settings)
@@ -105,6 +112,27 @@ def _with_free_ports(settings: Settings) -> Settings:
     return settings.with_sites(archive=archive, summit=summit.model_copy(update=changes))
 
 
+def _end_runs(settings: Settings) -> None:
+    """Let the runs at work finish the files in hand and end in good order."""
+    deadline = time.monotonic() + _FINISH_S
+    for name in settings.sites:
+        engine = open_engine(settings, name, pool_size=1)
+        try:
+            with engine.begin() as connection:
+                request_stop(connection)
+            while time.monotonic() < deadline:
+                with engine.connect() as connection:
+                    if not live_runs(connection):
+                        break
+                time.sleep(0.2)
+        except DBAPIError as error:
+            log.warning("%s: runs are ended without asking: %s", name, error)
+        finally:
+            engine.dispose()
+    # the runs still have to write down how they ended
+    time.sleep(_WRITE_DOWN_S)
+
+
 def _start(settings: Settings, supervisor: Supervisor, tell: Callable[[str], None]) -> System:
     code_ports: dict[SiteName, int] = {site: free_port() for site in settings.sites}
     workspace = write_dagster_home(settings, code_ports)
@@ -120,7 +148,7 @@ def _start(settings: Settings, supervisor: Supervisor, tell: Callable[[str], Non
             *("--host", "127.0.0.1", "--port", str(port), "--location-name", site),
         ]
         supervisor.add(ChildProcess(f"code-{site}", command, logs / f"code-{site}.log", environment))
-    urls = {}
+    urls: dict[str, str] = {}
     for site in settings.sites:
         supervisor.add(
             ChildProcess(
@@ -135,16 +163,16 @@ def _start(settings: Settings, supervisor: Supervisor, tell: Callable[[str], Non
         _wait(port, "127.0.0.1", logs / f"code-{site}.log", f"the {site} code location")
     supervisor.add(
         ChildProcess(
-            "daemon",
+            _DAEMON,
             [python, "-m", "dagster._daemon", "run", "-w", str(workspace)],
-            logs / "daemon.log",
+            logs / f"{_DAEMON}.log",
             environment,
         )
     )
     for site in settings.sites:
         where = settings.site(site)
         _wait(where.port, where.host, logs / f"web-{site}.log", f"the {site} web application")
-    write_running(settings, RunningSystem(os.getpid(), urls, dict(code_ports)))
+    write_running(settings, RunningSystem(os.getpid(), urls, {str(k): v for k, v in code_ports.items()}))
     return System(settings, urls, supervisor)
 
 
@@ -181,6 +209,20 @@ def _prepare_instance(environment: dict[str, str], log_file: Path) -> None:
 def _wait(port: int, host: str, log_file: Path, what: str) -> None:
     if not wait_until_listening(port, seconds=_START_SECONDS, host=host):
         raise StartError(f"{what} did not come up within {_START_SECONDS:.0f} s; see {log_file}")
+
+
+@contextmanager
+def stop_on_sigterm() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, whatever is going on, so that everything started is stopped."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def wait_for_signal(system: System, *, until: Callable[[], bool] = lambda: False) -> None:

@@ -38,7 +38,9 @@ async def login(request: Request) -> Response:
     token = await run_in_threadpool(sign_in, site.engine, username, password, hours=hours)
     target = _local(form.get("redirect", ""))
     if token is None:
-        return page(request, "login.html", redirect=target, error="Name or password are wrong.", name=username)
+        return page(
+            request, "login.html", redirect=target, error="Name or password are wrong.", name=username
+        )
     response: Response
     if target:
         response = RedirectResponse(target, 302)

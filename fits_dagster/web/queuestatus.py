@@ -52,16 +52,8 @@ def queue_status(request: Request) -> Response:
     if current_person(request) is None:
         return RedirectResponse(f"/login/?redirect=/{_FEATURE}", 302)
     person = staff_required(request)
-    tabs = [
-        {"queue": queue, "view": view, "state": _state(queue, view)} for queue, view in _views(request)
-    ]
-    return page(
-        request,
-        "queuestatus.html",
-        person=person,
-        tabs=tabs,
-        tokens={tab["state"]["queue"]: tab["state"]["token"] for tab in tabs},
-    )
+    tabs = [{"queue": queue, "view": view, "state": _state(queue, view)} for queue, view in _views(request)]
+    return page(request, "queuestatus.html", person=person, tabs=tabs)
 
 
 @router.post(f"/{_FEATURE}/json", dependencies=[Depends(staff_required)])

@@ -243,4 +243,3 @@ def _read(path: Path, compressor: bz2.BZ2Compressor | None) -> Iterator[bytes]:
                 yield squeezed
     if compressor is not None:
         yield compressor.flush()
-

@@ -60,9 +60,10 @@ _TELESCOPES: Final = {"gemininorth": "Gemini-North", "geminisouth": "Gemini-Sout
 _INSTRUMENTS: Final = {
     name.lower(): name
     for name in (
-        "NIRI NIFS GMOS-N GMOS-S GMOS michelle GNIRS GHOST PHOENIX TEXES TReCS NICI IGRINS IGRINS-2 GSAOI OSCIR "
-        "F2 GPI ABU bHROS hrwfs FLAMINGOS CIRPASS GRACES ALOPEKE ZORRO MAROON-X Hokupaa+QUIRC"
-    ).split()
+        *("NIRI", "NIFS", "GMOS-N", "GMOS-S", "GMOS", "michelle", "GNIRS", "GHOST", "PHOENIX", "TEXES"),
+        *("TReCS", "NICI", "IGRINS", "IGRINS-2", "GSAOI", "OSCIR", "F2", "GPI", "ABU", "bHROS", "hrwfs"),
+        *("FLAMINGOS", "CIRPASS", "GRACES", "ALOPEKE", "ZORRO", "MAROON-X", "Hokupaa+QUIRC"),
+    )
 }
 _HEADER_KEYS: Final = {
     "disperser": "disperser",

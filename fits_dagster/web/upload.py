@@ -62,7 +62,9 @@ async def upload_file(request: Request, rest: str, batch: str | None = None) -> 
     refusal = await _receive(request, reception)
     if refusal is not None:
         await run_in_threadpool(reception.discard)
-        log.warning("upload of %s from %s refused after %d bytes: %s", rest, address, reception.size, refusal.body)
+        log.warning(
+            "upload of %s from %s refused after %d bytes: %s", rest, address, reception.size, refusal.body
+        )
         return refusal
     try:
         received = await run_in_threadpool(reception.finish, batch=batch, remote_address=address)

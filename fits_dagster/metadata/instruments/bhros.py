@@ -16,8 +16,8 @@ class Bhros(Translator):
     """Rules of bHROS."""
 
     instrume = ("BHROS",)
-    constants = {"disperser": "bHROS"}
-    keywords = {"central_wavelength": ("WAVELENG",)}
+    constants: ClassVar = {"disperser": "bHROS"}
+    keywords: ClassVar = {"central_wavelength": ("WAVELENG",)}
     wavelength_unit = 1e-4
     tag_rules: ClassVar[Sequence[TagRule]] = (TagRule(("BHROS", "SPECT"), always),)
 

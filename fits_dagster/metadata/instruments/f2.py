@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from fits_dagster.metadata.header_values import HeaderValues
 from fits_dagster.metadata.tags import TagRule, all_of, always, any_of, equals, has_value, no, starts
 from fits_dagster.metadata.translator import Translator
 from fits_dagster.metadata.values import as_text, number, text, without_id
@@ -28,7 +29,7 @@ _SPECTRUM = any_of(starts("GRISM", "JH", "HK", "R3K"), starts("GRISMPOS", "JH", 
 _TWILIGHT = equals("OBJECT", "TWILIGHT", any_case=True)
 
 
-def _has_pix_slit(subject: Translator) -> bool:
+def _has_pix_slit(subject: HeaderValues) -> bool:
     return bool(_PIX_SLIT.match(as_text(subject.tag_value("MOSPOS")) or ""))
 
 
@@ -41,14 +42,14 @@ class F2(Translator):
     """Rules of FLAMINGOS-2."""
 
     instrume = ("F2", "FLAM")
-    keywords = {
+    keywords: ClassVar = {
         "central_wavelength": ("WAVELENG",),
         "disperser": ("GRISM",),
         "focal_plane_mask": ("MASKNAME",),
         "read_mode": ("LNRS",),
     }
     wavelength_unit = 1e-4
-    filter_wavelengths = {
+    filter_wavelengths: ClassVar = {
         "Jlow": 1.122,
         "JH": 1.39,
         "H": 1.631,

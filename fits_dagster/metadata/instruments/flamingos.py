@@ -24,7 +24,7 @@ class Flamingos(Translator):
     """
 
     instrume = ("FLAMINGOS",)
-    keywords = {"disperser": ("GRISM",), "exposure_time": ("EXP_TIME",), "filters": ("FILTER",)}
+    keywords: ClassVar = {"disperser": ("GRISM",), "exposure_time": ("EXP_TIME",), "filters": ("FILTER",)}
     sums_coadds = False
     tag_rules: ClassVar[Sequence[TagRule]] = (
         TagRule(("FLAMINGOS",), always),

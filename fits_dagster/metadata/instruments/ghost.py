@@ -13,6 +13,7 @@ from typing import ClassVar, Final, TypeVar
 
 from fits_dagster.fits.cards import Cards
 from fits_dagster.metadata import times
+from fits_dagster.metadata.header_values import HeaderValues
 from fits_dagster.metadata.instrument_table import fill_row
 from fits_dagster.metadata.tags import TagRule, all_of, always, equals, keyword, starts
 from fits_dagster.metadata.translator import Translator
@@ -42,7 +43,7 @@ _ARM_CAMERA = equals("CAMERA", "BLUE", "RED", any_case=True)
 _FLAT = equals("OBSTYPE", "FLAT")
 
 
-def _arm_tag(subject: Translator) -> tuple[str, ...]:
+def _arm_tag(subject: HeaderValues) -> tuple[str, ...]:
     return ((as_text(subject.tag_value("CAMERA")) or "").upper(),)
 
 
@@ -191,8 +192,8 @@ class Ghost(Translator):
         """Return the read mode of an arm, or of all arms of a bundle as the archive prints them."""
         if self.arm is not None:
             return self._mode(self.arm)
-        modes = {arm: self._mode(arm) for arm in sorted(self.exposures)}
-        return str(modes) if modes else None
+        modes = {arm: self._mode(arm) if arm in self.exposures else None for arm in (_BLUE, _RED, _SLITV)}
+        return str(modes) if self.exposures else None
 
     def _mode(self, arm: str) -> str:
         return _READ_MODES.get((self._speed(arm) or "", self._gain(arm) or ""), "unknown")

@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 from fits_dagster.fits.cards import Cards
 from fits_dagster.metadata.common_tags import LAMPS
 from fits_dagster.metadata.coordinates import keyword_position
+from fits_dagster.metadata.header_values import HeaderValues
 from fits_dagster.metadata.spectrophotometric import standard_at
 from fits_dagster.metadata.tags import TagRule, all_of, always, any_of, contains, equals, keyword, no
 from fits_dagster.metadata.translator import Translator
@@ -59,29 +60,29 @@ _HARTMANN = any_of(contains("FILTER1", "Hartmann"), contains("FILTER2", "Hartman
 _TWILIGHT = equals("OBJECT", "TWILIGHT", any_case=True)
 
 
-def _mask_name(subject: Translator) -> str:
+def _mask_name(subject: HeaderValues) -> str:
     return as_text(subject.tag_value("MASKNAME")) or ""
 
 
-def _is_long_slit_mask(subject: Translator) -> bool:
+def _is_long_slit_mask(subject: HeaderValues) -> bool:
     return _mask_name(subject).endswith("arcsec")
 
 
-def _is_cut_mask(subject: Translator) -> bool:
+def _is_cut_mask(subject: HeaderValues) -> bool:
     name = _mask_name(subject)
     return not (name.startswith(("IFU", "focus")) or name.endswith("arcsec"))
 
 
-def _ifu(subject: Translator) -> tuple[str, ...]:
+def _ifu(subject: HeaderValues) -> tuple[str, ...]:
     name = _mask_name(subject)
     mdf = _IFU_MDF.match(name)
     slits = _IFU_SLITS[mdf[1]] if mdf else _IFU_MASKS.get(name)
     return ("IFU", slits) if slits else ()
 
 
-def _is_standard_star(subject: Translator) -> bool:
+def _is_standard_star(subject: HeaderValues) -> bool:
     ra, dec = keyword_position(subject.primary)
-    name = subject.to_object()
+    name = subject.keyword_text("object")
     if ra is None or dec is None or name is None:
         return False
     return standard_at((ra, dec), name, subject.instant) is not None
@@ -91,7 +92,7 @@ class Gmos(Translator):
     """Rules of both GMOS."""
 
     instrume = ("GMOS-N", "GMOS-S")
-    keywords = {
+    keywords: ClassVar = {
         "camera": ("INSTRUME",),
         "central_wavelength": ("CENTWAVE", "GRWLEN"),
         "disperser": ("GRATING",),
@@ -100,7 +101,7 @@ class Gmos(Translator):
     wavelength_unit = 1e-3
     sums_coadds = False
     without_rules = frozenset({LAMPS})
-    filter_wavelengths = {
+    filter_wavelengths: ClassVar = {
         "HeII": 0.468,
         "HeIIC": 0.478,
         "OIII": 0.499,
@@ -144,7 +145,9 @@ class Gmos(Translator):
         TagRule(("DARK", "CAL"), equals("OBSTYPE", "DARK"), blocks=frozenset({"IMAGE", "SPECT"})),
         TagRule(("ARC", "CAL"), equals("OBSTYPE", "ARC")),
         TagRule(("BIAS", "CAL"), _BIAS, blocks=frozenset({"IMAGE", "SPECT"})),
-        TagRule(("GCALFLAT", "FLAT", "CAL"), all_of(equals("OBSTYPE", "FLAT"), no(all_of(_MIRROR, _HARTMANN)))),
+        TagRule(
+            ("GCALFLAT", "FLAT", "CAL"), all_of(equals("OBSTYPE", "FLAT"), no(all_of(_MIRROR, _HARTMANN)))
+        ),
         TagRule(("TWILIGHT", "CAL", "FLAT"), all_of(_TWILIGHT, no(_SPECTRUM))),
         TagRule(("TWILIGHT", "CAL", "SLITILLUM"), all_of(_TWILIGHT, _SPECTRUM)),
         TagRule(("DOMEFLAT", "CAL", "FLAT"), equals("OBJECT", "DOMEFLAT", any_case=True)),
@@ -255,7 +258,7 @@ class Gmos(Translator):
         return whole(self.primary, "GRORDER")
 
 
-def reference_values(subject: Translator) -> tuple[float | None, float | None]:
+def reference_values(subject: HeaderValues) -> tuple[float | None, float | None]:
     """Return CRVAL1 and CRVAL2 where the axes are a tangent projection, else RA and DEC, degrees.
 
     Keywords that extension 0 lacks are those of the primary header.
@@ -268,7 +271,7 @@ def reference_values(subject: Translator) -> tuple[float | None, float | None]:
     return ra, dec
 
 
-def _nearest(subject: Translator, key: str) -> Cards:
+def _nearest(subject: HeaderValues, key: str) -> Cards:
     """Return the header of extension 0 if it has the keyword, else the primary."""
     first = subject.first_extension
     return first if first is not None and key in first else subject.primary

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from fits_dagster.metadata.coordinates import separation, target_with_offsets
+from fits_dagster.metadata.header_values import HeaderValues
 from fits_dagster.metadata.tags import TagRule, all_of, always, contains, equals, has_value, no
 from fits_dagster.metadata.translator import Translator
 from fits_dagster.metadata.values import as_text, number, text, whole, without_id
@@ -31,7 +32,7 @@ _PRISM: Final = re.compile(r"(?:\w*\+)?(\w*?)(_G\d+)")
 _COMMON_MASKS: Final = ("HR-IFU", "LR-IFU", "IFU", "Acq")
 
 
-def _spectrum(subject: Translator) -> tuple[str, ...]:
+def _spectrum(subject: HeaderValues) -> tuple[str, ...]:
     slit, grating, prism = (as_text(subject.tag_value(key)) or "" for key in ("SLIT", "GRATING", "PRISM"))
     if "ifu" in slit.lower():
         return ("SPECT", "IFU")
@@ -40,7 +41,7 @@ def _spectrum(subject: Translator) -> tuple[str, ...]:
     return ("SPECT",)
 
 
-def _through_slit(subject: Translator) -> tuple[str, ...]:
+def _through_slit(subject: HeaderValues) -> tuple[str, ...]:
     return ("THRUSLIT", *_slit_kind(as_text(subject.tag_value("PRISM")) or ""))
 
 
@@ -58,8 +59,8 @@ class Gnirs(Translator):
     """Rules of GNIRS."""
 
     instrume = ("GNIRS",)
-    keywords = {"central_wavelength": ("GRATWAVE",)}
-    filter_wavelengths = {
+    keywords: ClassVar = {"central_wavelength": ("GRATWAVE",)}
+    filter_wavelengths: ClassVar = {
         "YPHOT": 1.03,
         "X": 1.1,
         "X_(order_6)": 1.1,
@@ -142,7 +143,8 @@ class Gnirs(Translator):
         named = text(self.primary, "READMODE")
         if named is not None:
             return named
-        return _READ_MODES.get((whole(self.primary, "LNRS"), whole(self.primary, "NDAVGS")), "Unknown")  # type: ignore[arg-type]
+        reads, averages = whole(self.primary, "LNRS"), whole(self.primary, "NDAVGS")
+        return _READ_MODES.get((reads or 0, averages or 0), "Unknown")
 
     def well_depth(self) -> str | None:
         """Return the well depth by the size of the bias voltage."""

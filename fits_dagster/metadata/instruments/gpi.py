@@ -17,7 +17,7 @@ class Gpi(Translator):
     """Rules of GPI."""
 
     instrume = ("GPI",)
-    keywords = {
+    keywords: ClassVar = {
         "filters": ("IFSFILT",),
         "focal_plane_mask": ("OCCULTER",),
         "pupil_mask": ("APODIZER",),

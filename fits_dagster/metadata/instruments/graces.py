@@ -19,7 +19,7 @@ class Graces(Translator):
     """Rules of GRACES."""
 
     instrume = ("GRACES",)
-    constants = {"disperser": "GRACES"}
+    constants: ClassVar = {"disperser": "GRACES"}
     tag_rules: ClassVar[Sequence[TagRule]] = (
         TagRule(("GRACES",), always),
         TagRule(("SPECT",), always),

@@ -22,11 +22,11 @@ class Gsaoi(Translator):
     """Rules of GSAOI."""
 
     instrume = ("GSAOI",)
-    keywords = {"camera": ("DETECTOR",), "central_wavelength": ("WAVELENG",)}
+    keywords: ClassVar = {"camera": ("DETECTOR",), "central_wavelength": ("WAVELENG",)}
     wavelength_unit = 1e-4
     sums_coadds = False
     without_rules = frozenset({LAMPS})
-    filter_wavelengths = {
+    filter_wavelengths: ClassVar = {
         "Z": 1.015,
         "HeI1083": 1.083,
         "PaG": 1.094,

@@ -16,13 +16,11 @@ class HokupaaQuirc(Translator):
     """Rules of Hokupa'a with QUIRC."""
 
     instrume = ("HOKUPAA+QUIRC",)
-    keywords = {"airmass": ("AMEND",), "filters": ("FILTER",), "observation_type": ("IMAGETYP",)}
+    keywords: ClassVar = {"airmass": ("AMEND",), "filters": ("FILTER",), "observation_type": ("IMAGETYP",)}
     tag_rules: ClassVar[Sequence[TagRule]] = (
         TagRule(("HOKUPAAQUIRC",), always),
         TagRule(("IMAGE",), always),
-        TagRule(
-            ("DARK",), contains("OBJECT", "dark", any_case=True), blocks=frozenset({"IMAGE", "SPECT"})
-        ),
+        TagRule(("DARK",), contains("OBJECT", "dark", any_case=True), blocks=frozenset({"IMAGE", "SPECT"})),
         TagRule(("FLAT", "CAL"), contains("OBJECT", "flat", any_case=True)),
     )
 
@@ -33,11 +31,6 @@ class HokupaaQuirc(Translator):
     def to_wavelength_band(self) -> str | None:
         """Return the filter: the band is not one of the usual list."""
         return self.keyword_text("filters")
-
-    def to_observation_type(self) -> str | None:
-        """Return the kind in upper case."""
-        named = self.keyword_text("observation_type")
-        return named.upper() if named else None
 
     def position(self) -> tuple[float | None, float | None]:
         """Return the keywords."""

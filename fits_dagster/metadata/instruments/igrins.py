@@ -24,7 +24,7 @@ class Igrins(Translator):
     """Rules of IGRINS; its keywords are in the primary header or in extension 0."""
 
     instrume = ("IGRINS",)
-    keywords = {
+    keywords: ClassVar = {
         "airmass": ("AMSTART",),
         "observation_type": ("OBJTYPE",),
         "program_id": ("GEMPRGID", "GEMPRID", "PROGID"),

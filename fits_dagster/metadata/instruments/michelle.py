@@ -12,14 +12,58 @@ from fits_dagster.metadata.values import number
 
 __all__ = ["Michelle"]
 
-_DISPERSERS = "Echelle LowN LowQ MedN1 MedN2 unknown".split()
-_SLITS = "1_pixel 2_pixels 3_pixels 4_pixels 6_pixels 8_pixels 16_pixels pinholeMask None unknown".split()
-_READ_MODES = "CHOP NDCHOP STARE chop stare nod chop-nod".split()
-_FILTERS = """
-    blank BothBlanks Clear Clear_A F112B21 F116B9 F125B9 F209B42L F66LB F86B2 I103B10 I105B53 I107B4
-    I112B21 I116B9 I125B9 I128B2 I185B9 I198B27 I209B42 I79B10 I86B2 I88B10 I97B10 IP103B10 IP112B21
-    IP116B9 IP125B9 IP185B9 IP198B27 IP79B10 IP88B10 IP97B10 NPBlock Poly QBlock
-    """.split()
+_DISPERSERS = ["Echelle", "LowN", "LowQ", "MedN1", "MedN2", "unknown"]
+_SLITS = [
+    "1_pixel",
+    "2_pixels",
+    "3_pixels",
+    "4_pixels",
+    "6_pixels",
+    "8_pixels",
+    "16_pixels",
+    "pinholeMask",
+    "None",
+    "unknown",
+]
+_READ_MODES = ["CHOP", "NDCHOP", "STARE", "chop", "stare", "nod", "chop-nod"]
+_FILTERS = [
+    "blank",
+    "BothBlanks",
+    "Clear",
+    "Clear_A",
+    "F112B21",
+    "F116B9",
+    "F125B9",
+    "F209B42L",
+    "F66LB",
+    "F86B2",
+    "I103B10",
+    "I105B53",
+    "I107B4",
+    "I112B21",
+    "I116B9",
+    "I125B9",
+    "I128B2",
+    "I185B9",
+    "I198B27",
+    "I209B42",
+    "I79B10",
+    "I86B2",
+    "I88B10",
+    "I97B10",
+    "IP103B10",
+    "IP112B21",
+    "IP116B9",
+    "IP125B9",
+    "IP185B9",
+    "IP198B27",
+    "IP79B10",
+    "IP88B10",
+    "IP97B10",
+    "NPBlock",
+    "Poly",
+    "QBlock",
+]
 _NO_VALUE = "No Value"
 
 
@@ -27,7 +71,7 @@ class Michelle(Translator):
     """Rules of Michelle."""
 
     instrume = ("MICHELLE",)
-    keywords = {
+    keywords: ClassVar = {
         "central_wavelength": ("GRATPOS",),
         "coadds": ("NUMEXPOS",),
         "disperser": ("GRATNAME",),

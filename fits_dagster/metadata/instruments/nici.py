@@ -18,7 +18,7 @@ class Nici(Translator):
     """Rules of NICI; each of its two extensions has a filter of its own."""
 
     instrume = ("NICI",)
-    keywords = {
+    keywords: ClassVar = {
         "camera": ("INSTRUME",),
         "disperser": ("DICHROIC",),
         "focal_plane_mask": ("FPMW",),

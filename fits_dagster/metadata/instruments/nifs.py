@@ -19,7 +19,7 @@ class Nifs(Translator):
     """Rules of NIFS."""
 
     instrume = ("NIFS",)
-    keywords = {
+    keywords: ClassVar = {
         "camera": ("INSTRUME",),
         "central_wavelength": ("GRATWAVE",),
         "disperser": ("GRATING",),
@@ -34,7 +34,9 @@ class Nifs(Translator):
         TagRule(("IMAGE",), equals("FLIP", "In")),
         TagRule(("SPECT", "IFU"), equals("FLIP", "Out")),
         TagRule(("ARC", "CAL"), equals("OBSTYPE", "ARC")),
-        TagRule(("RONCHI", "CAL"), all_of(equals("OBSTYPE", "FLAT"), equals("APERTURE", "Ronchi_Screen_G5615"))),
+        TagRule(
+            ("RONCHI", "CAL"), all_of(equals("OBSTYPE", "FLAT"), equals("APERTURE", "Ronchi_Screen_G5615"))
+        ),
     )
 
     def filter_name(self, *, pretty: bool) -> str | None:

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from fits_dagster.metadata.tags import TagRule, all_of, always, contains, equals, has_value, no
 from fits_dagster.metadata.translator import Translator
-from fits_dagster.metadata.values import text, without_id
+from fits_dagster.metadata.values import text, whole, without_id
 
 __all__ = ["Niri"]
 
@@ -80,8 +80,8 @@ class Niri(Translator):
     """Rules of NIRI."""
 
     instrume = ("NIRI",)
-    keywords = {"filters": ("FILTER1", "FILTER2", "FILTER3")}
-    filter_wavelengths = {
+    keywords: ClassVar = {"filters": ("FILTER1", "FILTER2", "FILTER3")}
+    filter_wavelengths: ClassVar = {
         "Jcon(1065)": 1.065,
         "HeI": 1.083,
         "Pa(gamma)": 1.094,
@@ -142,7 +142,9 @@ class Niri(Translator):
         TagRule(("ARC",), equals("OBSTYPE", "ARC")),
         TagRule(("CAL", "FLAT"), equals("OBSTYPE", "FLAT")),
         TagRule(("IMAGE",), _IMAGE),
-        TagRule(("IMAGE", "CAL", "FLAT", "TWILIGHT"), all_of(_IMAGE, equals("OBJECT", "TWILIGHT", any_case=True))),
+        TagRule(
+            ("IMAGE", "CAL", "FLAT", "TWILIGHT"), all_of(_IMAGE, equals("OBJECT", "TWILIGHT", any_case=True))
+        ),
         TagRule(("SPECT", "LS"), _GRISM),
     )
 
@@ -185,8 +187,8 @@ class Niri(Translator):
 
     def read_mode(self) -> str:
         """Return the background mode by the numbers of reads and averages."""
-        key = (self.primary.get("LNRS"), self.primary.get("NDAVGS"))
-        return _READ_MODES.get(key, "Unknown")  # type: ignore[arg-type]
+        reads, averages = whole(self.primary, "LNRS"), whole(self.primary, "NDAVGS")
+        return _READ_MODES.get((reads or 0, averages or 0), "Unknown")
 
     def well_depth(self) -> str | None:
         """Return the well depth by the bias voltage; a voltage written as text gives none."""

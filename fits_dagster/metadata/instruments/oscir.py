@@ -16,7 +16,7 @@ class Oscir(Translator):
     """Rules of OSCIR."""
 
     instrume = ("OSCIR",)
-    keywords = {"airmass": ("AIRMASS1",)}
+    keywords: ClassVar = {"airmass": ("AIRMASS1",)}
     tag_rules: ClassVar[Sequence[TagRule]] = (TagRule(("OSCIR",), always),)
 
     def position(self) -> tuple[float | None, float | None]:

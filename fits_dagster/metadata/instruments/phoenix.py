@@ -18,7 +18,7 @@ class Phoenix(Translator):
     """Rules of PHOENIX."""
 
     instrume = ("PHOENIX",)
-    keywords = {"filters": ("FILT_POS",), "focal_plane_mask": ("SLIT_POS",)}
+    keywords: ClassVar = {"filters": ("FILT_POS",), "focal_plane_mask": ("SLIT_POS",)}
     tag_rules: ClassVar[Sequence[TagRule]] = (
         TagRule(("PHOENIX",), always),
         TagRule(("IMAGE",), contains("VIEW_POS", "image", any_case=True)),

@@ -15,7 +15,7 @@ class SkyCamera(Translator):
     """Rules of the all-sky camera: site monitoring, which belongs to no program."""
 
     instrume = ("GS_ALLSKYCAMERA",)
-    constants = {"instrument": "GS_ALLSKYCAMERA", "object": "ZENITH", "site_monitoring": True}
+    constants: ClassVar = {"instrument": "GS_ALLSKYCAMERA", "object": "ZENITH", "site_monitoring": True}
     tag_rules: ClassVar[Sequence[TagRule]] = (
         TagRule(("GS_ALLSKYCAMERA",), always),
         TagRule(("SOUTH",), always),

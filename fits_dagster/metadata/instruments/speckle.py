@@ -51,8 +51,7 @@ class Speckle(Translator):
 
     def to_observation_class(self) -> str:
         """Return the class, by default science."""
-        named = super().to_observation_class()
-        return named if named in ENUMS["observation_class"] else "science"
+        return super().to_observation_class() or "science"
 
     def to_observation_id(self) -> str | None:
         """Return the observation, by default the zeroth of the program."""

@@ -16,7 +16,7 @@ class Texes(Translator):
     """Rules of TEXES."""
 
     instrume = ("TEXES",)
-    keywords = {"exposure_time": ("OBSTIME",)}
+    keywords: ClassVar = {"exposure_time": ("OBSTIME",)}
     sums_coadds = False
     tag_rules: ClassVar[Sequence[TagRule]] = (
         TagRule(("TEXES",), always),

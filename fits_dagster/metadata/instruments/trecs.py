@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from fits_dagster.metadata.common_tags import OBSERVING_MODE
-from fits_dagster.metadata.tags import TagRule, all_of, always, contains, has_value, no
+from fits_dagster.metadata.tags import TagRule, always, contains, no
 from fits_dagster.metadata.translator import Translator
 from fits_dagster.metadata.values import number
 
@@ -23,7 +23,7 @@ class Trecs(Translator):
     """Rules of TReCS."""
 
     instrume = ("TRECS",)
-    keywords = {
+    keywords: ClassVar = {
         "camera": ("OBSMODE",),
         "disperser": ("GRATING",),
         "exposure_time": ("OBJTIME",),
@@ -34,7 +34,7 @@ class Trecs(Translator):
     tag_rules: ClassVar[Sequence[TagRule]] = (
         TagRule(("TRECS",), always),
         TagRule(("IMAGE",), _MIRROR),
-        TagRule(("SPECT",), all_of(has_value("GRATING"), no(_MIRROR))),
+        TagRule(("SPECT",), no(_MIRROR)),
     )
 
     def disperser(self, *, pretty: bool) -> str | None:

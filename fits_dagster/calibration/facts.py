@@ -1,0 +1,122 @@
+"""What the database knows of headers, as the rules look at it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from fits_dagster.calibration.conditions import Facts
+from fits_dagster.calibration.queries import QuerySet, compile_ruleset
+from fits_dagster.calibration.ruleset import load_rulesets
+from fits_dagster.database.instruments import INSTRUMENT_TABLES
+from fits_dagster.database.tables import diskfile, header
+
+__all__ = ["HeaderFacts", "load_facts"]
+
+#: What rules may look at; the rest of the record is left in the database.
+_COLUMNS = (
+    "observation_id",
+    "observation_type",
+    "observation_class",
+    "data_label",
+    "program_id",
+    "calibration_program",
+    "engineering",
+    "instrument",
+    "object",
+    "ut_datetime",
+    "ut_datetime_secs",
+    "exposure_time",
+    "elevation",
+    "cass_rotator_pa",
+    "central_wavelength",
+    "focal_plane_mask",
+    "camera",
+    "detector_binning",
+    "detector_roi_setting",
+    "coadds",
+    "spectroscopy",
+    "gcal_lamp",
+    "qa_state",
+    "phot_standard",
+    "reduction",
+    "processing",
+)
+
+
+@dataclass(frozen=True)
+class HeaderFacts:
+    """One header, with its rows in the instrument's table."""
+
+    header_id: int
+    canonical: bool
+    entrytime: datetime
+    queries: QuerySet
+    #: One for each row of the instrument's table; a candidate without any serves nobody.
+    rows: tuple[Facts, ...]
+    #: The same, and for a target without a row one whose columns are all null.
+    targets: tuple[Facts, ...]
+
+    @property
+    def values(self) -> Any:
+        """Facts that are the same for every row."""
+        return self.targets[0].values if self.targets else {}
+
+    @property
+    def is_target(self) -> bool:
+        """Whether it may ask for calibrations."""
+        return self.canonical and self.values.get("qa_state") != "Fail" and bool(self.values.get("ut_datetime"))
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether it may serve as a calibration; a file need not be present for that."""
+        return self.canonical and self.values.get("qa_state") not in (None, "Fail")
+
+
+def load_facts(connection: Connection, header_ids: Sequence[int]) -> list[HeaderFacts]:
+    """Read the facts about headers; those of an instrument without rules are left out.
+
+    Returns
+    -------
+    list of HeaderFacts
+        In the order of the ids.
+    """
+    rulesets = load_rulesets()
+    columns = (header.c[name] for name in _COLUMNS)
+    statement = (
+        select(header.c.id, header.c.types, diskfile.c.canonical, diskfile.c.entrytime, *columns)
+        .join(diskfile, diskfile.c.id == header.c.diskfile_id)
+        .where(header.c.id == any_(:X))
+        .order_by(header.c.id)
+    )
+    records = connection.execute(statement).mappings().all()
+    by_table: dict[str, list[int]] = defaultdict(list)
+    for record in records:
+        table = rulesets[record["instrument"]].table
+        if table is not None:
+            by_table[table].append(record["id"])
+    rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for table, ids in by_table.items():
+        for row in connection.execute(_rows_of(table), {"ids": ids}).mappings():
+            rows[row["header_id"]].append(dict(row))
+    return [_facts(dict(record), rows[record["id"]]) for record in records]
+
+
+def _facts(record: dict[str, Any], rows: list[dict[str, Any]]) -> HeaderFacts:
+    queries = compile_ruleset(record["instrument"])
+    ruleset = queries.ruleset
+    tags = frozenset(record["types"] or ())
+    if ruleset.table is None:
+        rows = [{}]
+    columns = [c.name for c in INSTRUMENT_TABLES[ruleset.table].columns] if ruleset.table else []
+    shadowed = {f"header.{name}": record[name] for name in columns if name in _COLUMNS}
+    found = tuple(Facts({**record, **shadowed, **row}, tags, ruleset.conditions) for row in rows)
+    targets = found if ruleset.per_row else found[:1]
+    if not targets and not ruleset.per_row:
+        targets = (Facts({**record, **shadowed, **dict.fromkeys(columns)}, tags, ruleset.conditions),)
+    return HeaderFacts(record["id"], record["canonical"], record["entrytime"], queries, found, targets)

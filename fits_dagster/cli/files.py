@@ -1,0 +1,247 @@
+"""Commands about files: describe, simulate, ingest without the daemon, calibrations."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from fits_dagster.cli.options import home_option, json_option, site_option
+from fits_dagster.settings import SiteName, load_settings
+
+__all__ = ["calibrations", "describe", "ingest", "simulate"]
+
+_stderr = Console(stderr=True)
+_FITS_ENDINGS = (".fits", ".fits.bz2")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+def describe(files: tuple[Path, ...], as_json: bool) -> None:
+    """Print the record of FITS files; directories stand for the FITS files in them.
+
+    Exits with 1 if any file failed.
+    """
+    from fits_dagster.dataflow.ingest import observe
+    from fits_dagster.errors import describe_error
+    from fits_dagster.metadata import summary
+
+    records: list[dict[str, object]] = []
+    failed = 0
+    chosen = list(_expand(files))
+    for path in _progress(chosen, "describe", show=len(chosen) > 20):
+        try:
+            seen = observe(path, path.name)
+        except Exception as error:  # one bad file never stops the others
+            reason, _, line, _ = describe_error(error)
+            _stderr.print(f"{path}: {reason}: {line}", highlight=False, markup=False)
+            failed += 1
+            continue
+        if seen.description is None:
+            _stderr.print(f"{path}: no header record (an observation log or miscellaneous file)")
+            continue
+        inspection = seen.inspection
+        facts = {
+            "file_size": inspection.file_size,
+            "file_md5": inspection.file_md5,
+            "data_size": inspection.data_size,
+            "data_md5": inspection.data_md5,
+        }
+        records.append(summary(seen.description.record, path.name, facts))
+        for warning in seen.description.warnings:
+            _stderr.print(f"{path.name}: {warning}", highlight=False, markup=False, style="dim")
+    if as_json:
+        click.echo(json.dumps(records, indent=1, default=str))
+    else:
+        for record in records:
+            Console().print(_record_table(record))
+    sys.exit(1 if failed else 0)
+
+
+def _record_table(record: dict[str, object]) -> Table:
+    table = Table(title=str(record["filename"]), show_header=False, title_justify="left")
+    for key, value in record.items():
+        if value not in (None, ""):
+            table.add_row(key, str(value))
+    return table
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where files go."
+)
+@click.option("--night", help="Night label YYYYMMDD; default: tonight.")
+@click.option("--files", "count", default=40, show_default=True, help="Number of files.")
+@click.option("--instrument", "instruments", multiple=True, help="Only these; may be repeated.")
+@click.option("--full-size", is_flag=True, help="True detector sizes.")
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same pixels.")
+@click.option(
+    "--headers",
+    type=click.Path(exists=True, path_type=Path),
+    help="Rebuild the files of these header dumps (*.txt) instead.",
+)
+@click.option(
+    "--data",
+    type=click.Choice(["zeros", "noise", "shrunk"]),
+    default="zeros",
+    show_default=True,
+    help="Pixels of rebuilt files: a sparse file of the true length, sky-like noise, or axes cut down.",
+)
+def simulate(
+    out: Path,
+    night: str | None,
+    count: int,
+    instruments: tuple[str, ...],
+    full_size: bool,
+    seed: int,
+    headers: Path | None,
+    data: Literal["zeros", "noise", "shrunk"],
+) -> None:
+    """Make a night of realistic FITS files, or rebuild files from header text."""
+    from fits_dagster.simulator import instruments_available, rebuild_from_headers, simulate_night
+
+    unknown = set(instruments) - set(instruments_available())
+    if unknown:
+        raise click.BadParameter(
+            f"no simulator for {', '.join(sorted(unknown))}; there is {', '.join(instruments_available())}",
+            param_hint="--instrument",
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    with _bar() as bar:
+        total = sum(1 for _ in headers.rglob("*.txt")) if headers is not None and headers.is_dir() else count
+        task = bar.add_task("simulate", total=total)
+        if headers is not None:
+            made = rebuild_from_headers(
+                headers,
+                out,
+                data=data,
+                progress=lambda _: bar.advance(task),
+                problem=lambda path, text: _stderr.print(f"{path.name}: {text}", markup=False),
+            )
+        else:
+            try:
+                made = simulate_night(
+                    out,
+                    night=night,
+                    files=count,
+                    instruments=instruments or None,
+                    full_size=full_size,
+                    seed=seed,
+                    progress=lambda _: bar.advance(task),
+                )
+            except ValueError as error:
+                raise click.ClickException(str(error)) from error
+    size = sum(path.stat().st_size for path in made)
+    click.echo(f"{len(made)} files, {size / 1e6:.1f} MB in {out}")
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@site_option
+@click.option("--path", "store_path", default="", help="Directory in the store that the files go to.")
+@click.option("--force", is_flag=True, help="Make new versions even of unchanged files.")
+@home_option
+def ingest(paths: tuple[Path, ...], site: SiteName, store_path: str, force: bool, home: Path) -> None:
+    """Store and ingest files, make their previews and associations, without the daemon: an initial load.
+
+    A repeated load does only what is missing. Exits with 1 if any file failed.
+    """
+    from fits_dagster.system.load import initial_load
+
+    chosen = list(_expand(paths))
+    if not chosen:
+        raise click.ClickException("no FITS files there")
+    with _bar() as bar:
+        tasks: dict[str, Any] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        report = initial_load(
+            load_settings(home), site, chosen, store_path=store_path, force=force, progress=advance
+        )
+    for stage, outcomes in report.outcomes.items():
+        click.echo(f"{stage}: " + ", ".join(f"{count} {word}" for word, count in sorted(outcomes.items())))
+    for failure in report.failures:
+        _stderr.print(f"{failure.filename}: {failure.reason}: {failure.error}", markup=False, highlight=False)
+    sys.exit(1 if report.failures else 0)
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--all", "all_types", is_flag=True, help="Also types that the file does not need.")
+@json_option
+@site_option
+@home_option
+def calibrations(names: tuple[str, ...], all_types: bool, as_json: bool, site: SiteName, home: Path) -> None:
+    """Print the calibrations of files: type, then names in rank order.
+
+    Exits with 1 if a name is not known.
+    """
+    from fits_dagster.calibration.lookup import associations_of
+    from fits_dagster.database.session import site_database
+
+    found: dict[str, dict[str, list[str]] | None] = {}
+    with site_database(load_settings(home), site) as connection:
+        for name in names:
+            found[name] = associations_of(connection, name, all_types=all_types)
+    unknown = [name for name, types in found.items() if types is None]
+    if as_json:
+        click.echo(json.dumps({n: t for n, t in found.items() if t is not None}, indent=1))
+    else:
+        for name, types in found.items():
+            if types is not None:
+                Console().print(_calibration_table(name, types))
+    for name in unknown:
+        _stderr.print(f"{name}: no such file in the {site} database")
+    sys.exit(1 if unknown else 0)
+
+
+def _calibration_table(name: str, types: dict[str, list[str]]) -> Table:
+    table = Table("type", "rank", "file", title=name, title_justify="left")
+    for caltype, files in types.items():
+        for rank, file in enumerate(files):
+            table.add_row(caltype if rank == 0 else "", str(rank), file)
+        if not files:
+            table.add_row(caltype, "-", "none", style="dim")
+    return table
+
+
+def _expand(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.is_file() and p.name.endswith(_FITS_ENDINGS))
+        else:
+            yield path
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description:>10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=_stderr,
+        transient=True,
+    )
+
+
+def _progress(paths: list[Path], what: str, *, show: bool) -> Iterator[Path]:
+    if not show:
+        yield from paths
+        return
+    with _bar() as bar:
+        task = bar.add_task(what, total=len(paths))
+        for path in paths:
+            yield path
+            bar.advance(task)

@@ -1,0 +1,127 @@
+"""Commands that run the system and look at it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from fits_dagster.cli.options import home_option, json_option, site_option
+from fits_dagster.settings import SiteName, load_settings
+
+__all__ = ["migrate", "status", "up", "user"]
+
+_console = Console(stderr=True)
+
+
+@click.command()
+@home_option
+def up(home: Path) -> None:
+    """Start the system: databases, Dagster, the sites' web applications.
+
+    Settings come from HOME/settings.toml and from FITS_DAGSTER_* environment variables. Programs that die are
+    started again. Ctrl-C or SIGTERM stops everything.
+    """
+    from fits_dagster.system.home import AlreadyRunningError
+    from fits_dagster.system.up import running_system, stop_on_sigterm, wait_for_signal
+
+    settings = load_settings(home)
+    try:
+        with (
+            stop_on_sigterm(),
+            running_system(settings, tell=lambda what: _console.print(f"… {what}")) as system,
+        ):
+            for site, url in system.urls.items():
+                _console.print(f"[bold]{site}[/]: {url}/queuestatus   Dagster: {url}/dagster")
+            _console.print("Running. Ctrl-C stops everything.")
+            wait_for_signal(system)
+    except AlreadyRunningError as error:
+        _console.print(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@click.command()
+@home_option
+@json_option
+def status(home: Path, as_json: bool) -> None:
+    """Say in five lines what runs, what waits, what failed, and what came and went last."""
+    from fits_dagster.system.status import system_status
+
+    found = system_status(load_settings(home))
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=2, default=str))
+    else:
+        for line in found.lines():
+            click.echo(line)
+    sys.exit(0 if found.is_running else 3)
+
+
+@click.command()
+@home_option
+def migrate(home: Path) -> None:
+    """Make the databases that are missing and apply the migrations."""
+    from fits_dagster.database.server import stop_embedded_server
+    from fits_dagster.system.database import prepare_databases
+    from fits_dagster.system.home import read_running
+
+    settings = load_settings(home)
+    prepare_databases(settings)
+    if not settings.database_url and read_running(settings) is None:
+        stop_embedded_server(settings)
+    click.echo(f"databases of {', '.join(settings.sites)} are up to date")
+
+
+@click.group()
+def user() -> None:
+    """The people who may log in."""
+
+
+@user.command("add")
+@click.argument("name")
+@click.option("--staff", is_flag=True, help="May see the queues and Dagster.")
+@click.option("--fullname")
+@click.option("--password", help="Asked for when it is not given here.")
+@site_option
+@click.option("--both", is_flag=True, help="Add the user to both sites.")
+@home_option
+def add(
+    name: str, staff: bool, fullname: str | None, password: str | None, site: SiteName, both: bool, home: Path
+) -> None:
+    """Add a user, or give one a new password."""
+    from fits_dagster.dataflow.site import open_site
+    from fits_dagster.web.accounts import WeakPasswordError, add_user
+
+    if password is None:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    settings = load_settings(home)
+    for one in settings.sites if both else (site,):
+        opened = open_site(settings, one)
+        try:
+            new = add_user(opened.engine, name, password, staff=staff, fullname=fullname)
+        except WeakPasswordError as error:
+            raise click.ClickException(str(error)) from error
+        finally:
+            opened.close()
+        click.echo(f"{one}: user {name} {'added' if new else 'changed'}{', staff' if staff else ''}")
+
+
+@user.command("list")
+@site_option
+@home_option
+def list_(site: SiteName, home: Path) -> None:
+    """List the users of a site."""
+    from fits_dagster.dataflow.site import open_site
+    from fits_dagster.web.accounts import list_users
+
+    opened = open_site(load_settings(home), site)
+    try:
+        with opened.engine.connect() as connection:
+            for name, is_staff in list_users(connection):
+                click.echo(f"{name}{'  staff' if is_staff else ''}")
+    finally:
+        opened.close()

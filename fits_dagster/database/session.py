@@ -1,0 +1,27 @@
+"""A short look into a site's database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+
+from fits_dagster.database.server import open_engine, start_embedded_server
+from fits_dagster.settings import Settings, SiteName
+
+__all__ = ["site_database"]
+
+
+@contextmanager
+def site_database(settings: Settings, site: SiteName) -> Iterator[Connection]:
+    """Open a read-only connection to a site's database; an embedded server is started if need be."""
+    if not settings.database_url:
+        start_embedded_server(settings)
+    engine = open_engine(settings, site, pool_size=1)
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("set transaction read only")
+            yield connection
+    finally:
+        engine.dispose()

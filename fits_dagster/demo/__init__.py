@@ -1,0 +1,1 @@
+"""The demonstration: a night of files travels through a whole system while one watches."""

@@ -1,0 +1,167 @@
+"""The figures at the end of a demonstration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from fits_dagster.demo.feed import FedFile
+from fits_dagster.demo.watch import Failure, Watcher
+from fits_dagster.fits.names import trimmed
+
+__all__ = ["DemoReport", "Latency", "make_report", "print_report"]
+
+_LATENCIES = {
+    "summit_database": ("summit", "ingest"),
+    "archive_database": ("archive", "ingest"),
+    "archive_preview": ("archive", "preview"),
+}
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds from the last byte on the DHS to a step."""
+
+    median_s: float | None
+    p95_s: float | None
+    max_s: float | None
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What arrived, whether it is unaltered, and how long it took."""
+
+    files: int
+    bytes: int
+    dhs: int
+    dataflow: int
+    summit_database: int
+    exported: int
+    stored: int
+    archive_database: int
+    previews: int
+    without_image: int
+    associations: int
+    files_with_associations: int
+    md5_equal: int
+    missing: Sequence[str]
+    altered: Sequence[str]
+    refused: Sequence[Failure]
+    latency: dict[str, Latency]
+    seconds: float
+    timed_out: bool
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every file that is in order arrived, unaltered."""
+        return not self.missing and not self.altered and not self.timed_out
+
+    def as_dict(self) -> dict[str, Any]:
+        """Write it for programs."""
+        return {**asdict(self), "missing_count": len(self.missing), "altered_count": len(self.altered)}
+
+
+def make_report(
+    names: Sequence[str],
+    fed: dict[str, FedFile],
+    watcher: Watcher,
+    *,
+    seconds: float,
+    timed_out: bool,
+) -> DemoReport:
+    """Compare what was fed with what the archive holds."""
+    archived = watcher.archived()
+    refused = [f for f in watcher.failures if trimmed(f.filename) in names]
+    stuck = {trimmed(f.filename) for f in refused}
+    complete = {
+        name
+        for name in names
+        if name in archived and name in watcher.journeys and watcher.journeys[name].has_arrived
+    }
+    altered = [n for n in names if n in archived and n in fed and archived[n] != (fed[n].md5, fed[n].size)]
+    outcomes = [journey.outcome.get(("archive", "preview")) for journey in watcher.journeys.values()]
+    return DemoReport(
+        files=len(names),
+        bytes=sum(file.size for file in fed.values()),
+        dhs=len(fed),
+        dataflow=watcher.count(("summit", "copy")),
+        summit_database=watcher.count(("summit", "ingest")),
+        exported=watcher.count(("summit", "export")),
+        stored=watcher.count(("archive", "store")),
+        archive_database=watcher.count(("archive", "ingest")),
+        previews=outcomes.count("rendered"),
+        without_image=outcomes.count("no_preview"),
+        associations=watcher.scalar("archive", "select count(*) from calcache"),
+        files_with_associations=watcher.scalar("archive", "select count(distinct obs_hid) from calcache"),
+        md5_equal=sum(n in archived and n in fed and archived[n][0] == fed[n].md5 for n in names),
+        missing=sorted(set(names) - complete - stuck),
+        altered=altered,
+        refused=refused,
+        latency={name: _latency(step, fed, watcher) for name, step in _LATENCIES.items()},
+        seconds=round(seconds, 1),
+        timed_out=timed_out,
+    )
+
+
+def _latency(step: tuple[str, str], fed: dict[str, FedFile], watcher: Watcher) -> Latency:
+    taken = [
+        watcher.journeys[name].passed[step].timestamp() - file.completed
+        for name, file in fed.items()
+        if name in watcher.journeys and step in watcher.journeys[name].passed
+    ]
+    if not taken:
+        return Latency(None, None, None)
+    median, p95, longest = (round(float(v), 2) for v in np.percentile(taken, [50, 95, 100]))
+    return Latency(median, p95, longest)
+
+
+def print_report(report: DemoReport, console: Console) -> None:
+    """Show the figures."""
+    table = Table(title="From the DHS to the archive", title_justify="left", show_header=False)
+    table.add_row("files fed into the DHS directory", f"{report.dhs} of {report.files}")
+    table.add_row("in the dataflow directory", str(report.dataflow))
+    table.add_row("in the summit database", str(report.summit_database))
+    table.add_row("exported", str(report.exported))
+    table.add_row("in the archive's store", str(report.stored))
+    table.add_row("in the archive database", str(report.archive_database))
+    without = f" ({report.without_image} files without an image)" if report.without_image else ""
+    table.add_row("previews", f"{report.previews}{without}")
+    table.add_row(
+        "calibration associations",
+        f"{report.associations} for {report.files_with_associations} files",
+    )
+    table.add_row("bytes", f"{report.bytes / 1e6:.1f} MB")
+    table.add_row("MD5 equal at source and archive", f"{report.md5_equal} of {report.files}")
+    table.add_row("missing", _count(len(report.missing)))
+    table.add_row("altered", _count(len(report.altered)))
+    table.add_row("failures", _count(len(report.refused)))
+    console.print(table)
+    latency = Table("latency from complete on the DHS to", "median", "p95", "max")
+    for name, value in report.latency.items():
+        latency.add_row(name.replace("_", " "), *(_s(v) for v in (value.median_s, value.p95_s, value.max_s)))
+    console.print(latency)
+    for failure in report.refused:
+        console.print(
+            f"[red]{failure.filename}[/]: {failure.site} {failure.stage}: {failure.reason}: ",
+            end="",
+            highlight=False,
+        )
+        console.print(failure.error, markup=False, highlight=False)
+    for kind, names in (("missing", report.missing), ("altered", report.altered)):
+        if names:
+            console.print(f"[red]{kind}[/]: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}")
+    if report.timed_out:
+        console.print("[red]gave up: nothing moved for too long[/]")
+
+
+def _count(number: int) -> str:
+    return f"[red]{number}[/]" if number else "[green]0[/]"
+
+
+def _s(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"

@@ -1,0 +1,105 @@
+"""Watching files on their way, from the events that the stages write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from fits_dagster.dataflow.site import Site
+from fits_dagster.fits.names import trimmed
+
+__all__ = ["STEPS", "Failure", "Journey", "Watcher"]
+
+#: (site, stage) in the order in which a file meets them.
+STEPS: Sequence[tuple[str, str]] = (
+    ("summit", "copy"),
+    ("summit", "ingest"),
+    ("summit", "export"),
+    ("archive", "store"),
+    ("archive", "ingest"),
+    ("archive", "preview"),
+    ("archive", "associate"),
+)
+_NOT_DONE = ("failed", "retrying")
+
+_EVENTS = text("""
+select id, at, stage, outcome, filename, detail from event where id > :after order by id
+""")
+_FAILED = text("select stage, filename, reason, error from work_item where state = 'failed'")
+_AT_ARCHIVE = text("""
+select f.name, d.data_md5, d.data_size from diskfile d join file f on f.id = d.file_id where d.present
+""")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that stands still."""
+
+    site: str
+    stage: str
+    filename: str
+    reason: str
+    error: str
+
+
+@dataclass
+class Journey:
+    """When a file first passed each step, by (site, stage)."""
+
+    passed: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    outcome: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether it has passed every step."""
+        return len(self.passed) == len(STEPS)
+
+
+class Watcher:
+    """Follows all files through both sites."""
+
+    def __init__(self, sites: Mapping[str, Site]) -> None:
+        self.sites = sites
+        self.journeys: dict[str, Journey] = {}
+        self.failures: list[Failure] = []
+        self._after = dict.fromkeys(sites, 0)
+
+    def look(self) -> None:
+        """Read what has happened since the last look."""
+        failures: list[Failure] = []
+        for name, site in self.sites.items():
+            with site.engine.connect() as connection:
+                for row in connection.execute(_EVENTS, {"after": self._after[name]}):
+                    self._after[name] = row.id
+                    if row.outcome in _NOT_DONE:
+                        continue
+                    journey = self.journeys.setdefault(trimmed(row.filename), Journey())
+                    journey.passed.setdefault((name, row.stage), row.at)
+                    journey.outcome[name, row.stage] = row.outcome
+                failures += [Failure(name, *row) for row in connection.execute(_FAILED)]
+        self.failures = failures
+
+    def count(self, step: tuple[str, str]) -> int:
+        """Return how many files have passed a step."""
+        return sum(step in journey.passed for journey in self.journeys.values())
+
+    def is_settled(self, names: Sequence[str]) -> bool:
+        """Tell whether every file has arrived, or stands still for a reason that is known."""
+        stuck = {trimmed(failure.filename) for failure in self.failures}
+        return all(
+            name in stuck or (name in self.journeys and self.journeys[name].has_arrived) for name in names
+        )
+
+    def archived(self) -> Mapping[str, tuple[str, int]]:
+        """Return MD5 and size of the uncompressed data of every file that the archive holds."""
+        with self.sites["archive"].engine.connect() as connection:
+            return {name: (md5, size) for name, md5, size in connection.execute(_AT_ARCHIVE)}
+
+    def scalar(self, site: str, statement: str) -> Any:
+        """Ask a site's database for one value."""
+        with self.sites[site].engine.connect() as connection:
+            return connection.scalar(text(statement))

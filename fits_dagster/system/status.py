@@ -1,0 +1,121 @@
+"""``fits-dagster status``: a system in five lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+from fits_dagster.database.status import last_files
+from fits_dagster.dataflow.pending import QueueDepth, live_runs, queue_depths
+from fits_dagster.dataflow.site import open_site
+from fits_dagster.dataflow.stages import SITE_STAGES
+from fits_dagster.settings import Settings, SiteName
+from fits_dagster.system.home import RunningSystem, read_running
+from fits_dagster.system.ports import is_listening
+
+__all__ = ["SystemStatus", "system_status"]
+
+
+@dataclass
+class SystemStatus:
+    """What was found."""
+
+    home: str
+    running: RunningSystem | None
+    parts: Mapping[str, bool] = field(default_factory=dict)
+    queues: dict[SiteName, Mapping[str, QueueDepth]] = field(default_factory=dict)
+    runs: dict[SiteName, int] = field(default_factory=dict)
+    last_in: tuple[str, datetime] | None = None
+    last_out: tuple[str, datetime] | None = None
+    problem: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the system runs."""
+        return self.running is not None
+
+    def lines(self) -> list[str]:
+        """Write it for people."""
+        if self.running is None:
+            head = f"not running ({self.home})"
+        else:
+            parts = ", ".join(f"{name} {'up' if up else 'DOWN'}" for name, up in self.parts.items())
+            runs = sum(self.runs.values())
+            head = f"running (process {self.running.pid}): {parts}; {runs} Dagster runs at work"
+        lines = [head]
+        for site in SITE_STAGES:
+            depths = self.queues.get(site)
+            if depths is not None:
+                lines.append(f"{site}: " + _depths(site, depths))
+        failed = sum(d.failed for depths in self.queues.values() for d in depths.values())
+        lines.append(f"failed: {failed}" + (f" ({self.problem})" if self.problem else ""))
+        lines.append(f"last file in: {_last(self.last_in)}; last file archived: {_last(self.last_out)}")
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """Write it for programs."""
+        return {
+            "home": self.home,
+            "running": self.is_running,
+            "urls": dict(self.running.urls) if self.running else {},
+            "parts": dict(self.parts),
+            "queues": {
+                site: {
+                    stage: {"waiting": d.waiting, "running": d.running, "failed": d.failed}
+                    for stage, d in depths.items()
+                }
+                for site, depths in self.queues.items()
+            },
+            "runs": dict(self.runs),
+            "last_in": self.last_in,
+            "last_out": self.last_out,
+            "problem": self.problem,
+        }
+
+
+def system_status(settings: Settings) -> SystemStatus:
+    """Look at a system; nothing is started for it."""
+    running = read_running(settings)
+    found = SystemStatus(str(settings.home), running)
+    if running is not None:
+        parts = {
+            f"{site} web": is_listening(int(url.rsplit(":", 1)[1])) for site, url in running.urls.items()
+        }
+        parts |= {f"{site} code": is_listening(port) for site, port in running.code_ports.items()}
+        found.parts = parts
+    for site in settings.sites:
+        try:
+            opened = open_site(settings, site)
+            try:
+                with opened.engine.connect() as connection:
+                    found.queues[site] = queue_depths(connection)
+                    found.runs[site] = len(live_runs(connection))
+                    if site == "summit":
+                        found.last_in = last_files(connection, "copy")
+                    else:
+                        found.last_out = last_files(connection, "ingest")
+            finally:
+                opened.close()
+        except (DBAPIError, FileNotFoundError) as error:
+            found.problem = f"{site} database: {str(error).splitlines()[0]}"
+    return found
+
+
+def _depths(site: SiteName, depths: Mapping[str, QueueDepth]) -> str:
+    stages = [stage.name for stage in SITE_STAGES[site]]
+    empty = QueueDepth("", 0, 0, 0)
+    shown = ((stage, depths.get(stage, empty)) for stage in stages)
+    return ", ".join(
+        f"{stage} {d.waiting} waiting {d.running} running {d.failed} failed" for stage, d in shown
+    )
+
+
+def _last(last: tuple[str, datetime] | None) -> str:
+    if last is None:
+        return "none"
+    age = (datetime.now(UTC) - last[1]).total_seconds()
+    return f"{last[0]} ({age:.0f} s ago)"

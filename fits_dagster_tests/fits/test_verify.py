@@ -1,0 +1,160 @@
+"""Structure: every fault has a code and a message that names the place; nothing raises."""
+
+from __future__ import annotations
+
+import pytest
+from astropy.io import fits
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fits_dagster.fits.reading import inspect_file
+from fits_dagster.fits.verify import CompletenessState, check_structure, completeness
+
+
+def changed(key: str, value: str):
+    """Make a file whose image extension has another value of one card."""
+
+    def make(build) -> bytes:
+        cards = tuple((name, value if name == key else old) for name, old in build.image())
+        return with_image(build, cards)
+
+    return make
+
+
+def cut(count: int):
+    """Make a file that lacks its last bytes."""
+    return lambda build: with_image(build, build.image())[:-count]
+
+
+def cut_at(size: int):
+    """Make a file that ends at a byte."""
+    return lambda build: with_image(build, build.image())[:size]
+
+
+def with_image(build, cards) -> bytes:
+    return build.fits_bytes((build.PRIMARY, b""), (cards, bytes(10_000)))
+
+
+def without_bitpix(build) -> bytes:
+    return with_image(build, tuple(card for card in build.image() if card[0] != "BITPIX"))
+
+
+def without_end(build) -> bytes:
+    return build.header_bytes(build.PRIMARY).replace(b"END", b"   ")
+
+
+def with_odd_simple(build) -> bytes:
+    return with_image(build, build.image()).replace(b" T", b" 5", 1)
+
+
+BLOCK = 2880
+REFUSED = {
+    "empty": (lambda build: b"", "zero_bytes", "empty"),
+    "text": (lambda build: b"some text, long enough to be read" * 200, "not_fits", "SIMPLE"),
+    "gzip": (lambda build: b"\x1f\x8b\x08\x00" + bytes(5000), "not_fits", "gzip"),
+    "short text": (lambda build: b"log", "not_fits", "SIMPLE"),
+    "simple": (with_odd_simple, "bad_mandatory_card", "SIMPLE of HDU 0"),
+    "bitpix": (changed("BITPIX", "17"), "bad_mandatory_card", "BITPIX of HDU 1"),
+    "no bitpix": (without_bitpix, "bad_mandatory_card", "missing"),
+    "naxis": (changed("NAXIS", "'two'"), "bad_mandatory_card", "NAXIS of HDU 1"),
+    "many axes": (changed("NAXIS", "100000"), "bad_mandatory_card", "NAXIS of HDU 1"),
+    "naxis2": (changed("NAXIS2", "-4"), "bad_mandatory_card", "NAXIS2 of HDU 1"),
+    "pcount": (changed("PCOUNT", "1.5"), "bad_mandatory_card", "PCOUNT of HDU 1"),
+    "gcount": (changed("GCOUNT", "-1"), "bad_mandatory_card", "GCOUNT of HDU 1"),
+    "xtension": (changed("XTENSION", "5"), "bad_mandatory_card", "XTENSION of HDU 1"),
+    "absurd": (changed("NAXIS1", "99999999999999"), "bad_mandatory_card", "cannot be"),
+    "larger than the file": (changed("NAXIS1", "200"), "truncated", "bytes missing"),
+    "no end": (without_end, "missing_end", "header of HDU 0"),
+    "cut in a header": (cut_at(BLOCK + 500), "missing_end", "header of HDU 1"),
+    "cut in the data": (cut(9000), "truncated", "9000 bytes missing: HDU 1"),
+    "cut in the padding": (cut(1), "truncated", "only padding"),
+    "cut after the end card": (cut_at(BLOCK + 80 * 10), "truncated", "is not whole"),
+}
+
+
+@pytest.mark.parametrize(("make", "code", "part"), REFUSED.values(), ids=REFUSED)
+def test_broken_files_are_refused_with_a_reason(build, saved, make, code, part):
+    path = saved(make(build))
+    (first, *_) = check_structure(path)
+    assert (first.severity, first.code) == ("refuse", code)
+    assert part in first.message
+    assert check_structure(inspect_file(path))[0] == first
+
+
+WARNED = {
+    "trailing block": (lambda whole: whole + bytes(BLOCK), "trailing_bytes"),
+    "trailing bytes": (lambda whole: whole + b"rest", "trailing_bytes"),
+    "padding": (lambda whole: whole[:-1] + b"x", "padding"),
+    "letters": (lambda whole: whole.replace(b"SCI", b"SC\xe9"), "non_ascii_cards"),
+    "value": (lambda whole: whole.replace(b"'SCI'", b"SCI: "), "unparsable_cards"),
+    "order": (lambda whole: whole.replace(b"PCOUNT  ", b"OTHER   "), "keyword_order"),
+}
+
+
+@pytest.mark.parametrize(("damage", "code"), WARNED.values(), ids=WARNED)
+def test_lesser_faults_are_warnings(saved, whole_file, damage, code):
+    problems = check_structure(saved(damage(whole_file)))
+    assert code in {problem.code for problem in problems}
+    assert {problem.severity for problem in problems} == {"warn"}
+
+
+def test_a_sound_file_has_no_problems(saved, whole_file):
+    path = saved(whole_file)
+    assert check_structure(path) == []
+    assert check_structure(inspect_file(path), path=path, verify_checksums=True) == []
+
+
+def test_checksums_are_verified_on_request(tmp_path):
+    path = tmp_path / "sums.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(name="A")]).writeto(path, checksum=True)
+    content = path.read_bytes()
+    assert check_structure(path, verify_checksums=True) == []
+    path.write_bytes(content.replace(b"'A       '", b"'B       '"))
+    assert check_structure(path) == []
+    assert [problem.code for problem in check_structure(path, verify_checksums=True)] == ["checksum"]
+
+
+def test_a_missing_file_is_a_finding_too(tmp_path):
+    assert check_structure(tmp_path / "none.fits")[0].code == "unreadable"
+    assert completeness(tmp_path / "none.fits").state is CompletenessState.BROKEN
+
+
+def test_a_growing_file_is_incomplete_until_its_last_byte(saved, whole_file):
+    boundaries = {BLOCK, BLOCK * 2 + 11_520}  # between two HDUs arithmetic alone cannot tell
+    for size in [*range(0, len(whole_file), 777), len(whole_file) - 1, *boundaries]:
+        found = completeness(saved(whole_file[:size]))
+        whole = size in boundaries
+        assert found.state is (CompletenessState.COMPLETE if whole else CompletenessState.INCOMPLETE), size
+    found = completeness(saved(whole_file))
+    assert found.state is CompletenessState.COMPLETE
+    assert (found.size, found.expected_size, found.extensions) == (len(whole_file), len(whole_file), 2)
+
+
+def test_the_number_of_extensions_that_the_writer_means_is_told(build, saved):
+    primary = (*build.PRIMARY, ("NEXTEND", "2"))
+    content = build.fits_bytes((primary, b""), (build.image(), bytes(10_000)))
+    found = completeness(saved(content))
+    assert (found.extensions, found.declared_extensions) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "state"), [("text", CompletenessState.NOT_FITS), ("bitpix", CompletenessState.BROKEN)]
+)
+def test_what_more_bytes_cannot_mend_is_told_from_what_they_can(build, saved, name, state):
+    assert completeness(saved(REFUSED[name][0](build))).state is state
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_nothing_raises_on_damaged_bytes(build, tmp_path_factory, data):
+    content = bytearray(with_image(build, build.image()))
+    for _ in range(data.draw(st.integers(1, 6))):
+        position = data.draw(st.integers(0, BLOCK * 2 - 1))
+        content[position : position + 8] = data.draw(st.binary(min_size=0, max_size=12))
+    path = tmp_path_factory.getbasetemp() / "damaged.fits"
+    path.write_bytes(content)
+    check_structure(path, verify_checksums=True)
+    completeness(path)
+    for hdu in inspect_file(path).hdus:
+        for key in hdu.cards:
+            hdu.cards[key]

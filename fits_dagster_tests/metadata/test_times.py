@@ -1,0 +1,89 @@
+"""Dates and times of observation, with the oddities of thirty years of headers."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+
+import pytest
+
+from fits_dagster.fits.cards import Cards
+from fits_dagster.metadata.times import (
+    parse_any_date,
+    parse_time,
+    seconds_since_2000,
+    ut_datetime,
+    utdate_and_ut,
+)
+
+
+def cards(**values: object) -> Cards:
+    lines = [f"{key.replace('_', '-'):8}= {value!r}" for key, value in values.items()]
+    return Cards("".join(line.ljust(80) for line in lines))
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (cards(DATE_OBS="2020-01-31T19:18:42.477", UT="01:00:00"), utc(2020, 1, 31, 19, 18, 42, 477000)),
+        (cards(DATE_OBS="2020-01-31", UT="9:08:07.5"), utc(2020, 1, 31, 9, 8, 7, 500000)),
+        (cards(DATE="2020-01-31", UT="No Value", UTSTART="10:00:00"), utc(2020, 1, 31, 10)),
+        (cards(DATE_OBS="25/12/101", UT="10:00:00"), utc(2001, 12, 25, 10)),  # early NIRI
+        (cards(DATE_OBS="25/12/99", UT="10:00:00"), utc(1999, 12, 25, 10)),
+        (cards(DATE_OBS="soon", DATE="2020-01-31", UT="1:2:3"), utc(2020, 1, 31, 1, 2, 3)),
+        (cards(DATE_OBS="2020-01-31", MJD_OBS=58849.5), utc(2020, 1, 1, 12)),  # no time: MJD
+        (cards(MJD_OBS=0.0, OBSSTART="2020-01-31T01:02:03.000Z"), utc(2020, 1, 31, 1, 2, 3)),
+        (cards(DATE_OBS="2020-01-31"), utc(2020, 1, 31)),  # midnight as a last resort
+        (cards(UT="10:00:00"), utc(2015, 4, 5, 10)),  # the date of the file name
+        (cards(DATE_OBS="2020-02-31", UT="25:00:00"), utc(2015, 4, 5)),  # neither exists
+    ],
+)
+def test_the_first_usable_date_and_time_win(header, expected):
+    assert ut_datetime(header, (), "N20150405S0028.fits") == expected
+
+
+def test_without_any_date_there_is_no_time():
+    assert ut_datetime(cards(UT="10:00:00"), (), "frame.fits") is None
+
+
+def test_the_frame_name_of_an_extension_gives_the_date():
+    extension = cards(FRMNAME="S20120922S0406:1")
+    assert ut_datetime(cards(UT="10:00:00"), [extension], "frame.fits") == utc(2012, 9, 22, 10)
+
+
+def test_months_in_letters_are_read_for_phoenix():
+    header = cards(UTDATE="2007-Sep-14", UT="02:03:04", DATE="2010-05-18")
+    assert utdate_and_ut(header, None) == utc(2007, 9, 14, 2, 3, 4)
+    assert utdate_and_ut(cards(UT="02:03:04"), header) == utc(2007, 9, 14, 2, 3, 4)
+    assert utdate_and_ut(cards(UTDATE="2007-Foo-14", UT="02:03:04"), None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2015-04-05", date(2015, 4, 5)),
+        ("2015/4/5", date(2015, 4, 5)),
+        ("20150405", date(2015, 4, 5)),
+        ("5 Apr 2015", date(2015, 4, 5)),
+        ("05-April-2015", date(2015, 4, 5)),
+        ("2015-13-05", None),
+        ("never", None),
+        ("", None),
+    ],
+)
+def test_release_dates_come_in_many_forms(text, expected):
+    assert parse_any_date(text) == expected
+
+
+def test_times_of_day():
+    assert parse_time("17:27:34.6") == time(17, 27, 34, 600000)
+    assert parse_time("No Value") is None
+    assert parse_time(12.5) is None
+
+
+def test_seconds_count_from_2000():
+    assert seconds_since_2000(utc(2000, 1, 2)) == 86400
+    assert seconds_since_2000(datetime(1999, 12, 31, 23, 59, 59, 500000, UTC)) == -1
