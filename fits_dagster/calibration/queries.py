@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any, Final, Literal
 
 from fits_dagster.calibration.conditions import Condition, Facts, json_path
-from fits_dagster.calibration.ruleset import Criteria, RuleBody, RuleSet, Score
+from fits_dagster.calibration.ruleset import Criteria, RuleBody, RuleSet, Score, load_rulesets
 
 __all__ = ["UNDATED_SECS", "Query", "QuerySet", "Variant", "compile_ruleset"]
 
@@ -158,22 +158,20 @@ class QuerySet:
 
 
 @cache
-def compile_ruleset(ruleset_name: str) -> QuerySet:
+def compile_ruleset(instrument: str) -> QuerySet:
     """Make the rules of an instrument ready for use.
 
     Parameters
     ----------
-    ruleset_name
-        An instrument as headers spell it.
+    instrument
+        Its name as headers spell it.
 
     Raises
     ------
     KeyError
         There are no rules for it, or a rule names something that is not there.
     """
-    from fits_dagster.calibration.ruleset import load_rulesets
-
-    ruleset = load_rulesets()[ruleset_name]
+    ruleset = load_rulesets()[instrument]
     variants = {caltype: tuple(_variants(ruleset, caltype)) for caltype in ruleset.rules}
     queries = {q.name: q for ways in variants.values() for way in ways for q in way.queries}
     return QuerySet(ruleset, variants, queries)
@@ -237,7 +235,7 @@ def _state_and_kind(of: str | None) -> list[Condition]:
     return [Condition.model_validate({**wanted, **({"observation_type": kind} if kind else {})})]
 
 
-def _key(values: Iterator[Any]) -> str:
+def _key(values: Iterable[Any]) -> str:
     return json.dumps([_json_value(value) for value in values], ensure_ascii=False, separators=(",", ":"))
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
+from sqlalchemy.dialects.postgresql import JSONB
 
 from fits_dagster.database.tables import metadata, timestamp
 
@@ -66,7 +66,8 @@ calibration_need = Table(
     Column("howmany", Integer, nullable=False),
     Column("cut", Integer),
     Column("any_engineering", Boolean, nullable=False),
-    Column("condition", JSONPATH),
+    #: JSON path predicate on the attributes of an offer.
+    Column("condition", Text),
     #: For a list that is ordered by a score of time and wavelength: the two scales and the wavelength.
     Column("score_days", Double),
     Column("score_range", Double),

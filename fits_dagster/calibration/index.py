@@ -1,0 +1,104 @@
+"""The match keys of headers: which offers and needs a header has, and the writing of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, insert
+
+from fits_dagster.calibration.facts import HeaderFacts, load_facts
+from fits_dagster.calibration.queries import UNDATED_SECS
+from fits_dagster.calibration.tables import calibration_need, calibration_offer
+from fits_dagster.metadata.record import ENUMS
+
+__all__ = ["applicable_types", "forget_headers", "index_headers", "needs_of", "offers_of", "write_index"]
+
+_CHUNK: Final = 500
+_PROCESSING_RANK: Final = {name: rank for rank, name in enumerate(ENUMS["processing"])}
+
+
+def applicable_types(facts: HeaderFacts) -> frozenset[str]:
+    """Return the calibration types that a header needs."""
+    return facts.queries.ruleset.applicable_types(facts.targets[0]) if facts.targets else frozenset()
+
+
+def needs_of(facts: HeaderFacts, caltypes: Collection[str] | None = None) -> list[dict[str, Any]]:
+    """Return the rows of `calibration_need` of a header.
+
+    Parameters
+    ----------
+    caltypes
+        Types to ask for; by default those that are applicable.
+    """
+    if not facts.is_target:
+        return []
+    rows: list[dict[str, Any]] = []
+    for caltype in sorted(applicable_types(facts) if caltypes is None else caltypes):
+        part = 0
+        for target in facts.targets:
+            variants = facts.queries.variants.get(caltype, ())
+            variant = next((each for each in variants if each.serves(target)), None)
+            for query in variant.queries if variant else ():
+                need = query.need(facts.queries.ruleset, target)
+                if variant is not None and need is not None:
+                    rows.append(
+                        {
+                            "header_id": facts.header_id,
+                            "caltype": caltype,
+                            "part": part,
+                            "cut": variant.cut,
+                            **need,
+                        }
+                    )
+                part += 1
+    return rows
+
+
+def offers_of(facts: HeaderFacts) -> list[dict[str, Any]]:
+    """Return the rows of `calibration_offer` of a header, each once."""
+    if not facts.is_candidate:
+        return []
+    rows: list[dict[str, Any]] = []
+    values = facts.values
+    common = {
+        "header_id": facts.header_id,
+        "secs": UNDATED_SECS if values["ut_datetime_secs"] is None else values["ut_datetime_secs"],
+        "ut": values["ut_datetime"],
+        "engineering": values["engineering"],
+        "processing": _PROCESSING_RANK.get(values["processing"], -1),
+        "entrytime": facts.entrytime,
+    }
+    for query in facts.queries.queries.values():
+        for candidate in facts.rows:
+            if query.accepts(candidate):
+                row = {**common, **query.offer(candidate)}
+                if row not in rows:
+                    rows.append(row)
+    return rows
+
+
+def index_headers(connection: Connection, header_ids: Sequence[int]) -> None:
+    """Write the offers and needs of headers anew, from their rows in the database.
+
+    Ingest does this for every new header; after a change of the rules it must be done for all.
+    """
+    for start in range(0, len(header_ids), _CHUNK):
+        ids = header_ids[start : start + _CHUNK]
+        forget_headers(connection, ids)
+        write_index(connection, load_facts(connection, ids))
+
+
+def write_index(connection: Connection, facts: Iterable[HeaderFacts]) -> None:
+    """Insert the offers and needs of headers that have none."""
+    known = list(facts)
+    if offers := [row for each in known for row in offers_of(each)]:
+        connection.execute(insert(calibration_offer), offers)
+    if needs := [row for each in known for row in needs_of(each)]:
+        connection.execute(insert(calibration_need), needs)
+
+
+def forget_headers(connection: Connection, header_ids: Sequence[int]) -> None:
+    """Remove the offers and needs of headers."""
+    for table in (calibration_offer, calibration_need):
+        connection.execute(delete(table).where(table.c.header_id.in_(header_ids)))

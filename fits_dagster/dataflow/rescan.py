@@ -1,0 +1,128 @@
+"""Rescan: compare a directory of the store with the database, and queue what is new or has changed.
+
+One listing and one query, whatever the number of files; no file is opened and nothing is done per file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from fits_dagster.database import files
+from fits_dagster.database.work import NewWork, add_work
+from fits_dagster.dataflow.site import Site
+from fits_dagster.storage import ObjectInfo
+from fits_dagster.storage.landing import TEMPORARY_MARK
+
+__all__ = ["RescanReport", "is_ingestible", "rescan"]
+
+#: Time and size of a present version.
+_Known: TypeAlias = tuple[datetime, int]
+#: Names with one of these are no data: half-written files, tiles of the display, pictures.
+_NEVER: Final = (TEMPORARY_MARK, "tmp", "tiled", ".jpg")
+#: Names with one of these are data.
+_DATA: Final = (".fits", "_obslog.txt", "miscfile_")
+
+
+@dataclass(frozen=True)
+class RescanReport:
+    """What a rescan found."""
+
+    #: Files that were looked at.
+    seen: int
+    #: Files that were queued.
+    changed: int
+    seconds: float
+    #: Their names, sorted.
+    names: tuple[str, ...] = ()
+
+
+def is_ingestible(name: str) -> bool:
+    """Tell whether a file of this name is ever ingested."""
+    return any(part in name for part in _DATA) and not any(part in name for part in _NEVER)
+
+
+def rescan(
+    site: Site,
+    path: str = "",
+    *,
+    matches: Callable[[str], bool] | None = None,
+    force: bool = False,
+    force_md5: bool = False,
+    priority: int = 0,
+) -> RescanReport:
+    """Queue the ingest of every file directly under a path that is new or has changed.
+
+    A file is known when the database has a present version of the same name, size and time.
+
+    Parameters
+    ----------
+    path
+        Directory in the store; not recursive.
+    matches
+        Keeps to the names for which it is true (those of a night, for instance).
+    force
+        Queue all of them, to make new versions even of unchanged content.
+    force_md5
+        Queue all of them, to have the MD5 compared although size and time are the same.
+    priority
+        Of the work; below zero it gives way to live data.
+
+    Returns
+    -------
+    RescanReport
+        Numbers seen and queued, and the time it took.
+
+    Raises
+    ------
+    OSError
+        The directory cannot be read.
+    """
+    began = time.perf_counter()
+    seen = list(_listed(site.store.objects(path), matches))
+    if not seen:
+        return RescanReport(0, 0, time.perf_counter() - began)
+    with site.engine.begin() as connection:
+        chosen = list(seen)
+        if not (force or force_md5):
+            known = files.known_files(connection, path)
+            same = _same_to_the_microsecond if site.store.has_reliable_times else _same_to_the_second
+            chosen = [(name, info) for name, info in seen if name not in known or not same(known[name], info)]
+        names = tuple(sorted(name for name, _ in chosen))
+        add_work(
+            connection,
+            (
+                NewWork(
+                    stage="ingest",
+                    path=path,
+                    filename=name,
+                    priority=priority,
+                    force=force,
+                    force_md5=force_md5,
+                )
+                for name in names
+            ),
+        )
+    return RescanReport(len(seen), len(names), time.perf_counter() - began, names)
+
+
+def _listed(
+    objects: Iterable[ObjectInfo], matches: Callable[[str], bool] | None
+) -> Iterator[tuple[str, ObjectInfo]]:
+    for info in objects:
+        name = info.key.rpartition("/")[2]
+        if is_ingestible(name) and (matches is None or matches(name)):
+            yield name, info
+
+
+def _same_to_the_microsecond(known: _Known, info: ObjectInfo) -> bool:
+    return known == (info.modified, info.size)
+
+
+def _same_to_the_second(known: _Known, info: ObjectInfo) -> bool:
+    # an S3 listing gives milliseconds, the object itself whole seconds
+    lastmod, size = known
+    return size == info.size and lastmod.replace(microsecond=0) == info.modified.replace(microsecond=0)
