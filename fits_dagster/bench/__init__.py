@@ -1,0 +1,1 @@
+"""Measurements: each stage and, in the same run, the least that its work can cost."""

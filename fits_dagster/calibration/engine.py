@@ -69,7 +69,6 @@ n.*, n.condition::jsonpath as path, case when n.score_days is null then n.howman
 
 _STORED_NEEDS: Final = f"""
 select {_NEED_COLUMNS} from calibration_need n
-join header h on h.id = n.header_id join diskfile d on d.id = h.diskfile_id and d.canonical
 where n.header_id = any(:ids)
 """
 
@@ -118,6 +117,9 @@ select obs_hid, count(*) from kept group by obs_hid
 """)
 
 _BARRIER = text("select pg_advisory_lock(:key), pg_advisory_unlock(:key)")
+_CURRENT = text("""
+select h.id from header h join diskfile d on d.id = h.diskfile_id where h.id = any(:ids) and d.canonical
+""")
 _CLEAR = text("delete from calcache where obs_hid = any(:ids)")
 
 
@@ -147,5 +149,7 @@ def associate_headers(connection: Connection, header_ids: Sequence[int]) -> Mapp
         return {}
     connection.execute(_BARRIER, {"key": INGEST_BARRIER})
     connection.execute(_CLEAR, {"ids": ids})
-    found = {int(header_id): int(number) for header_id, number in connection.execute(_REPLACE, {"ids": ids})}
+    current = list(connection.scalars(_CURRENT, {"ids": ids}))
+    rows = connection.execute(_REPLACE, {"ids": current})
+    found = {int(header_id): int(number) for header_id, number in rows}
     return {header_id: found.get(header_id, 0) for header_id in ids}

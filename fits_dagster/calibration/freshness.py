@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from fits_dagster.calibration.engine import INGEST_BARRIER
 from fits_dagster.calibration.facts import load_facts
-from fits_dagster.calibration.index import forget_headers, offers_of, write_index
+from fits_dagster.calibration.index import forget_headers, write_index
 from fits_dagster.calibration.queries import compile_ruleset
 from fits_dagster.database.work import NewWork
 
@@ -87,9 +87,7 @@ def follow_ups(connection: Connection, header_id: int, *, priority: int = 0) -> 
     connection.execute(_HOLD, {"key": INGEST_BARRIER})
     older = list(connection.scalars(_SUPERSEDED, {"id": header_id}))
     affected = _withdraw(connection, older) if older else {}
-    facts = load_facts(connection, [header_id])
-    write_index(connection, facts)
-    if any(offers_of(each) for each in facts):
+    if write_index(connection, load_facts(connection, [header_id])):
         affected |= _affected(connection, [header_id], arrived=True)
     affected.pop(header_id, None)
     return _work(affected, priority)

@@ -89,13 +89,14 @@ def index_headers(connection: Connection, header_ids: Sequence[int]) -> None:
         write_index(connection, load_facts(connection, ids))
 
 
-def write_index(connection: Connection, facts: Iterable[HeaderFacts]) -> None:
-    """Insert the offers and needs of headers that have none."""
+def write_index(connection: Connection, facts: Iterable[HeaderFacts]) -> bool:
+    """Insert the offers and needs of headers that have none; tells whether there are offers."""
     known = list(facts)
     if offers := [row for each in known for row in offers_of(each)]:
         connection.execute(insert(calibration_offer), offers)
     if needs := [row for each in known for row in needs_of(each)]:
         connection.execute(insert(calibration_need), needs)
+    return bool(offers)
 
 
 def forget_headers(connection: Connection, header_ids: Sequence[int]) -> None:

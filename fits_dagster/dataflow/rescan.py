@@ -5,15 +5,19 @@ One listing and one query, whatever the number of files; no file is opened and n
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
+from sqlalchemy import Connection
+
 from fits_dagster.database import files
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow.site import Site
+from fits_dagster.fits.names import trimmed
 from fits_dagster.storage import ObjectInfo
 from fits_dagster.storage.landing import TEMPORARY_MARK
 
@@ -22,9 +26,9 @@ __all__ = ["RescanReport", "is_ingestible", "rescan"]
 #: Time and size of a present version.
 _Known: TypeAlias = tuple[datetime, int]
 #: Names with one of these are no data: half-written files, tiles of the display, pictures.
-_NEVER: Final = (TEMPORARY_MARK, "tmp", "tiled", ".jpg")
+_NEVER: Final = re.compile("|".join(map(re.escape, (TEMPORARY_MARK, "tmp", "tiled", ".jpg"))))
 #: Names with one of these are data.
-_DATA: Final = (".fits", "_obslog.txt", "miscfile_")
+_DATA: Final = re.compile("|".join(map(re.escape, (".fits", "_obslog.txt", "miscfile_"))))
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class RescanReport:
 
 def is_ingestible(name: str) -> bool:
     """Tell whether a file of this name is ever ingested."""
-    return any(part in name for part in _DATA) and not any(part in name for part in _NEVER)
+    return _DATA.search(name) is not None and _NEVER.search(name) is None
 
 
 def rescan(
@@ -88,7 +92,9 @@ def rescan(
     with site.engine.begin() as connection:
         chosen = list(seen)
         if not (force or force_md5):
-            known = files.known_files(connection, path)
+            # of a directory with many nights only what is asked for
+            wanted = None if matches is None else [name for name, _ in seen]
+            known = _known_files(connection, path, wanted)
             same = _same_to_the_microsecond if site.store.has_reliable_times else _same_to_the_second
             chosen = [(name, info) for name, info in seen if name not in known or not same(known[name], info)]
         names = tuple(sorted(name for name, _ in chosen))
@@ -116,6 +122,14 @@ def _listed(
         name = info.key.rpartition("/")[2]
         if is_ingestible(name) and (matches is None or matches(name)):
             yield name, info
+
+
+def _known_files(connection: Connection, path: str, names: Sequence[str] | None) -> Mapping[str, _Known]:
+    """Return time and size of the present files of a path, or of some of them, in one query."""
+    if names is None:
+        return files.known_files(connection, path)
+    versions = files.present_versions(connection, ((trimmed(name), path) for name in names))
+    return {version.filename: (version.lastmod, version.file_size) for version in versions.values()}
 
 
 def _same_to_the_microsecond(known: _Known, info: ObjectInfo) -> bool:

@@ -25,6 +25,7 @@ STEPS: Sequence[tuple[str, str]] = (
     ("archive", "associate"),
 )
 _NOT_DONE = ("failed", "retrying")
+_OVERLAP = 2000
 
 _EVENTS = text("""
 select id, at, stage, outcome, filename, detail from event where id > :after order by id
@@ -73,8 +74,10 @@ class Watcher:
         failures: list[Failure] = []
         for name, site in self.sites.items():
             with site.engine.connect() as connection:
-                for row in connection.execute(_EVENTS, {"after": self._after[name]}):
-                    self._after[name] = row.id
+                # ids are given before transactions commit: a lower one may become visible after a higher one
+                after = self._after[name] - _OVERLAP
+                for row in connection.execute(_EVENTS, {"after": after}):
+                    self._after[name] = max(self._after[name], row.id)
                     if row.outcome in _NOT_DONE:
                         continue
                     journey = self.journeys.setdefault(trimmed(row.filename), Journey())

@@ -25,7 +25,10 @@ def store_files(site: Site, sources: list[Path], path: str = "") -> None:
 def queued(site: Site) -> list[tuple[str, str, bool, bool, int]]:
     with site.engine.connect() as connection:
         rows = connection.execute(
-            text("select path, filename, force, force_md5, priority from work_item order by filename")
+            text(
+                "select path, filename, force, force_md5, priority from work_item "
+                "where stage = 'ingest' order by filename"
+            )
         )
         return [tuple(row) for row in rows]
 
@@ -62,6 +65,15 @@ def test_only_one_directory_is_looked_at_and_only_names_that_match(summit, night
     report = rescan(summit, "20251123", matches=lambda name: name != night[3].name, priority=-5)
     assert report.names == (night[2].name, night[4].name)
     assert [(path, priority) for path, *_, priority in queued(summit)] == [("20251123", -5)] * 2
+
+
+def test_known_files_of_a_night_are_left_alone(summit, night):
+    store_files(summit, night[:2])
+    rescan(summit)
+    drain(summit, STAGE)
+    store_files(summit, night[2:3])
+    report = rescan(summit, matches=lambda name: name in (night[1].name, night[2].name))
+    assert (report.seen, report.names) == (2, (night[2].name,))
 
 
 @pytest.mark.parametrize("flag", ["force", "force_md5"])

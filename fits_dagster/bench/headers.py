@@ -1,0 +1,79 @@
+"""Describing headers, against astropy's reading of the same headers."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+from fits_dagster.bench.figures import Figures
+from fits_dagster.bench.samples import NIGHT, ghost_bundle, gmos_sample, niri_sample
+from fits_dagster.fits.hdu import HDU
+from fits_dagster.fits.walker import Walker
+from fits_dagster.metadata import describe
+
+__all__ = ["measure_describe"]
+
+_SMALLEST_GMOS_MB = 4.0
+
+
+def measure_describe(*, rounds: int = 60) -> list[Figures]:
+    """Measure the median time of making a record of a file's headers.
+
+    Parameters
+    ----------
+    rounds
+        Times that each file is described; the median counts.
+    """
+    subjects = {
+        "GMOS, 12 extensions": _headers(gmos_sample(_SMALLEST_GMOS_MB).content),
+        "NIRI": _headers(niri_sample().content),
+        "GHOST bundle": ghost_bundle(),
+    }
+    return [_measure(name, hdus, rounds) for name, hdus in subjects.items()]
+
+
+def _measure(name: str, hdus: Sequence[HDU], rounds: int) -> Figures:
+    from astropy.io.fits import Header
+
+    texts = [hdu.text for hdu in hdus]
+
+    def ours() -> None:
+        # new objects each time: what has been parsed is remembered by them
+        describe([HDU(text) for text in texts], f"N{NIGHT}S0001.fits")
+
+    def floor() -> None:
+        for text in texts:
+            Header.fromstring(text)
+
+    ours()
+    taken, least = _medians(rounds, ours, floor)
+    return Figures(
+        name=f"describe {name}",
+        floor="astropy reads the same headers from memory (Header.fromstring)",
+        aim="below 10 ms",
+        files=1,
+        bytes=sum(len(text) for text in texts),
+        seconds=taken,
+        floor_seconds=least,
+        reached=taken < 0.010,
+        details={"hdus": len(texts), "cards": sum(len(text) // 80 for text in texts), "rounds": rounds},
+    )
+
+
+def _medians(rounds: int, *actions: Callable[[], None]) -> list[float]:
+    """Return the median seconds of each action; they take turns, so that a disturbance meets all."""
+    times: list[list[float]] = [[] for _ in actions]
+    for _ in range(rounds):
+        for action, taken in zip(actions, times, strict=True):
+            began = time.perf_counter()
+            action()
+            taken.append(time.perf_counter() - began)
+    return [statistics.median(taken) for taken in times]
+
+
+def _headers(content: bytes) -> list[HDU]:
+    walker = Walker()
+    walker.feed(content, 0)
+    walker.finish(len(content))
+    return walker.hdus

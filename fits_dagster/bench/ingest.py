@@ -1,0 +1,185 @@
+"""Ingest and re-ingest, against the bare reading of the same files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from fits_dagster.bench.figures import Figures
+from fits_dagster.bench.home import bench_home, bench_site, with_workers
+from fits_dagster.bench.samples import gmos_sample, niri_sample
+from fits_dagster.database.work import NewWork, add_work
+from fits_dagster.dataflow.drain import drain
+from fits_dagster.dataflow.ingest import STAGE
+from fits_dagster.dataflow.rescan import rescan
+from fits_dagster.dataflow.site import Site
+from fits_dagster.settings import SiteName
+
+__all__ = ["ingest_all", "measure_ingest", "measure_reingest"]
+
+_RATIO_AIM = 1.6
+_RESCAN_AIM = 30_000.0
+_RESCAN_FILE_BYTES = 5760
+_RESCAN_ROUNDS = 7
+
+
+def measure_ingest(
+    home: Path | None,
+    *,
+    files: int = 10,
+    megabytes: float = 30.0,
+    workers: Sequence[int] = (1, 2),
+    site: SiteName = "summit",
+) -> list[Figures]:
+    """Measure the ingest of GMOS files that are in the page cache, one run for each number of workers."""
+    sample = gmos_sample(megabytes)
+    runs: list[Figures] = []
+    with bench_home(home) as settings, bench_site(settings, site) as opened:
+        directory = _store_directory(opened)
+        ingest_all(opened, sample.write(directory, range(9000, 9002)))  # first queries, imports, plans
+        for run, count in enumerate(workers):
+            paths = sample.write(directory, range(1 + run * files, 1 + (run + 1) * files))
+            for path in paths:
+                _digest(path)
+            before = _floor(paths)
+            seconds = ingest_all(with_workers(opened, count), paths)
+            # the machine may be busier after the run than before it
+            floor = (before + _floor(paths)) / 2
+            size = sum(path.stat().st_size for path in paths)
+            figures = Figures(
+                name=f"ingest at the {site}",
+                floor="md5 of the bytes and astropy's reading of all headers, files in the page cache",
+                aim=f"ratio <= {_RATIO_AIM} with one worker, more files/s with more workers",
+                files=files,
+                bytes=size,
+                seconds=seconds,
+                floor_seconds=floor,
+                workers=count,
+                reached=seconds / floor <= _RATIO_AIM if count == 1 else None,
+                details={"mb_per_file": round(size / files / 1e6, 1)},
+            )
+            runs.append(figures)
+            for path in paths:
+                path.unlink()
+    return runs
+
+
+def ingest_all(site: Site, paths: Sequence[Path]) -> float:
+    """Queue and ingest files of the store's top directory; returns the seconds.
+
+    Raises
+    ------
+    RuntimeError
+        Some failed; the message has the first reason.
+    """
+    with site.engine.begin() as connection:
+        add_work(connection, (NewWork(stage="ingest", filename=path.name, no_defer=True) for path in paths))
+    began = time.perf_counter()
+    report = drain(site, STAGE)
+    seconds = time.perf_counter() - began
+    if report.done != len(paths):
+        raise RuntimeError(f"only {report.done} of {len(paths)} files were ingested: {report.failures[:1]}")
+    return seconds
+
+
+def measure_reingest(home: Path | None, *, files: int = 2000) -> list[Figures]:
+    """Measure the rescan of a night of which nothing has changed."""
+    name, content = niri_sample().named(1)
+    small = content[: content.index(b"END     ")].ljust(_RESCAN_FILE_BYTES)
+    with bench_home(home) as settings, bench_site(settings, "summit") as site:
+        directory = _store_directory(site)
+        paths = [directory / name.replace("S0001", f"S{number:04d}") for number in range(1, files + 1)]
+        for path in paths:
+            path.write_bytes(small)
+        _pretend_ingested(site, paths)
+        rescan(site)
+        times = sorted(_rescan_seconds(site, files) for _ in range(_RESCAN_ROUNDS))
+        floors = sorted(_scan_seconds(directory) for _ in range(_RESCAN_ROUNDS))
+    median = _RESCAN_ROUNDS // 2
+    return [
+        Figures(
+            name="null re-ingest of a night",
+            floor="os.scandir and stat of the same directory",
+            aim=f">= {_RESCAN_AIM:,.0f} files/s",
+            files=files,
+            bytes=files * _RESCAN_FILE_BYTES,
+            seconds=times[median],
+            floor_seconds=floors[median],
+            reached=files / times[median] >= _RESCAN_AIM,
+            details={"rounds": _RESCAN_ROUNDS, "slowest_files_per_s": round(files / times[-1])},
+        )
+    ]
+
+
+def _pretend_ingested(site: Site, paths: Sequence[Path]) -> None:
+    """Write the versions of files as an ingest of them would, without reading them."""
+    from datetime import UTC, datetime
+
+    from fits_dagster.database.tables import diskfile, file
+
+    with site.engine.begin() as connection:
+        ids = connection.execute(
+            file.insert().returning(file.c.id, sort_by_parameter_order=True),
+            [{"name": p.name} for p in paths],
+        ).scalars()
+        rows = []
+        for path, file_id in zip(paths, ids, strict=True):
+            stat = path.stat()
+            seconds, rest = divmod(stat.st_mtime_ns, 1_000_000_000)
+            rows.append(
+                {
+                    "file_id": file_id,
+                    "filename": path.name,
+                    "path": "",
+                    "present": True,
+                    "canonical": True,
+                    "file_md5": "0" * 32,
+                    "file_size": stat.st_size,
+                    "lastmod": datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000),
+                    "compressed": False,
+                    "data_md5": "0" * 32,
+                    "data_size": stat.st_size,
+                    "isfits": True,
+                }
+            )
+        connection.execute(diskfile.insert(), rows)
+
+
+def _rescan_seconds(site: Site, files: int) -> float:
+    report = rescan(site)
+    if (report.seen, report.changed) != (files, 0):
+        raise RuntimeError(f"{report.seen} files seen and {report.changed} changed instead of {files} and 0")
+    return report.seconds
+
+
+def _scan_seconds(directory: Path) -> float:
+    began = time.perf_counter()
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            entry.stat()
+    return time.perf_counter() - began
+
+
+def _store_directory(site: Site) -> Path:
+    assert site.settings.store_directory is not None
+    return site.settings.store_directory
+
+
+def _floor(paths: Sequence[Path]) -> float:
+    from astropy.io import fits
+
+    began = time.perf_counter()
+    for path in paths:
+        _digest(path)
+        with fits.open(path, lazy_load_hdus=False) as hdus:
+            for hdu in hdus:
+                len(hdu.header)
+    return time.perf_counter() - began
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()

@@ -1,0 +1,154 @@
+"""``fits-dagster bench``: how fast each stage is, against the least that its work can cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+from rich.console import Console
+
+from fits_dagster.cli.options import json_option
+
+if TYPE_CHECKING:
+    from fits_dagster.bench.figures import Figures
+    from fits_dagster.settings import SiteName
+
+__all__ = ["bench"]
+
+_Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+_home = click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Measure on the disk of this directory, in a home that is removed. Default: temporary files.",
+)
+_workers = click.option(
+    "--workers", multiple=True, type=click.IntRange(1), help="Workers; may be repeated.  [default: 1, 2]"
+)
+
+
+def _files(default: int) -> _Decorator:
+    return click.option("--files", default=default, show_default=True, type=click.IntRange(1), help="Files.")
+
+
+def _size(default: float) -> _Decorator:
+    return click.option(
+        "--size-mb",
+        "megabytes",
+        default=default,
+        show_default=True,
+        help="Size of one; the nearest binning of GMOS.",
+    )
+
+
+@click.group()
+def bench() -> None:
+    """Measure a stage and, in the same run, the least that its work can cost.
+
+    The figures are printed as a table, with --json as an object. Everything is written to a temporary home.
+    """
+
+
+@bench.command()
+@_files(10)
+@_size(30.0)
+@_workers
+@click.option("--site", type=click.Choice(["summit", "archive"]), default="summit", show_default=True)
+@_home
+@json_option
+def ingest(
+    files: int, megabytes: float, workers: tuple[int, ...], site: SiteName, home: Path | None, as_json: bool
+) -> None:
+    """Ingest of GMOS files; floor: md5 and astropy's reading of the headers."""
+    from fits_dagster.bench.ingest import measure_ingest
+
+    runs = measure_ingest(home, files=files, megabytes=megabytes, workers=workers or (1, 2), site=site)
+    _show("ingest", runs, as_json)
+
+
+@bench.command()
+@_files(2000)
+@_home
+@json_option
+def reingest(files: int, home: Path | None, as_json: bool) -> None:
+    """Re-ingest of a night that has not changed; floor: listing and looking at its files."""
+    from fits_dagster.bench.ingest import measure_reingest
+
+    _show("reingest", measure_reingest(home, files=files), as_json)
+
+
+@bench.command()
+@_files(10)
+@_size(30.0)
+@_workers
+@_home
+@json_option
+def copy(files: int, megabytes: float, workers: tuple[int, ...], home: Path | None, as_json: bool) -> None:
+    """Copy from the DHS; floor: copy with md5, fsync and rename."""
+    from fits_dagster.bench.transfer import measure_copy
+
+    runs = measure_copy(home, files=files, megabytes=megabytes, workers=workers or (1, 2))
+    _show("copy", runs, as_json)
+
+
+@bench.command()
+@_files(6)
+@_size(15.0)
+@_workers
+@_home
+@json_option
+def export(files: int, megabytes: float, workers: tuple[int, ...], home: Path | None, as_json: bool) -> None:
+    """Export over HTTP to an archive in another process; floor: bzip2 of the same bytes."""
+    from fits_dagster.bench.transfer import measure_export
+
+    runs = measure_export(home, files=files, megabytes=megabytes, workers=workers or (1, 2))
+    _show("export", runs, as_json)
+
+
+@bench.command()
+@_files(12)
+@_home
+@json_option
+def preview(files: int, home: Path | None, as_json: bool) -> None:
+    """Previews of NIRI and GMOS; floor: reading, shrinking and the JPEG encoder."""
+    from fits_dagster.bench.previews import measure_previews
+
+    _show("preview", measure_previews(home, files=files), as_json)
+
+
+@bench.command()
+@_files(40)
+@click.option("--seconds", default=20.0, show_default=True, help="Time over which they are fed.")
+@_home
+@json_option
+def latency(files: int, seconds: float, home: Path | None, as_json: bool) -> None:
+    """From the DHS to the databases and the preview, in a whole running system."""
+    from fits_dagster.bench.latency import measure_latency, print_latency
+
+    figures = measure_latency(home, files=files, seconds=seconds)
+    if as_json:
+        click.echo(json.dumps(figures, indent=1))
+    else:
+        print_latency(figures, Console())
+
+
+@bench.command()
+@click.option("--rounds", default=60, show_default=True, type=click.IntRange(1), help="The median counts.")
+@json_option
+def describe(rounds: int, as_json: bool) -> None:
+    """From headers to a record; floor: astropy's reading of the same headers."""
+    from fits_dagster.bench.headers import measure_describe
+
+    _show("describe", measure_describe(rounds=rounds), as_json)
+
+
+def _show(name: str, runs: Sequence[Figures], as_json: bool) -> None:
+    from fits_dagster.bench.figures import as_object, print_figures
+
+    if as_json:
+        click.echo(json.dumps(as_object(name, runs), indent=1))
+    else:
+        print_figures(runs, Console())

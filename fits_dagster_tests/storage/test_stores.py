@@ -1,0 +1,190 @@
+"""Both stores keep the same promises: whole objects, verified, with their MD5."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fits_dagster.errors import TransientError
+from fits_dagster.settings import S3Settings
+from fits_dagster.storage import DirectoryStore, ObjectStore, S3Store, UnsafeNameError
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """An S3 server over HTTP."""
+    from moto.server import ThreadedMotoServer
+
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", "testing")
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "testing")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def make_s3_store(url: str, directory: Path, bucket: str, underlay: str = "") -> S3Store:
+    settings = S3Settings(bucket=bucket, endpoint_url=url, underlay_bucket=underlay, max_attempts=1)
+    made = S3Store(settings, directory)
+    for name in (bucket, underlay):
+        if name:
+            made.client.create_bucket(
+                Bucket=name, CreateBucketConfiguration={"LocationConstraint": settings.region}
+            )
+    return made
+
+
+@pytest.fixture(params=["directory", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "directory":
+        return DirectoryStore(tmp_path / "store")
+    url = request.getfixturevalue("s3_server")
+    return make_s3_store(url, tmp_path / "staging", f"bucket-{os.getpid()}-{abs(hash(tmp_path)) % 10**8}")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source.fits"
+    path.write_bytes(os.urandom(300_000))
+    return path
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("key", ["N20251123S0001.fits.bz2", "products/a/N20251123S0001.fits"])
+def test_what_is_put_comes_back_unaltered(store: ObjectStore, source: Path, key: str) -> None:
+    info = store.put(source, key, md5=md5(source))
+    assert (info.size, info.md5) == (300_000, md5(source))
+    found = store.stat(key)
+    assert found is not None
+    assert found.size == 300_000
+    with store.local(key) as path:
+        assert path.read_bytes() == source.read_bytes()
+        assert path.name == key.rpartition("/")[2]
+
+
+def test_putting_again_replaces(store: ObjectStore, source: Path) -> None:
+    store.put(source, "x.fits", md5=md5(source))
+    source.write_bytes(b"another")
+    store.put(source, "x.fits", md5=md5(source))
+    with store.local("x.fits") as path:
+        assert path.read_bytes() == b"another"
+
+
+def test_moving_takes_the_source_away(store: ObjectStore, source: Path) -> None:
+    store.put(source, "x.fits", md5=md5(source), move=True)
+    assert not source.exists()
+    assert store.stat("x.fits") is not None
+
+
+def test_what_is_not_there_is_none_or_a_clear_error(store: ObjectStore) -> None:
+    if isinstance(store, DirectoryStore):
+        store.root.mkdir()
+    assert store.stat("no.fits") is None
+    with pytest.raises(FileNotFoundError, match=r"no\.fits"), store.local("no.fits"):
+        pass
+    store.delete("no.fits")
+
+
+def test_a_path_is_listed_alone(store: ObjectStore, source: Path) -> None:
+    for key in ("a.fits", "b.fits", "sub/c.fits"):
+        store.put(source, key, md5=md5(source))
+    assert sorted(o.key for o in store.objects()) == ["a.fits", "b.fits"]
+    assert [o.key for o in store.objects("sub")] == ["sub/c.fits"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "/etc/passwd", "../x.fits", "a/../../x.fits", "a//x.fits", "x\x00.fits", "x\n.fits", "a/./b", "x" * 300],
+)
+def test_names_cannot_leave_the_store(store: ObjectStore, source: Path, key: str) -> None:
+    with pytest.raises(UnsafeNameError):
+        store.put(source, key, md5=md5(source))
+    with pytest.raises(UnsafeNameError):
+        store.stat(key)
+
+
+def test_a_directory_copy_with_wrong_bytes_is_refused_and_leaves_nothing(tmp_path: Path, source: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    with pytest.raises(TransientError) as caught:
+        store.put(source, "x.fits", md5="0" * 32)
+    assert caught.value.reason == "checksum_mismatch"
+    assert list(store.root.iterdir()) == []
+
+
+class Saboteur:
+    """A client that fails in a chosen way."""
+
+    def __init__(self, client: Any, **failures: Any) -> None:
+        self._client = client
+        self._failures = failures
+
+    def __getattr__(self, name: str) -> Any:
+        return self._failures.get(name) or getattr(self._client, name)
+
+
+def s3_error(status: int, code: str) -> Exception:
+    from botocore.exceptions import ClientError
+
+    return ClientError(
+        {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [(503, "SlowDown", "s3_unavailable"), (500, "InternalError", "s3_unavailable"), (403, "AccessDenied", "s3_refused")],
+)
+def test_s3_errors_say_whether_trying_again_can_help(
+    s3_server: str, tmp_path: Path, source: Path, status: int, code: str, reason: str
+) -> None:
+    store = make_s3_store(s3_server, tmp_path, f"errors-{status}")
+
+    def fail(*_: object, **__: object) -> None:
+        raise s3_error(status, code)
+
+    store._client = Saboteur(store.client, upload_file=fail)
+    with pytest.raises(Exception, match=code) as caught:
+        store.put(source, "x.fits", md5=md5(source))
+    assert caught.value.reason == reason  # type: ignore[attr-defined]
+
+
+def test_an_answer_that_was_lost_after_the_object_was_stored_is_success(
+    s3_server: str, tmp_path: Path, source: Path
+) -> None:
+    store = make_s3_store(s3_server, tmp_path, "lost-answer")
+    client = store.client
+
+    def store_then_fail(*args: Any, **kwargs: Any) -> None:
+        client.upload_file(*args, **kwargs)
+        raise s3_error(500, "RequestTimeout")
+
+    store._client = Saboteur(client, upload_file=store_then_fail)
+    assert store.put(source, "x.fits", md5=md5(source)).size == 300_000
+
+
+def test_fetched_bytes_that_are_not_those_of_the_metadata_are_refused(
+    s3_server: str, tmp_path: Path, source: Path
+) -> None:
+    store = make_s3_store(s3_server, tmp_path, "bit-flip")
+    store.client.put_object(Bucket="bit-flip", Key="x.fits", Body=b"damaged", Metadata={"md5": md5(source)})
+    with pytest.raises(TransientError, match="not those of its MD5"), store.local("x.fits"):
+        pass
+    assert list((tmp_path / "fetched").iterdir()) == []
+
+
+def test_the_underlay_is_read_and_never_written(s3_server: str, tmp_path: Path, source: Path) -> None:
+    store = make_s3_store(s3_server, tmp_path, "main", "under")
+    store.client.put_object(Bucket="under", Key="old.fits", Body=b"old", Metadata={})
+    with store.local("old.fits") as path:
+        assert path.read_bytes() == b"old"
+    store.delete("old.fits")
+    assert store.stat("old.fits") is not None
