@@ -42,7 +42,12 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
     data.mkdir()
     server = PostgresServer(data, cleanup_mode=None)
     server.start()
-    yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    # these databases need not survive a power cut
+    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        _administer(url, f"alter system set {name} = off")
+    _administer(url, "select pg_reload_conf()")
+    yield url
     server.stop()
 
 

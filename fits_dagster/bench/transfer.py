@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,14 @@ __all__ = ["measure_copy", "measure_export"]
 _CHUNK = 1 << 20
 _COPY_AIM = 0.7
 _EXPORT_AIM = 0.9
-_COPY_ROUNDS = 3
+_COPY_ROUNDS = 5
 #: Seconds until a file that was seen for the first time is looked at again.
 _SECOND_LOOK_S = 0.6
 _PATIENCE_S = 60.0
 
 
 def measure_copy(
-    home: Path | None, *, files: int = 10, megabytes: float = 30.0, workers: Sequence[int] = (1, 2)
+    home: Path | None, *, files: int = 6, megabytes: float = 30.0, workers: Sequence[int] = (1, 2)
 ) -> list[Figures]:
     """Measure the copy from the DHS directory; stage and floor take turns, the median round counts."""
     sample = gmos_sample(megabytes)
@@ -42,10 +43,9 @@ def measure_copy(
         first = 1
         for count in workers:
             rounds = []
-            for _ in range(_COPY_ROUNDS):
-                rounds.append(
-                    _copy_round(with_workers(site, count), sample, range(first, first + files), bare)
-                )
+            for turn in range(_COPY_ROUNDS):
+                numbers = range(first, first + files)
+                rounds.append(_copy_round(with_workers(site, count), sample, numbers, bare, turn % 2 == 0))
                 first += files
             stages, floors, sizes = (sorted(column) for column in zip(*rounds, strict=True))
             seconds, floor, size = (column[_COPY_ROUNDS // 2] for column in (stages, floors, sizes))
@@ -65,17 +65,20 @@ def measure_copy(
     return runs
 
 
-def _copy_round(site: Site, sample: Sample, numbers: range, bare: Path) -> tuple[float, float, int]:
+def _copy_round(
+    site: Site, sample: Sample, numbers: range, bare: Path, floor_first: bool
+) -> tuple[float, float, int]:
     """Copy some files by the stage and barely; returns both times and the number of bytes."""
     assert site.settings.dhs_directory is not None and site.settings.store_directory is not None
     sources = sample.write(site.settings.dhs_directory, numbers)
     copy.scan_dhs(site)
     drain(site, copy.STAGE)  # sees every file for the first time, and puts it back
     time.sleep(_SECOND_LOOK_S)
-    floor = _bare_copies(sources, bare)
+    floor = _bare_copies(sources, bare) if floor_first else 0.0
     began = time.perf_counter()
     _complete(drain(site, copy.STAGE), len(sources))
     seconds = time.perf_counter() - began
+    floor = floor or _bare_copies(sources, bare)
     size = sum(source.stat().st_size for source in sources)
     for source in sources:
         source.unlink()
@@ -106,7 +109,7 @@ def _bare_copies(sources: Sequence[Path], bare: Path) -> float:
 
 
 def measure_export(
-    home: Path | None, *, files: int = 6, megabytes: float = 15.0, workers: Sequence[int] = (1, 2)
+    home: Path | None, *, files: int = 4, megabytes: float = 15.0, workers: Sequence[int] = (1, 2)
 ) -> list[Figures]:
     """Measure the export to an archive that answers in another process."""
     sample = gmos_sample(megabytes)
@@ -120,25 +123,26 @@ def measure_export(
             numbers = range(1 + run * files, 1 + (run + 1) * files)
             paths = sample.write(site.settings.store_directory, numbers)
             ingest_all(site, paths)
-            floor, compressed = _bare_compression(paths)
+            before, compressed = _bare_compression(paths, count)
             began = time.perf_counter()
             report = _drained(with_workers(site, count), export.STAGE, len(paths))
             seconds = time.perf_counter() - began
             _complete(report, len(paths))
-            cores = min(count, os.cpu_count() or 1)
-            share = floor / seconds / cores
+            # the machine may be busier after the run than before it
+            floor = (before + _bare_compression(paths, count)[0]) / 2
             figures = Figures(
                 name="export over HTTP",
-                floor="bz2.compress of the same bytes, one file after the other",
-                aim=f">= {_EXPORT_AIM} of the floor's speed on each core",
+                floor="bz2.compress of the same bytes in as many threads",
+                aim=f">= {_EXPORT_AIM} of the floor's speed",
                 files=files,
                 bytes=sum(path.stat().st_size for path in paths),
                 seconds=seconds,
                 floor_seconds=floor,
                 workers=count,
-                reached=share >= _EXPORT_AIM,
+                reached=floor / seconds >= _EXPORT_AIM,
                 details={
-                    "share_of_floor_speed_per_core": round(share, 3),
+                    "share_of_floor_speed": round(floor / seconds, 3),
+                    "floor_mb_per_s": round(files * len(sample.content) / 1e6 / floor, 2),
                     "compressed_bytes": compressed,
                     "sent_mb_per_s": round(report.bytes / 1e6 / seconds, 2),
                 },
@@ -162,10 +166,11 @@ def _drained(site: Site, stage: Stage[Any], files: int) -> DrainReport:
     return drain(site, stage, idle=more_is_due, on_round=note)
 
 
-def _bare_compression(paths: Sequence[Path]) -> tuple[float, int]:
+def _bare_compression(paths: Sequence[Path], threads: int) -> tuple[float, int]:
     """Compress files in memory; returns the seconds and the number of bytes that it makes."""
     began = time.perf_counter()
-    size = sum(len(bz2.compress(path.read_bytes())) for path in paths)
+    with ThreadPoolExecutor(threads) as pool:
+        size = sum(pool.map(lambda path: len(bz2.compress(path.read_bytes())), paths))
     return time.perf_counter() - began, size
 
 

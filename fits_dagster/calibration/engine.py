@@ -73,11 +73,7 @@ where n.header_id = any(:ids)
 """
 
 _GIVEN_NEEDS: Final = f"""
-select {_NEED_COLUMNS} from jsonb_to_recordset(cast(:needs as jsonb)) as n(
-    header_id bigint, caltype text, part smallint, query text, key text, secs bigint, low timestamptz,
-    high timestamptz, low_secs bigint, high_secs bigint, howmany integer, cut integer,
-    any_engineering boolean, condition text, score_days float8, score_range float8, wavelength float8,
-    observation_id text)
+select {_NEED_COLUMNS} from jsonb_populate_recordset(null::calibration_need, cast(:needs as jsonb)) n
 """
 
 

@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BigInteger, Connection, Select, Text, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from fits_dagster.calibration.conditions import Facts
 from fits_dagster.calibration.queries import QuerySet, compile_ruleset
@@ -48,6 +50,9 @@ _COLUMNS = (
     "processing",
 )
 
+_IDS = bindparam("ids", type_=ARRAY(BigInteger))
+_INSTRUMENTS = bindparam("instruments", type_=ARRAY(Text))
+
 
 @dataclass(frozen=True)
 class HeaderFacts:
@@ -70,7 +75,9 @@ class HeaderFacts:
     @property
     def is_target(self) -> bool:
         """Whether it may ask for calibrations."""
-        return self.canonical and self.values.get("qa_state") != "Fail" and bool(self.values.get("ut_datetime"))
+        return (
+            self.canonical and self.values.get("qa_state") != "Fail" and bool(self.values.get("ut_datetime"))
+        )
 
     @property
     def is_candidate(self) -> bool:
@@ -87,14 +94,8 @@ def load_facts(connection: Connection, header_ids: Sequence[int]) -> list[Header
         In the order of the ids.
     """
     rulesets = load_rulesets()
-    columns = (header.c[name] for name in _COLUMNS)
-    statement = (
-        select(header.c.id, header.c.types, diskfile.c.canonical, diskfile.c.entrytime, *columns)
-        .join(diskfile, diskfile.c.id == header.c.diskfile_id)
-        .where(header.c.id.in_(header_ids), header.c.instrument.in_(list(rulesets)))
-        .order_by(header.c.id)
-    )
-    records = connection.execute(statement).mappings().all()
+    chosen = {"ids": list(header_ids), "instruments": list(rulesets)}
+    records = connection.execute(_headers_statement(), chosen).mappings().all()
     by_table: dict[str, list[int]] = defaultdict(list)
     for record in records:
         table = rulesets[record["instrument"]].table
@@ -102,11 +103,26 @@ def load_facts(connection: Connection, header_ids: Sequence[int]) -> list[Header
             by_table[table].append(record["id"])
     rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for table, ids in by_table.items():
-        instrument = INSTRUMENT_TABLES[table]
-        chosen = select(instrument).where(instrument.c.header_id.in_(ids)).order_by(instrument.c.id)
-        for row in connection.execute(chosen).mappings():
+        for row in connection.execute(_rows_statement(table), {"ids": ids}).mappings():
             rows[row["header_id"]].append(dict(row))
     return [_facts(dict(record), rows[record["id"]]) for record in records]
+
+
+@cache
+def _headers_statement() -> Select[Any]:
+    columns = (header.c[name] for name in _COLUMNS)
+    return (
+        select(header.c.id, header.c.types, diskfile.c.canonical, diskfile.c.entrytime, *columns)
+        .join(diskfile, diskfile.c.id == header.c.diskfile_id)
+        .where(header.c.id == any_(_IDS), header.c.instrument == any_(_INSTRUMENTS))
+        .order_by(header.c.id)
+    )
+
+
+@cache
+def _rows_statement(table: str) -> Select[Any]:
+    rows = INSTRUMENT_TABLES[table]
+    return select(rows).where(rows.c.header_id == any_(_IDS)).order_by(rows.c.id)
 
 
 def _facts(record: dict[str, Any], rows: list[dict[str, Any]]) -> HeaderFacts:

@@ -16,7 +16,7 @@ from fits_dagster.calibration.index import forget_headers, write_index
 from fits_dagster.calibration.queries import compile_ruleset
 from fits_dagster.database.work import NewWork
 
-__all__ = ["follow_ups", "withdraw"]
+__all__ = ["arrival_statement", "follow_ups", "withdraw"]
 
 _STAGE = "associate"
 
@@ -40,7 +40,8 @@ exists (select 1 from work_item r where r.state = 'running' and r.stage = '{_STA
 _MEETS = """
 join calibration_need n on n.query = o.query and n.key = o.key and n.secs between reach.first and reach.last
  and (n.low is null or o.ut > n.low) and (n.high is null or o.ut < n.high)
- and (n.any_engineering or o.engineering is false) and (n.condition is null or o.attributes @@ n.condition::jsonpath)
+ and (n.any_engineering or o.engineering is false)
+ and (n.condition is null or o.attributes @@ n.condition::jsonpath)
 join header h on h.id = n.header_id join diskfile d on d.id = h.diskfile_id and d.canonical
 """
 
@@ -51,10 +52,16 @@ join unnest(cast(:offering as bigint[]), cast(:queries as text[]), cast(:firsts 
   on reach.header_id = o.header_id and reach.query = o.query
 """
 
-_AFFECTED_BY_ARRIVAL = text(f"""
+
+def arrival_statement() -> str:
+    """Return the statement that tells whom offers concern: header, path and file name."""
+    return f"""
 select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
 where n.farthest is null or abs(o.secs - n.secs) <= n.farthest or {_RUNNING}
-""")
+"""
+
+
+_AFFECTED_BY_ARRIVAL = text(arrival_statement())
 
 _AFFECTED_BY_LOSS = text(f"""
 select h.id, d.path, d.filename from calcache c join header h on h.id = c.obs_hid

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert
+from sqlalchemy import Connection, text
 
 from fits_dagster.calibration.facts import HeaderFacts, load_facts
 from fits_dagster.calibration.queries import UNDATED_SECS
-from fits_dagster.calibration.tables import calibration_need, calibration_offer
 from fits_dagster.metadata.record import ENUMS
 
-__all__ = ["applicable_types", "forget_headers", "index_headers", "needs_of", "offers_of", "write_index"]
+__all__ = [
+    "applicable_types",
+    "as_json",
+    "forget_headers",
+    "index_headers",
+    "needs_of",
+    "offers_of",
+    "write_index",
+]
 
 _CHUNK: Final = 500
 _PROCESSING_RANK: Final = {name: rank for rank, name in enumerate(ENUMS["processing"])}
+
+_INSERT_OFFERS = text("""
+insert into calibration_offer (header_id, query, key, secs, ut, engineering, processing, entrytime, attributes)
+select header_id, query, key, secs, ut, engineering, processing, entrytime, attributes
+from jsonb_populate_recordset(null::calibration_offer, cast(:rows as jsonb))
+""")
+_INSERT_NEEDS = text("""
+insert into calibration_need
+select * from jsonb_populate_recordset(null::calibration_need, cast(:rows as jsonb))
+""")
+_FORGET_OFFERS = text("delete from calibration_offer where header_id = any(:ids)")
+_FORGET_NEEDS = text("delete from calibration_need where header_id = any(:ids)")
 
 
 def applicable_types(facts: HeaderFacts) -> frozenset[str]:
@@ -93,13 +114,18 @@ def write_index(connection: Connection, facts: Iterable[HeaderFacts]) -> bool:
     """Insert the offers and needs of headers that have none; tells whether there are offers."""
     known = list(facts)
     if offers := [row for each in known for row in offers_of(each)]:
-        connection.execute(insert(calibration_offer), offers)
+        connection.execute(_INSERT_OFFERS, {"rows": as_json(offers)})
     if needs := [row for each in known for row in needs_of(each)]:
-        connection.execute(insert(calibration_need), needs)
+        connection.execute(_INSERT_NEEDS, {"rows": as_json(needs)})
     return bool(offers)
 
 
 def forget_headers(connection: Connection, header_ids: Sequence[int]) -> None:
     """Remove the offers and needs of headers."""
-    for table in (calibration_offer, calibration_need):
-        connection.execute(delete(table).where(table.c.header_id.in_(header_ids)))
+    for statement in (_FORGET_OFFERS, _FORGET_NEEDS):
+        connection.execute(statement, {"ids": list(header_ids)})
+
+
+def as_json(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return offers or needs as the JSON text from which the database makes rows in one statement."""
+    return json.dumps(list(rows), default=datetime.isoformat)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -13,7 +11,7 @@ from sqlalchemy import Connection, text
 from fits_dagster.calibration.caltypes import CALTYPES
 from fits_dagster.calibration.engine import ranked_statement
 from fits_dagster.calibration.facts import load_facts
-from fits_dagster.calibration.index import applicable_types, needs_of
+from fits_dagster.calibration.index import applicable_types, as_json, needs_of
 from fits_dagster.fits.names import trimmed
 
 __all__ = ["CalibrationList", "associations_of", "canonical_headers", "compute"]
@@ -113,11 +111,8 @@ def compute(connection: Connection, needs: Sequence[Mapping[str, Any]]) -> dict[
     dict
         Headers of the calibrations, best first, by header and type.
     """
-    rows = [
-        {name: v.isoformat() if isinstance(v, datetime) else v for name, v in need.items()} for need in needs
-    ]
     found: dict[tuple[int, str], list[int]] = {}
-    for target, caltype, calibration, _ in connection.execute(_LIVE, {"needs": json.dumps(rows)}):
+    for target, caltype, calibration, _ in connection.execute(_LIVE, {"needs": as_json(needs)}):
         found.setdefault((target, caltype), []).append(calibration)
     return found
 

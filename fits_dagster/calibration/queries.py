@@ -98,7 +98,9 @@ class Query:
             "score_days": scored.days if scored else None,
             "score_range": ruleset.value(scored.wavelength, target) if scored else None,
             "wavelength": float(wavelength) if scored and wavelength is not None else None,
-            "observation_id": target.values.get("observation_id") if self.order == _SAME_OBSERVATION else None,
+            "observation_id": target.values.get("observation_id")
+            if self.order == _SAME_OBSERVATION
+            else None,
         }
 
     def reach(self, secs: int) -> tuple[int, int]:
@@ -210,7 +212,9 @@ def _query(ruleset: RuleSet, name: str, bodies: tuple[RuleBody, ...]) -> Query:
     where += _state_and_kind(next((body.of for body in reversed(bodies) if body.of), None))
     where += [each.where for each in criteria if each.if_ is None and each.where is not None]
     key = tuple(pair for each in criteria if each.if_ is None for pair in each.match.items())
-    filters = [each if each.if_ else Criteria(within=each.within, contains=each.contains) for each in criteria]
+    filters = [
+        each if each.if_ else Criteria(within=each.within, contains=each.contains) for each in criteria
+    ]
     limit = next((body.limit for body in reversed(bodies) if body.limit is not None), None)
     if limit is None:
         raise KeyError(f"{name} has no limit")

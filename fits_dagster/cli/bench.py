@@ -81,7 +81,7 @@ def reingest(files: int, home: Path | None, as_json: bool) -> None:
 
 
 @bench.command()
-@_files(10)
+@_files(6)
 @_size(30.0)
 @_workers
 @_home
@@ -95,7 +95,7 @@ def copy(files: int, megabytes: float, workers: tuple[int, ...], home: Path | No
 
 
 @bench.command()
-@_files(6)
+@_files(4)
 @_size(15.0)
 @_workers
 @_home

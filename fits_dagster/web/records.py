@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,7 +54,7 @@ def json_summary(request: Request, rest: str = "") -> JSONResponse:
     rows, is_open = _select(request, "jsonsummary", implied_canonical=True, with_header=True)
     found = []
     for row in rows:
-        record = {name: row._mapping[f"header_{name}"] for name in _HEADER_NAMES}
+        record = {name: _plain(row._mapping[f"header_{name}"]) for name in _HEADER_NAMES}
         found.append({**summary(record, row.filename), **_file_part(row)})
     if found and is_open:
         found[-1]["results_truncated"] = True
@@ -183,6 +184,10 @@ def _file_part(row: Row[Any]) -> dict[str, Any]:
         "md5": row.file_md5,
         "pending_ingest": row.pending > 0,
     }
+
+
+def _plain(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _time(value: datetime) -> str:

@@ -107,13 +107,10 @@ def test_a_window_is_strict_to_the_microsecond_and_a_mask_may_be_of_the_same_tim
 ) -> None:
     archive = archive_class(connection)
     target, _ = archive.arrive("target.fits", NIRI | SCIENCE, "niri", [NIRI_ROW])
-    for name, away in (("on", 180), ("inside", 180 - 1e-11)):
-        dark = NIRI | {
-            "observation_type": "DARK",
-            "exposure_time": "30",
-            "ut_datetime": UT - timedelta(days=180) + timedelta(microseconds=1 if away < 180 else 0),
-        }
-        archive.arrive(f"{name}.fits", dark, "niri", [NIRI_ROW])
+    dark = NIRI | {"observation_type": "DARK", "exposure_time": "30"}
+    for name, inside in (("on", timedelta()), ("inside", timedelta(microseconds=1))):
+        moment = UT - timedelta(days=180) + inside
+        archive.arrive(f"{name}.fits", dark | {"ut_datetime": moment}, "niri", [NIRI_ROW])
     mask = NIRI | {"observation_type": "BPM", "reduction": "PROCESSED_BPM"}
     archive.arrive("later.fits", mask | {"ut_datetime": UT + timedelta(microseconds=1)}, "niri", [NIRI_ROW])
     archive.arrive("same.fits", mask, "niri", [NIRI_ROW])
@@ -135,12 +132,16 @@ def test_candidates_in_the_same_second_are_ordered_by_processing_then_arrival(
         ("quick", "Quick-Look", 2),
     ):
         moment = UT + timedelta(seconds=5, microseconds=micro)
-        archive.arrive(f"{name}.fits", flat | {"processing": processing, "ut_datetime": moment}, "niri", [NIRI_ROW])
+        archive.arrive(
+            f"{name}.fits", flat | {"processing": processing, "ut_datetime": moment}, "niri", [NIRI_ROW]
+        )
     associate_headers(connection, [target])
     assert lists(connection, "target")["processed_flat"] == ["good.fits"]
 
 
-def test_engineering_candidates_serve_engineering_targets_only(connection: Connection, archive_class: Any) -> None:
+def test_engineering_candidates_serve_engineering_targets_only(
+    connection: Connection, archive_class: Any
+) -> None:
     archive = archive_class(connection)
     mask = NIRI | {"observation_type": "BPM", "reduction": "PROCESSED_BPM", "engineering": True}
     archive.arrive("mask.fits", mask, "niri", [NIRI_ROW])
@@ -177,7 +178,9 @@ def test_what_cannot_be_a_target_has_no_rows(connection: Connection, archive_cla
     assert archive.cached() == {}
 
 
-def test_rows_of_a_type_that_is_no_longer_applicable_vanish(connection: Connection, archive_class: Any) -> None:
+def test_rows_of_a_type_that_is_no_longer_applicable_vanish(
+    connection: Connection, archive_class: Any
+) -> None:
     archive = archive_class(connection)
     dark = NIRI | {"observation_type": "DARK", "exposure_time": "30"}
     archive.arrive("dark.fits", dark, "niri", [NIRI_ROW])
@@ -202,7 +205,9 @@ def test_a_target_without_a_row_in_its_table_matches_null_columns_only(
     assert lists(connection, "target")["bias"] == ["odd.fits"]
 
 
-def test_cross_dispersed_flats_alternate_between_the_lamps(connection: Connection, archive_class: Any) -> None:
+def test_cross_dispersed_flats_alternate_between_the_lamps(
+    connection: Connection, archive_class: Any
+) -> None:
     archive = archive_class(connection)
     row = {
         "disperser": "32/mmXD_G1",
@@ -224,7 +229,9 @@ def test_cross_dispersed_flats_alternate_between_the_lamps(connection: Connectio
     assert lists(connection, "target")["flat"] == expected
 
 
-def test_arms_of_ghost_take_turns_and_share_what_serves_both(connection: Connection, archive_class: Any) -> None:
+def test_arms_of_ghost_take_turns_and_share_what_serves_both(
+    connection: Connection, archive_class: Any
+) -> None:
     archive = archive_class(connection)
     arm = {
         "detector_x_bin": 1,

@@ -1,0 +1,63 @@
+"""DATASUM and CHECKSUM of HDUs. Source: FITS standard 4.0, section 4.4.2.7 and appendix J."""
+
+from __future__ import annotations
+
+import array
+import sys
+from collections.abc import Iterable
+from typing import Final
+
+__all__ = ["add_sums", "encoded_sum", "ones_complement_sum"]
+
+_ALL_ONES: Final = 0xFFFFFFFF
+#: ASCII characters between the digits and the letters; the standard wants letters and digits only.
+_EXCLUDED: Final = frozenset((*range(0x3A, 0x41), *range(0x5B, 0x61)))
+_ZERO: Final = 0x30
+
+
+def ones_complement_sum(pieces: Iterable[bytes]) -> int:
+    """Return the 32-bit ones' complement sum of bytes, as DATASUM holds it.
+
+    Parameters
+    ----------
+    pieces : iterable of bytes
+        In order; the length of each but the last is a multiple of four. A short last word is filled
+        with zeros.
+    """
+    total = 0
+    for piece in pieces:
+        words = array.array("I", piece + bytes(-len(piece) % 4))
+        if sys.byteorder == "little":
+            words.byteswap()
+        total = add_sums(total, sum(words))
+    return total
+
+
+def add_sums(*sums: int) -> int:
+    """Add sums in ones' complement: what runs over is added at the low end."""
+    total = sum(sums)
+    while total > _ALL_ONES:
+        total = (total & _ALL_ONES) + (total >> 32)
+    return total
+
+
+def encoded_sum(total: int) -> str:
+    """Return the sixteen characters of CHECKSUM that bring an HDU whose sum is ``total`` to all ones.
+
+    The sum must have been made with ``'0' * 16`` in the place of these characters.
+    """
+    complement = _ALL_ONES - total
+    encoded = bytearray(16)
+    for byte in range(4):
+        value = complement >> (24 - 8 * byte) & 0xFF
+        quotient, rest = divmod(value, 4)
+        parts = [quotient + rest + _ZERO, *[quotient + _ZERO] * 3]
+        while any(part in _EXCLUDED for part in parts):
+            for pair in (0, 2):
+                if parts[pair] in _EXCLUDED or parts[pair + 1] in _EXCLUDED:
+                    parts[pair] += 1
+                    parts[pair + 1] -= 1
+        for position, part in enumerate(parts):
+            encoded[4 * position + byte] = part
+    # the value begins in column 12 of its card, so the characters are turned by one
+    return (encoded[-1:] + encoded[:-1]).decode("ascii")

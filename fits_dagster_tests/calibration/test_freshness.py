@@ -1,0 +1,267 @@
+"""The cache stays true: whoever arrives, changes or goes, the targets concerned are queued, no others."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, text
+
+from fits_dagster.calibration import associate_headers
+from fits_dagster.calibration.engine import INGEST_BARRIER
+from fits_dagster.calibration.facts import load_facts
+from fits_dagster.calibration.freshness import withdraw
+from fits_dagster.calibration.index import applicable_types, needs_of
+from fits_dagster.calibration.lookup import compute
+
+UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
+RECORD: dict[str, Any] = {
+    "instrument": "GNIRS",
+    "engineering": False,
+    "qa_state": "Pass",
+    "processing": "Raw",
+    "reduction": "RAW",
+    "spectroscopy": True,
+    "observation_class": "science",
+    "central_wavelength": "1.65",
+    "detector_binning": "1x1",
+    "exposure_time": "30",
+    "types": ["SPECT"],
+}
+ROW: dict[str, Any] = {
+    "disperser": "32/mm&SXD",
+    "camera": "ShortBlue",
+    "filter_name": "XD",
+    "array_name": "a",
+    "well_depth_setting": "Shallow",
+    "focal_plane_mask": "0.3&SCXD",
+}
+SCIENCE = {"observation_type": "OBJECT"}
+STANDARD = {"observation_type": "OBJECT", "observation_class": "partnerCal"}
+PINHOLE = {"observation_type": "PINHOLE"}
+MASK = {"observation_type": "BPM", "reduction": "PROCESSED_BPM"}
+FLAT = {"observation_type": "FLAT", "gcal_lamp": "IRhigh"}
+QUARTZ = {"observation_type": "FLAT", "gcal_lamp": "QH"}
+REDUCED_FLAT = {"observation_type": "FLAT", "reduction": "PROCESSED_FLAT"}
+ARC = {"observation_type": "ARC"}
+KINDS = [SCIENCE, STANDARD, PINHOLE, MASK, FLAT, QUARTZ, REDUCED_FLAT, ARC]
+
+
+def arrive(archive: Any, name: str, days: float, *changes: dict[str, Any], camera: str = "ShortBlue") -> Any:
+    record = RECORD | {"ut_datetime": UT + timedelta(days=days)}
+    for change in changes:
+        record = record | change
+    return archive.arrive(name, record, "gnirs", [ROW | {"camera": camera}])
+
+
+def targets(work: list[Any]) -> set[str]:
+    assert {item.stage for item in work} <= {"associate"}
+    return {item.filename for item in work}
+
+
+def associate(archive: Any, header: int) -> None:
+    associate_headers(archive.connection, [header])
+
+
+arrivals = st.tuples(
+    st.integers(0, 11),
+    st.sampled_from(KINDS),
+    st.sampled_from([-400.0, -91.0, -5.0, -0.5, 0.0, 0.25, 0.9, 3.0, 89.0]),
+    st.sampled_from(["ShortBlue", "ShortBlue", "LongBlue"]),
+    st.sampled_from(["Pass", "Pass", "Pass", "Undefined", "Fail"]),
+    # whether the queue is drained now; work that waits is done later, with what has come by then
+    st.booleans(),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(arrivals, min_size=1, max_size=22))
+def test_the_maintained_cache_equals_one_computed_from_scratch(
+    engine: Engine, archive_class: Any, sequence: list[tuple[int, dict[str, Any], float, str, str, bool]]
+) -> None:
+    with engine.connect() as connection:
+        archive = archive_class(connection)
+        queue: dict[str, int] = {}
+        current: dict[str, int] = {}
+        for number, kind, days, camera, qa_state, drained in sequence:
+            name = f"{number}.fits"
+            header, work = arrive(archive, name, days, kind, {"qa_state": qa_state}, camera=camera)
+            current[name] = queue[name] = header
+            assert name not in targets(work)
+            queue |= {item.filename: item.subject_id for item in work}
+            if drained:
+                associate_headers(connection, list(queue.values()))
+                queue.clear()
+        associate_headers(connection, list(queue.values()))
+        assert archive.cached() == from_scratch(archive, list(current.values()))
+        connection.rollback()
+
+
+def from_scratch(archive: Any, headers: list[int]) -> dict[str, dict[str, list[str]]]:
+    found: dict[str, dict[str, list[str]]] = {}
+    facts = load_facts(archive.connection, headers)
+    needs = [need for each in facts for need in needs_of(each, applicable_types(each))]
+    for (target, caltype), calibrations in compute(archive.connection, needs).items():
+        names = [archive.names[each] for each in calibrations]
+        found.setdefault(archive.names[target], {})[caltype] = names
+    return found
+
+
+def test_a_batch_gives_what_its_members_give_one_by_one(connection: Connection, archive_class: Any) -> None:
+    archive = archive_class(connection)
+    ids = [
+        arrive(archive, f"{kind}-{days}.fits", days, KINDS[kind])[0]
+        for kind in range(len(KINDS))
+        for days in (-0.5, 0.0, 0.25, 3.0)
+    ]
+    together = associate_headers(connection, ids)
+    cached = archive.cached()
+    assert sum(together.values()) > 100
+    connection.execute(text("delete from calcache"))
+    one_by_one: dict[int, int] = {}
+    for header in ids:
+        one_by_one |= associate_headers(connection, [header])
+    assert (one_by_one, archive.cached()) == (together, cached)
+
+
+def test_a_late_calibration_queues_the_targets_inside_its_window_only(
+    connection: Connection, archive_class: Any
+) -> None:
+    archive = archive_class(connection)
+    for name, days, camera in (
+        ("near.fits", 1.0, "ShortBlue"),
+        ("far.fits", 364.9, "ShortBlue"),
+        ("too_far.fits", 365.1, "ShortBlue"),
+        ("other.fits", 1.0, "LongBlue"),
+    ):
+        arrive(archive, name, days, SCIENCE, camera=camera)
+    arrive(archive, "flat.fits", 1.0, FLAT)
+    _, work = arrive(archive, "pinhole.fits", 0.0, PINHOLE)
+    assert targets(work) == {"near.fits", "far.fits"}
+
+
+def test_a_science_frame_queues_nobody(connection: Connection, archive_class: Any) -> None:
+    archive = archive_class(connection)
+    arrive(archive, "first.fits", 0.0, SCIENCE)
+    assert arrive(archive, "second.fits", 0.1, SCIENCE)[1] == []
+
+
+def test_a_full_list_of_nearer_ones_is_left_alone(connection: Connection, archive_class: Any) -> None:
+    archive = archive_class(connection)
+    target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)
+    for number in range(5):
+        _, work = arrive(archive, f"pinhole{number}.fits", 1.0 + number, PINHOLE)
+        assert targets(work) == {"target.fits"}
+        associate(archive, target)
+    assert arrive(archive, "farther.fits", 5.1, PINHOLE)[1] == []
+    assert targets(arrive(archive, "nearer.fits", -4.9, PINHOLE)[1]) == {"target.fits"}
+
+
+def test_a_failed_calibration_queues_those_that_use_it(connection: Connection, archive_class: Any) -> None:
+    archive = archive_class(connection)
+    user, _ = arrive(archive, "user.fits", 0.0, SCIENCE)
+    other, _ = arrive(archive, "other.fits", 30.0, SCIENCE)
+    arrive(archive, "arc.fits", 1.0, ARC)
+    arrive(archive, "other_arc.fits", 29.0, ARC)
+    associate_headers(connection, [user, other])
+    assert archive.cached()["user.fits"]["arc"] == ["arc.fits"]
+    _, work = arrive(archive, "arc.fits", 1.0, ARC, {"qa_state": "Fail"})
+    assert targets(work) == {"user.fits"}
+    associate(archive, user)
+    assert archive.cached()["user.fits"]["arc"] == ["other_arc.fits"]
+
+
+def test_a_changed_calibration_concerns_its_old_and_its_new_users(
+    connection: Connection, archive_class: Any
+) -> None:
+    archive = archive_class(connection)
+    short, _ = arrive(archive, "short.fits", 0.0, SCIENCE)
+    long, _ = arrive(archive, "long.fits", 0.0, SCIENCE, camera="LongBlue")
+    arrive(archive, "pinhole.fits", 1.0, PINHOLE)
+    associate_headers(connection, [short, long])
+    _, work = arrive(archive, "pinhole.fits", 1.0, PINHOLE, camera="LongBlue")
+    assert targets(work) == {"short.fits", "long.fits"}
+    assert {item.subject_id for item in work} == {short, long}
+
+
+def test_a_withdrawn_calibration_is_missed(connection: Connection, archive_class: Any) -> None:
+    archive = archive_class(connection)
+    target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)
+    pinhole, _ = arrive(archive, "pinhole.fits", 1.0, PINHOLE)
+    associate(archive, target)
+    assert targets(withdraw(connection, [pinhole])) == {"target.fits"}
+    associate(archive, target)
+    assert archive.cached() == {}
+
+
+def test_work_carries_the_priority_of_what_caused_it(connection: Connection, archive_class: Any) -> None:
+    from fits_dagster.calibration.freshness import follow_ups
+
+    archive = archive_class(connection)
+    target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)
+    record = RECORD | PINHOLE | {"ut_datetime": UT}
+    header = archive.insert("pinhole.fits", record, "gnirs", [ROW])
+    [item] = follow_ups(connection, header, priority=-5)
+    assert (item.stage, item.filename, item.subject_id, item.priority) == (
+        "associate",
+        "target.fits",
+        target,
+        -5,
+    )
+
+
+def test_a_target_whose_association_runs_now_is_queued_even_if_its_list_looks_full(
+    connection: Connection, archive_class: Any
+) -> None:
+    archive = archive_class(connection)
+    target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)
+    arrive(archive, "near.fits", 0.1, ARC)
+    associate(archive, target)
+    assert arrive(archive, "far.fits", 9.0, ARC)[1] == []
+    connection.execute(
+        text("""insert into work_item (stage, filename, night, sort_key, state, lease_token)
+                values ('associate', 'target.fits', '20190601', '', 'running', 'x')""")
+    )
+    assert targets(arrive(archive, "farther.fits", 10.0, ARC)[1]) == {"target.fits"}
+
+
+@pytest.fixture
+def committed(engine: Engine) -> Iterator[Engine]:
+    """An engine for tests that commit; the tables are emptied afterwards."""
+    yield engine
+    with engine.begin() as connection:
+        connection.execute(text("truncate file, diskfile, header cascade"))
+
+
+def test_an_association_waits_for_the_ingest_under_way_and_sees_what_it_brings(
+    committed: Engine, archive_class: Any
+) -> None:
+    with committed.begin() as connection:
+        archive = archive_class(connection)
+        target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)
+    ingest = committed.connect()
+    arrive(archive_class(ingest), "pinhole.fits", 1.0, PINHOLE)
+    found: dict[int, int] = {}
+
+    def run() -> None:
+        with committed.begin() as connection:
+            found.update(associate_headers(connection, [target]))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    waiting = text(
+        "select count(*) from pg_locks where locktype = 'advisory' and objid = :key and not granted"
+    )
+    with committed.connect() as watcher:
+        while not watcher.scalar(waiting, {"key": INGEST_BARRIER}) and thread.is_alive():
+            watcher.rollback()
+    assert found == {}
+    ingest.commit()
+    ingest.close()
+    thread.join(20)
+    assert found == {target: 1}
