@@ -52,29 +52,48 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
 
 
 @pytest.fixture(scope="session")
-def template_database(postgres_server: URL) -> str:
-    """Name of a migrated database that others are copied from."""
-    _administer(postgres_server, "create database template_site")
-    engine = create_engine(postgres_server.set(database="template_site"))
-    migrate(engine)
-    engine.dispose()
-    return "template_site"
+def migrated_databases(postgres_server: URL) -> list[URL]:
+    """Two migrated databases that tests share, one after the other."""
+    made = []
+    for name in ("site_one", "site_two"):
+        _administer(postgres_server, f"create database {name}")
+        url = postgres_server.set(database=name)
+        engine = create_engine(url)
+        migrate(engine)
+        engine.dispose()
+        made.append(url)
+    return made
 
 
 @pytest.fixture
-def postgres_url(postgres_server: URL, template_database: str) -> Iterator[Callable[[], URL]]:
-    """Make fresh, migrated databases; they are dropped after the test."""
-    made: list[str] = []
+def postgres_url(migrated_databases: list[URL]) -> Callable[[], URL]:
+    """Give migrated, empty databases: a different one at each call, two at most."""
+    left = iter(migrated_databases)
 
-    def make() -> URL:
-        name = f"test_{time.time_ns()}"
-        _administer(postgres_server, f"create database {name} template {template_database}")
-        made.append(name)
-        return postgres_server.set(database=name)
+    def give() -> URL:
+        url = next(left)
+        _empty(url)
+        return url
 
-    yield make
-    for name in made:
-        _administer(postgres_server, f"drop database {name} with (force)")
+    return give
+
+
+def _empty(url: URL) -> None:
+    """Empty the tables that hold anything, and begin ids anew."""
+    engine = create_engine(url)
+    try:
+        with engine.begin() as connection:
+            tables = connection.scalars(
+                text(
+                    "select tablename from pg_tables where schemaname = 'public' and tablename <> 'alembic_version'"
+                )
+            ).all()
+            question = " union all ".join(f"select '{t}' where exists (select 1 from {t})" for t in tables)
+            used = connection.scalars(text(question)).all()
+            if used:
+                connection.execute(text(f"truncate {', '.join(used)} restart identity cascade"))
+    finally:
+        engine.dispose()
 
 
 def _administer(server: URL, statement: str) -> None:

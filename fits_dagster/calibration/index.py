@@ -27,7 +27,8 @@ _CHUNK: Final = 500
 _PROCESSING_RANK: Final = {name: rank for rank, name in enumerate(ENUMS["processing"])}
 
 _INSERT_OFFERS = text("""
-insert into calibration_offer (header_id, query, key, secs, ut, engineering, processing, entrytime, attributes)
+insert into calibration_offer
+    (header_id, query, key, secs, ut, engineering, processing, entrytime, attributes)
 select header_id, query, key, secs, ut, engineering, processing, entrytime, attributes
 from jsonb_populate_recordset(null::calibration_offer, cast(:rows as jsonb))
 """)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import array
-import sys
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["add_sums", "encoded_sum", "ones_complement_sum"]
+__all__ = ["CHECKSUM_BLANK", "add_sums", "encoded_sum", "ones_complement_sum"]
 
+#: Stands in the place of CHECKSUM while the sum is made.
+CHECKSUM_BLANK: Final = "0" * 16
 _ALL_ONES: Final = 0xFFFFFFFF
 #: ASCII characters between the digits and the letters; the standard wants letters and digits only.
 _EXCLUDED: Final = frozenset((*range(0x3A, 0x41), *range(0x5B, 0x61)))
@@ -21,15 +21,17 @@ def ones_complement_sum(pieces: Iterable[bytes]) -> int:
     Parameters
     ----------
     pieces : iterable of bytes
-        In order; the length of each but the last is a multiple of four. A short last word is filled
-        with zeros.
+        In order, cut anywhere; the whole is a multiple of four bytes long.
     """
-    total = 0
+    import numpy as np
+
+    total, rest = 0, b""
     for piece in pieces:
-        words = array.array("I", piece + bytes(-len(piece) % 4))
-        if sys.byteorder == "little":
-            words.byteswap()
-        total = add_sums(total, sum(words))
+        data = rest + piece if rest else piece
+        whole = len(data) // 4 * 4
+        rest = data[whole:]
+        words = np.frombuffer(data, ">u4", whole // 4)
+        total = add_sums(total, int(words.sum(dtype=np.uint64)))
     return total
 
 
@@ -44,7 +46,7 @@ def add_sums(*sums: int) -> int:
 def encoded_sum(total: int) -> str:
     """Return the sixteen characters of CHECKSUM that bring an HDU whose sum is ``total`` to all ones.
 
-    The sum must have been made with ``'0' * 16`` in the place of these characters.
+    The sum must have been made with `CHECKSUM_BLANK` in the place of these characters.
     """
     complement = _ALL_ONES - total
     encoded = bytearray(16)
