@@ -57,7 +57,7 @@ def arrival_statement() -> str:
     """Return the statement that tells whom offers concern: header, path and file name."""
     return f"""
 select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
-where n.farthest is null or {_RUNNING}
+where n.farthest is null or abs(o.secs - n.secs) <= n.farthest or {_RUNNING}
 """
 
 

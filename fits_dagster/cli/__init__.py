@@ -18,7 +18,7 @@ _COMMANDS = {
     "status": "system",
     "migrate": "system",
     "user": "system",
-    "describe": "files",
+    "describe": "describe",
     "simulate": "files",
     "ingest": "files",
     "calibrations": "files",

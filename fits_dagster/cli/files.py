@@ -1,77 +1,23 @@
-"""Commands about files: describe, simulate, ingest without the daemon, calibrations."""
+"""Commands about files: simulate, ingest without the daemon, calibrations."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from fits_dagster.cli.options import home_option, json_option, site_option
+from fits_dagster.cli.paths import fits_files, progress_bar
 from fits_dagster.settings import SiteName, load_settings
 
-__all__ = ["calibrations", "describe", "ingest", "simulate"]
+__all__ = ["calibrations", "ingest", "simulate"]
 
 _stderr = Console(stderr=True)
-_FITS_ENDINGS = (".fits", ".fits.bz2")
-
-
-@click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@json_option
-def describe(files: tuple[Path, ...], as_json: bool) -> None:
-    """Print the record of FITS files; directories stand for the FITS files in them.
-
-    Exits with 1 if any file failed.
-    """
-    from fits_dagster.dataflow.ingest import observe
-    from fits_dagster.errors import describe_error
-    from fits_dagster.metadata import summary
-
-    records: list[dict[str, object]] = []
-    failed = 0
-    chosen = list(_expand(files))
-    for path in _progress(chosen, "describe", show=len(chosen) > 20):
-        try:
-            seen = observe(path, path.name)
-        except Exception as error:  # one bad file never stops the others
-            reason, _, line, _ = describe_error(error)
-            _stderr.print(f"{path}: {reason}: {line}", highlight=False, markup=False)
-            failed += 1
-            continue
-        if seen.description is None:
-            _stderr.print(f"{path}: no header record (an observation log or miscellaneous file)")
-            continue
-        inspection = seen.inspection
-        facts = {
-            "file_size": inspection.file_size,
-            "file_md5": inspection.file_md5,
-            "data_size": inspection.data_size,
-            "data_md5": inspection.data_md5,
-        }
-        records.append(summary(seen.description.record, path.name, facts))
-        for warning in seen.description.warnings:
-            _stderr.print(f"{path.name}: {warning}", highlight=False, markup=False, style="dim")
-    if as_json:
-        click.echo(json.dumps(records, indent=1, default=str))
-    else:
-        for record in records:
-            Console().print(_record_table(record))
-    sys.exit(1 if failed else 0)
-
-
-def _record_table(record: dict[str, object]) -> Table:
-    table = Table(title=str(record["filename"]), show_header=False, title_justify="left")
-    for key, value in record.items():
-        if value not in (None, ""):
-            table.add_row(key, str(value))
-    return table
 
 
 @click.command()
@@ -115,7 +61,7 @@ def simulate(
             param_hint="--instrument",
         )
     out.mkdir(parents=True, exist_ok=True)
-    with _bar() as bar:
+    with progress_bar(_stderr) as bar:
         total = sum(1 for _ in headers.rglob("*.txt")) if headers is not None and headers.is_dir() else count
         task = bar.add_task("simulate", total=total)
         if headers is not None:
@@ -156,10 +102,10 @@ def ingest(paths: tuple[Path, ...], site: SiteName, store_path: str, force: bool
     """
     from fits_dagster.system.load import initial_load
 
-    chosen = list(_expand(paths))
+    chosen = list(fits_files(paths))
     if not chosen:
         raise click.ClickException("no FITS files there")
-    with _bar() as bar:
+    with progress_bar(_stderr) as bar:
         tasks: dict[str, Any] = {}
 
         def advance(stage: str, done: int, total: int) -> None:
@@ -215,33 +161,3 @@ def _calibration_table(name: str, types: dict[str, list[str]]) -> Table:
         if not files:
             table.add_row(caltype, "-", "none", style="dim")
     return table
-
-
-def _expand(paths: Iterable[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.is_file() and p.name.endswith(_FITS_ENDINGS))
-        else:
-            yield path
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description:>10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=_stderr,
-        transient=True,
-    )
-
-
-def _progress(paths: list[Path], what: str, *, show: bool) -> Iterator[Path]:
-    if not show:
-        yield from paths
-        return
-    with _bar() as bar:
-        task = bar.add_task(what, total=len(paths))
-        for path in paths:
-            yield path
-            bar.advance(task)

@@ -27,7 +27,7 @@ __all__ = [
 
 _HEARTBEAT_S = 2.0
 #: A drain whose heartbeat is older than this is dead.
-DEAD_AFTER_S = 45.0
+DEAD_AFTER_S = 20.0
 #: Work that comes due this soon keeps a run waiting for it.
 _SOON_S = 2.0
 

@@ -37,8 +37,8 @@ class EditError(ValueError):
     Attributes
     ----------
     reason : str
-        Stable word: ``bad_keyword``, ``bad_value``, ``exists``, ``no_such_hdu``, ``changed``, or the code of a
-        structural finding.
+        Stable word: ``bad_keyword``, ``bad_value``, ``bad_edit``, ``exists``, ``no_such_hdu``, ``changed``,
+        or the code of a structural finding.
     """
 
     def __init__(self, message: str, reason: str) -> None:

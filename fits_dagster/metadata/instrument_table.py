@@ -12,6 +12,8 @@ __all__ = ["COMMON_COLUMNS", "fill_row"]
 
 #: Largest number of an integer column.
 _LARGEST_NUMBER: Final = 2**31 - 1
+#: Largest number of the columns that are no integers: what numeric(8,4) holds after rounding.
+_LARGEST_REAL: Final = {"exposure_time": 9999.9999}
 
 
 def _tagged(tag: str) -> Callable[[Translator], bool]:
@@ -58,11 +60,12 @@ def fill_row(subject: Translator, warnings: list[str]) -> dict[str, object]:
             warnings.append(f"{subject.table}.{column}: {type(error).__name__}: {error}")
             value = None
         allowed = subject.column_values.get(column)
-        fits = _fits_the_database(value) and (allowed is None or value in allowed)
+        fits = _fits_the_database(column, value) and (allowed is None or value in allowed)
         row[column] = value if fits else None
     return row
 
 
-def _fits_the_database(value: object) -> bool:
+def _fits_the_database(column: str, value: object) -> bool:
     """Tell whether a number is within the range of its column; anything else is."""
-    return not isinstance(value, int | float) or abs(value) <= _LARGEST_NUMBER
+    limit = _LARGEST_REAL.get(column, _LARGEST_NUMBER)
+    return not isinstance(value, int | float) or abs(value) <= limit

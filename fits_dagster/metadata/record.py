@@ -91,6 +91,8 @@ class FieldDefinition:
     below_maximum: bool = False
     #: Decimals that are kept of a float.
     decimals: int | None = None
+    #: Digits before the point that the database holds of a float, if a rounded value may have more.
+    whole_digits: int | None = None
     #: Allowed values of an enumerated field.
     values: frozenset[str] = frozenset()
 
@@ -132,7 +134,9 @@ FIELDS: Final[Mapping[str, FieldDefinition]] = {
     "azimuth": _angle("azimuth of the telescope, degrees"),
     "elevation": _angle("elevation of the telescope, degrees"),
     "cass_rotator_pa": _angle("position angle of the Cassegrain rotator, degrees", -360.0, 360.0),
-    "airmass": FieldDefinition("float", "airmass", 1.0, 100.0, below_maximum=True, decimals=6),
+    "airmass": FieldDefinition(
+        "float", "airmass", 1.0, 100.0, below_maximum=True, decimals=6, whole_digits=2
+    ),
     "filter_name": FieldDefinition("text", "filter, ids cut"),
     "exposure_time": FieldDefinition(
         "float", "exposure, seconds", 0.0, 10000.0, below_maximum=True, decimals=6
@@ -140,7 +144,13 @@ FIELDS: Final[Mapping[str, FieldDefinition]] = {
     "disperser": FieldDefinition("text", "disperser, id cut"),
     "camera": FieldDefinition("text", "camera, id cut"),
     "central_wavelength": FieldDefinition(
-        "float", "central wavelength of a spectrum, micron", 0.0, 100.0, below_maximum=True, decimals=6
+        "float",
+        "central wavelength of a spectrum, micron",
+        0.0,
+        100.0,
+        below_maximum=True,
+        decimals=6,
+        whole_digits=2,
     ),
     "wavelength_band": FieldDefinition("text", "band nearest to the effective wavelength"),
     "focal_plane_mask": FieldDefinition("text", "slit or mask, id cut"),
@@ -238,7 +248,11 @@ def _check_int(name: str, definition: FieldDefinition, value: Any) -> int:
 
 def _check_float(name: str, definition: FieldDefinition, value: Any) -> float:
     number = float(_number(name, definition, value))
-    return number if definition.decimals is None else round(number, definition.decimals)
+    if definition.decimals is not None:
+        number = round(number, definition.decimals)
+    if definition.whole_digits is not None and abs(number) >= 10**definition.whole_digits:
+        raise RejectedValueError(f"{name} is out of range when rounded: {value!r}")
+    return number
 
 
 def _check_enum(name: str, definition: FieldDefinition, value: Any) -> str:

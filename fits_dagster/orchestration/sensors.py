@@ -38,7 +38,7 @@ _INTERVAL_S = 5
 #: Work this young is left to the run that is at it.
 _SETTLED_S = 10.0
 #: A run in progress without a heartbeat for its first seconds is still starting.
-_GRACE_S = 120.0
+_GRACE_S = 60.0
 
 _IN_PROGRESS = [
     dg.DagsterRunStatus.QUEUED,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
@@ -42,15 +40,23 @@ def staff_required(request: Request) -> Person:
 
 
 class StaffOnly:
-    """Guard a mounted application: pages and websockets are for staff."""
+    """Serve another application under a path, pages and websockets, for staff alone.
 
-    def __init__(self, app: ASGIApp, site: Site) -> None:
+    The inner application must know the path by itself: requests reach it unchanged.
+    """
+
+    def __init__(self, app: ASGIApp, *, prefix: str, inner: ASGIApp, site: Site) -> None:
         self.app = app
+        self.prefix = prefix
+        self.inner = inner
         self.site = site
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let staff through; send others to the login page, or refuse them."""
-        if scope["type"] not in ("http", "websocket"):
+        path = scope.get("path", "")
+        if scope["type"] not in ("http", "websocket") or not (
+            path == self.prefix or path.startswith(f"{self.prefix}/")
+        ):
             await self.app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
@@ -58,12 +64,11 @@ class StaffOnly:
             find_session, self.site.engine, connection.cookies.get(SESSION_COOKIE)
         )
         if person is not None and person.is_staff:
-            await self.app(scope, receive, send)
+            await self.inner(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 4403})
         elif person is None and "text/html" in connection.headers.get("accept", ""):
-            target = scope["path"]
-            await RedirectResponse(f"/login/?redirect={target}", 302)(scope, receive, send)
+            await RedirectResponse(f"/login/?redirect={path}", 302)(scope, receive, send)
         else:
             await PlainTextResponse("staff only", 403)(scope, receive, send)

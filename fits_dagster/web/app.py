@@ -57,5 +57,7 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
         return JSONResponse({"error": str(error.detail)}, error.status_code)
 
     if dagster_workspace is not None:
-        app.mount(DAGSTER_PREFIX, StaffOnly(dagster_app(dagster_workspace), site))
+        app.add_middleware(
+            StaffOnly, prefix=DAGSTER_PREFIX, inner=dagster_app(dagster_workspace), site=site
+        )
     return app

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
@@ -79,8 +79,14 @@ arrivals = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(arrivals, min_size=1, max_size=22))
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    # every example is a sequence of transactions: shrinking would take minutes
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(st.lists(arrivals, min_size=4, max_size=24))
 def test_the_maintained_cache_equals_one_computed_from_scratch(
     engine: Engine, archive_class: Any, sequence: list[tuple[int, dict[str, Any], float, str, str, bool]]
 ) -> None:

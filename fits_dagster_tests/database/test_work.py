@@ -34,7 +34,9 @@ def claim(engine: Engine, limit: int = 10, **options: object) -> tuple[work.Leas
 
 def rows(connection_or_engine: Engine) -> list[tuple[str, str]]:
     with connection_or_engine.connect() as connection:
-        return [tuple(r) for r in connection.execute(text("select filename, state from work_item order by id"))]
+        return [
+            tuple(r) for r in connection.execute(text("select filename, state from work_item order by id"))
+        ]
 
 
 def test_adding_what_already_waits_merges_flags_and_keeps_one_row(engine: Engine) -> None:

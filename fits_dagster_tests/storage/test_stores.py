@@ -103,7 +103,17 @@ def test_a_path_is_listed_alone(store: ObjectStore, source: Path) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["", "/etc/passwd", "../x.fits", "a/../../x.fits", "a//x.fits", "x\x00.fits", "x\n.fits", "a/./b", "x" * 300],
+    [
+        "",
+        "/etc/passwd",
+        "../x.fits",
+        "a/../../x.fits",
+        "a//x.fits",
+        "x\x00.fits",
+        "x\n.fits",
+        "a/./b",
+        "x" * 300,
+    ],
 )
 def test_names_cannot_leave_the_store(store: ObjectStore, source: Path, key: str) -> None:
     with pytest.raises(UnsafeNameError):
@@ -112,7 +122,9 @@ def test_names_cannot_leave_the_store(store: ObjectStore, source: Path, key: str
         store.stat(key)
 
 
-def test_a_directory_copy_with_wrong_bytes_is_refused_and_leaves_nothing(tmp_path: Path, source: Path) -> None:
+def test_a_directory_copy_with_wrong_bytes_is_refused_and_leaves_nothing(
+    tmp_path: Path, source: Path
+) -> None:
     store = DirectoryStore(tmp_path / "store")
     with pytest.raises(TransientError) as caught:
         store.put(source, "x.fits", md5="0" * 32)
@@ -135,13 +147,18 @@ def s3_error(status: int, code: str) -> Exception:
     from botocore.exceptions import ClientError
 
     return ClientError(
-        {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject"
+        {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}},
+        "PutObject",
     )
 
 
 @pytest.mark.parametrize(
     ("status", "code", "reason"),
-    [(503, "SlowDown", "s3_unavailable"), (500, "InternalError", "s3_unavailable"), (403, "AccessDenied", "s3_refused")],
+    [
+        (503, "SlowDown", "s3_unavailable"),
+        (500, "InternalError", "s3_unavailable"),
+        (403, "AccessDenied", "s3_refused"),
+    ],
 )
 def test_s3_errors_say_whether_trying_again_can_help(
     s3_server: str, tmp_path: Path, source: Path, status: int, code: str, reason: str

@@ -39,7 +39,12 @@ def queues(archive: Site) -> int:
         lease = new_lease("test", 60)
         [item] = work.claim(connection, "ingest", lease, limit=1)
         work.fail(
-            connection, lease, item.id, reason="not_fits", message=f"{item.filename}: no FITS", trace="Traceback: <here>"
+            connection,
+            lease,
+            item.id,
+            reason="not_fits",
+            message=f"{item.filename}: no FITS",
+            trace="Traceback: <here>",
         )
     return item.id
 
@@ -59,9 +64,15 @@ def test_the_page_is_for_staff(archive: Site, archive_http: HttpServer) -> None:
 def test_tabs_carry_totals_and_errors(staff: requests.Session, archive_http: HttpServer, queues: int) -> None:
     page = staff.get(f"{archive_http.url}/queuestatus", timeout=10).text
     tabs = re.findall(
-        r'<span>(\w+)</span>\s*\(<span class="total">(\d+)</span>/<span class="error-total[^"]*">(\d+)</span>\)', page
+        r'<span>(\w+)</span>\s*\(<span class="total">(\d+)</span>/<span class="error-total[^"]*">(\d+)</span>\)',
+        page,
     )
-    assert tabs[:4] == [("Ingest", "30", "1"), ("Export", "0", "0"), ("Preview", "0", "0"), ("Calcache", "0", "0")]
+    assert tabs[:4] == [
+        ("Ingest", "30", "1"),
+        ("Export", "0", "0"),
+        ("Preview", "0", "0"),
+        ("Calcache", "0", "0"),
+    ]
 
 
 def test_a_poll_tells_only_what_has_changed(
@@ -108,7 +119,9 @@ def test_signing_out_ends_the_session(staff: requests.Session, archive_http: Htt
     assert answer.status_code == 403
 
 
-def test_login_takes_its_parameters_from_the_query_string_too(archive: Site, archive_http: HttpServer) -> None:
+def test_login_takes_its_parameters_from_the_query_string_too(
+    archive: Site, archive_http: HttpServer
+) -> None:
     add_user(archive.engine, "astro", PASSWORD, staff=False)
     url = f"{archive_http.url}/login/?username=astro&password={PASSWORD}"
     assert b"<P>Welcome, you are sucessfully logged in" in requests.post(url, timeout=10).content

@@ -50,11 +50,15 @@ def test_the_question_of_the_exporter_is_answered(archive_http: HttpServer, stor
 
 
 @pytest.mark.parametrize("path", ["path=a=slash=b", "path=a%2Fb"])
-def test_a_slash_in_a_path_is_part_of_the_path(archive_http: HttpServer, stored: list[Path], path: str) -> None:
+def test_a_slash_in_a_path_is_part_of_the_path(
+    archive_http: HttpServer, stored: list[Path], path: str
+) -> None:
     assert get(archive_http, f"/jsonfilelist/present/{path}/filename={stored[0].name}") == []
 
 
-def test_a_summary_has_the_keys_and_forms_of_the_archive(archive_http: HttpServer, stored: list[Path]) -> None:
+def test_a_summary_has_the_keys_and_forms_of_the_archive(
+    archive_http: HttpServer, stored: list[Path]
+) -> None:
     records = get(archive_http, f"/jsonsummary/notengineering/NotFail/filename={stored[0].name}")
     for record in records or get(archive_http, f"/jsonsummary/filename={stored[0].name}"):
         assert record["instrument"] == "GMOS-N"
@@ -118,7 +122,9 @@ def test_an_unreleased_or_unknown_file_is_refused(
     assert requests.get(f"{archive_http.url}/file/N19990101S0001.fits", timeout=10).status_code == 404
 
 
-def test_header_text_and_preview_are_given(archive: Site, archive_http: HttpServer, stored: list[Path]) -> None:
+def test_header_text_and_preview_are_given(
+    archive: Site, archive_http: HttpServer, stored: list[Path]
+) -> None:
     _release(archive)
     text = requests.get(f"{archive_http.url}/fullheader/{stored[0].name}", timeout=10).text
     assert "--- PHU ---" in text

@@ -26,7 +26,9 @@ def staging(site: Site) -> list[Path]:
     return sorted(p for p in site.settings.staging_directory.rglob("*") if p.is_file())
 
 
-def post(server: HttpServer, path: str, body: object = b"content", cookie: str | None = COOKIE) -> requests.Response:
+def post(
+    server: HttpServer, path: str, body: object = b"content", cookie: str | None = COOKIE
+) -> requests.Response:
     cookies = {UPLOAD_COOKIE: cookie} if cookie is not None else {}
     return requests.post(f"{server.url}/upload_file/{path}", data=body, cookies=cookies, timeout=10)
 
@@ -91,7 +93,9 @@ def test_other_methods_and_a_missing_name_are_refused(archive_http: HttpServer) 
         "x" * 4000,
     ],
 )
-def test_names_that_climb_out_or_are_absurd_are_refused(archive: Site, archive_http: HttpServer, path: str) -> None:
+def test_names_that_climb_out_or_are_absurd_are_refused(
+    archive: Site, archive_http: HttpServer, path: str
+) -> None:
     where = urlparse(archive_http.url)
     assert where.hostname is not None
     connection = http.client.HTTPConnection(where.hostname, where.port, timeout=10)
@@ -128,7 +132,9 @@ def test_a_client_that_goes_away_leaves_nothing(archive: Site, archive_http: Htt
     assert names == {"N20251123S0002.fits"}
 
 
-def test_two_uploads_of_one_name_do_not_meet_and_the_last_wins(archive: Site, archive_http: HttpServer) -> None:
+def test_two_uploads_of_one_name_do_not_meet_and_the_last_wins(
+    archive: Site, archive_http: HttpServer
+) -> None:
     post(archive_http, NAME, b"first")
     post(archive_http, NAME, b"second")
     with archive.engine.connect() as connection:

@@ -1,0 +1,201 @@
+"""Why these calibrations, or why none: what candidates share, what they miss, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from fits_dagster.calibration.conditions import Facts
+from fits_dagster.calibration.facts import HeaderFacts, load_facts
+from fits_dagster.calibration.index import applicable_types, needs_of
+from fits_dagster.calibration.lookup import canonical_headers, compute
+from fits_dagster.calibration.queries import Query
+from fits_dagster.calibration.ruleset import Criteria
+
+__all__ = ["Candidate", "Explanation", "Miss", "explain"]
+
+#: Candidates that are looked at, nearest in time first, and those that are told.
+_LOOKED_AT: Final = 300
+_TOLD: Final = 5
+
+_NEAREST = text("""
+select o.header_id from calibration_offer o where o.query = any(:queries)
+group by o.header_id order by min(abs(o.secs - :secs)) limit :limit
+""")
+_NAMES = text("""
+select h.id, f.name from header h join diskfile d on d.id = h.diskfile_id join file f on f.id = d.file_id
+where h.id = any(:ids)
+""")
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A condition that a candidate does not fulfil."""
+
+    #: Column, or ``time``, ``engineering``.
+    what: str
+    wanted: str
+    found: str
+    #: How much is lacking, where that can be said.
+    by: str = ""
+
+    def __str__(self) -> str:
+        """Return it as a line for people."""
+        return f"{self.what}: wanted {self.wanted}, found {self.found}" + (f" ({self.by})" if self.by else "")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that was considered."""
+
+    name: str
+    #: Seconds from the target, negative before it; None without a time.
+    seconds: float | None
+    misses: tuple[Miss, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What was found for one file and type, and why nothing else."""
+
+    caltype: str
+    #: Whether the file needs the type, else it is found on request only.
+    applicable: bool
+    #: What must be equal, by column of the calibration.
+    key: dict[str, Any]
+    #: In rank order.
+    chosen: tuple[Candidate, ...]
+    #: Where nothing was chosen: those that miss least, then nearest.
+    nearest: tuple[Candidate, ...]
+    #: Why nothing was asked for at all, or nobody could answer.
+    remark: str = ""
+
+
+def explain(connection: Connection, name: str, caltype: str) -> Explanation:
+    """Explain the calibrations of one type for a file, computed afresh.
+
+    Raises
+    ------
+    LookupError
+        There is no such file.
+    """
+    headers = canonical_headers(connection, name)
+    if not headers:
+        raise LookupError(f"no file {name} with a header record")
+    known = load_facts(connection, headers[:1])
+    if not known or not known[0].targets:
+        return Explanation(caltype, False, {}, (), (), "the instrument has no rules, or the file no arm")
+    facts = known[0]
+    applicable = caltype in applicable_types(facts)
+    needs = needs_of(facts, [caltype])
+    if not needs:
+        return Explanation(caltype, applicable, {}, (), (), _silence(facts, caltype))
+    queries = {need["query"]: facts.queries.queries[need["query"]] for need in needs}
+    target = facts.targets[0]
+    key = {column: target.values.get(fact) for q in queries.values() for column, fact in q.key}
+    found = compute(connection, needs).get((facts.header_id, caltype), [])
+    if found:
+        by_id = {each.header_id: each for each in load_facts(connection, found)}
+        chosen = _candidates(connection, facts, [by_id[each] for each in found], list(queries.values()))
+        settled = tuple(Candidate(each.name, each.seconds, ()) for each in chosen)
+        return Explanation(caltype, applicable, key, settled, ())
+    nearest = connection.scalars(
+        _NEAREST,
+        {"queries": list(queries), "secs": target.values["ut_datetime_secs"], "limit": _LOOKED_AT},
+    ).all()
+    considered = _candidates(connection, facts, load_facts(connection, nearest), list(queries.values()))
+    considered.sort(key=lambda each: (len(each.misses), abs(each.seconds or 0.0)))
+    remark = "" if considered else "no file of that kind and state is known"
+    return Explanation(caltype, applicable, key, (), tuple(considered[:_TOLD]), remark)
+
+
+def _silence(facts: HeaderFacts, caltype: str) -> str:
+    if not facts.is_target:
+        return "the file has no time, failed its quality assessment, or is not the current version"
+    if caltype not in facts.queries.variants:
+        return f"there is no rule for {caltype} of {facts.queries.ruleset.name}"
+    return "the rule asks for nothing for a file of this kind"
+
+
+def _candidates(
+    connection: Connection, target: HeaderFacts, candidates: list[HeaderFacts], queries: list[Query]
+) -> list[Candidate]:
+    ids = [each.header_id for each in candidates]
+    names = {header: name for header, name in connection.execute(_NAMES, {"ids": ids})}
+    start = target.values["ut_datetime"]
+    told = []
+    for each in candidates:
+        ut = each.values["ut_datetime"]
+        ways = [
+            tuple(_misses(query, target, wanted, row))
+            for query in queries
+            for wanted in target.targets
+            for row in each.rows
+            if query.accepts(row)
+        ]
+        seconds = None if ut is None else (ut - start).total_seconds()
+        told.append(Candidate(names[each.header_id], seconds, min(ways, key=len, default=())))
+    return told
+
+
+def _misses(query: Query, target: HeaderFacts, wanted: Facts, row: Facts) -> Iterator[Miss]:
+    for column, fact in query.key:
+        if row.values.get(column) != wanted.values.get(fact):
+            yield Miss(column, _shown(wanted.values.get(fact)), _shown(row.values.get(column)))
+    if wanted.values.get("engineering") is False and row.values.get("engineering") is not False:
+        yield Miss("engineering", "false", _shown(row.values.get("engineering")))
+    yield from _time_misses(query, wanted, row)
+    for criteria in query.filters:
+        if criteria.if_ is None or criteria.if_.of_target(wanted):
+            yield from _filter_misses(criteria, target, wanted, row)
+
+
+def _time_misses(query: Query, wanted: Facts, row: Facts) -> Iterator[Miss]:
+    start, ut = wanted.values["ut_datetime"], row.values["ut_datetime"]
+    if ut is None:
+        if query.window is not None or query.side != "around":
+            yield Miss("time", "a time", "none")
+        return
+    if query.window is not None and abs(ut - start) >= query.window:
+        yield Miss(
+            "time", f"within {query.window}", f"{abs(ut - start)}", f"{abs(ut - start) - query.window} more"
+        )
+    late = ut > start if query.side == "until" else ut >= start
+    if query.side != "around" and late:
+        yield Miss(
+            "time", f"{query.side} {start:%Y-%m-%d %H:%M:%S}", f"{ut:%Y-%m-%d %H:%M:%S}", f"{ut - start} late"
+        )
+
+
+def _filter_misses(criteria: Criteria, target: HeaderFacts, wanted: Facts, row: Facts) -> Iterator[Miss]:
+    ruleset, values = target.queries.ruleset, row.values
+    for column, check in criteria.where.checks.items() if criteria.where else ():
+        if not check.of_candidate(values.get(column)):
+            yield Miss(column, str(check.model_dump(exclude_unset=True)), _shown(values.get(column)))
+    for column, fact in criteria.match.items():
+        if values.get(column) != wanted.values.get(fact):
+            yield Miss(column, _shown(wanted.values.get(fact)), _shown(values.get(column)))
+    for column, amount in criteria.within.items():
+        centre, value = wanted.values.get(column), values.get(column)
+        tolerance = ruleset.value(amount, wanted) if isinstance(amount, str) else amount
+        if centre is None or tolerance is None:
+            continue
+        off = None if value is None else abs(float(value) - float(centre))
+        low, high = (Decimal(repr(float(centre) + sign * tolerance)) for sign in (-1, 1))
+        if value is None or not low < value < high:
+            by = "" if off is None else f"{off - tolerance:.6g} too much"
+            yield Miss(column, f"{_shown(centre)} ± {tolerance:.6g}", _shown(value), by)
+    for column, fact in criteria.contains.items():
+        part, value = ruleset.value(fact, wanted), values.get(column)
+        if part is None or value is None or part not in value:
+            yield Miss(column, f"… {_shown(part)} …", _shown(value))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    return "nothing" if value is None else str(value)

@@ -1,0 +1,234 @@
+"""A guard round the reading of files: what crashes, hangs or eats memory takes nobody along.
+
+Work on a file is done in a child process with limits of time and memory. A child is kept and used again, so
+the usual file costs the sending of its result; one that dies is replaced, and the next file goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+__all__ = ["Guard", "ParserError", "inspect_guarded"]
+
+_T = TypeVar("_T")
+
+#: Seconds for any file, and bytes a second that the slowest disk gives.
+_SECONDS: Final = 60.0
+_SLOWEST_BYTES_PER_S: Final = 2e6
+_MEMORY: Final = 4 << 30
+#: Seconds for the child to begin: the first call imports what it needs.
+_START_SECONDS: Final = 60.0
+#: The child's own alarm rings a little after the parent's patience has ended.
+_ALARM_AFTER_S: Final = 5.0
+_JOIN_S: Final = 5.0
+
+
+class ParserError(Exception):
+    """The reading of a file did not end well: ``parser_crash`` or ``parser_timeout``."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Guard:
+    """Child processes for work that may go wrong badly; may be used by several threads at once.
+
+    Parameters
+    ----------
+    seconds : float
+        Time for one call.
+    memory : int
+        Limit of the address space of a child, bytes.
+    error : callable
+        Makes the exception for a crash or a time-out of ``(message, reason=...)``.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float = _SECONDS,
+        memory: int = _MEMORY,
+        error: Callable[..., Exception] = ParserError,
+    ) -> None:
+        self.seconds = seconds
+        self.memory = memory
+        self._error = error
+        self._lock = threading.Lock()
+        self._idle: list[_Child] = []
+        self._closed = False
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def call(self, function: Callable[..., _T], *arguments: Any, seconds: float | None = None) -> _T:
+        """Call a function in a child process.
+
+        Parameters
+        ----------
+        function : callable
+            Found by its module and name; arguments and result must be picklable.
+        seconds : float, optional
+            Time for this call instead of the usual.
+
+        Returns
+        -------
+        object
+            What the function returned.
+
+        Raises
+        ------
+        ParserError
+            The child died (``parser_crash``), ran out of memory (``parser_crash``) or of time
+            (``parser_timeout``). The class is that of the guard.
+        Exception
+            What the function raised, with the child's traceback as a note.
+        """
+        patience = self.seconds if seconds is None else seconds
+        request = pickle.dumps((function, arguments, patience + _ALARM_AFTER_S), pickle.HIGHEST_PROTOCOL)
+        child = self._take()
+        is_well = False
+        try:
+            is_error, value, trace = child.ask(request, patience)
+            is_well = True
+        except TimeoutError:
+            raise self._error(
+                f"reading did not end within {patience:.0f} s", reason="parser_timeout"
+            ) from None
+        except (EOFError, ConnectionError):
+            raise self._error(f"reading crashed: {child.obituary()}", reason="parser_crash") from None
+        finally:
+            self._give_back(child, is_well)
+        if not is_error:
+            result: _T = value
+            return result
+        if isinstance(value, MemoryError):
+            limit = self.memory >> 20
+            raise self._error(f"reading needs more than {limit} MiB of memory", reason="parser_crash")
+        if not isinstance(value, Exception):
+            raise self._error(f"reading ended with {value!r}", reason="parser_crash")
+        value.add_note(f"in the child process:\n{trace}")
+        raise value
+
+    def close(self) -> None:
+        """End all children that are idle; one that is at work ends after its call."""
+        with self._lock:
+            self._closed = True
+            children, self._idle = self._idle, []
+        for child in children:
+            child.end()
+
+    def _take(self) -> _Child:
+        with self._lock:
+            while self._idle:
+                child = self._idle.pop()
+                if child.is_alive:
+                    return child
+                child.end()
+        return _Child(self.memory)
+
+    def _give_back(self, child: _Child, is_well: bool) -> None:
+        with self._lock:
+            if is_well and not self._closed:
+                self._idle.append(child)
+                return
+        child.end()
+
+
+class _Child:
+    """One child process and the connection to it."""
+
+    def __init__(self, memory: int) -> None:
+        ours, theirs = Pipe()
+        self._connection: Connection[bytes, bytes] = ours
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "fits_dagster.fits.guarded_worker", str(theirs.fileno()), str(memory)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            env=environment,
+        )
+        theirs.close()
+        self._is_new = True
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def ask(self, request: bytes, seconds: float) -> tuple[bool, Any, str]:
+        """Send a request and wait for the answer.
+
+        Raises
+        ------
+        TimeoutError
+            None came in time.
+        EOFError, ConnectionError
+            The child died.
+        """
+        patience = seconds + (_START_SECONDS if self._is_new else 0.0)
+        self._connection.send_bytes(request)
+        if not self._connection.poll(patience):
+            raise TimeoutError
+        answer: tuple[bool, Any, str] = pickle.loads(self._connection.recv_bytes())
+        self._is_new = False
+        return answer
+
+    def obituary(self) -> str:
+        """Tell how the child ended."""
+        try:
+            status = self._process.wait(_JOIN_S)
+        except subprocess.TimeoutExpired:
+            return "it does not answer"
+        if status >= 0:
+            return f"exit status {status}"
+        return signal.Signals(-status).name
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self._connection.close()
+        try:
+            self._process.wait(0 if self._is_new else 0.1)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def inspect_guarded(guard: Guard, observe: Callable[..., _T], path: Path, *arguments: Any) -> _T:
+    """Read a file under a guard, with time by its size.
+
+    Parameters
+    ----------
+    guard : Guard
+        Kept from file to file.
+    observe : callable
+        Called in the child as ``observe(path, *arguments)``; its result is returned.
+    path : Path
+        The file.
+
+    Raises
+    ------
+    ParserError
+        See `Guard.call`.
+    OSError
+        The file is not there.
+    """
+    seconds = guard.seconds + path.stat().st_size / _SLOWEST_BYTES_PER_S
+    return guard.call(observe, path, *arguments, seconds=seconds)

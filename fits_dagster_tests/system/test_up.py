@@ -1,0 +1,163 @@
+"""The whole system: separate processes, real HTTP, files that are broken, processes that are killed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from fits_dagster_tests.system.conftest import RunningSystem, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+RUNS = """{ runsOrError { ... on Runs { results {
+    runId jobName status tags { key value } } } } }"""
+FAILURES = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
+    __typename ... on ExecutionStepFailureEvent { stepKey failureMetadata { metadataEntries {
+        label ... on TableMetadataEntry { table { records } } } } } } } } }"""
+AGAIN = """mutation($p: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $p) {
+    __typename ... on LaunchRunSuccess { run { runId } } } }"""
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def runs(system: RunningSystem, job: str) -> list[dict[str, Any]]:
+    found = system.graphql("summit", RUNS)["runsOrError"]["results"]
+    return [run for run in found if run["jobName"] == job]
+
+
+def test_a_second_up_on_the_same_home_says_so_and_ends(system: RunningSystem) -> None:
+    second = system.run("up")
+    assert second.returncode == 1
+    assert "already running" in second.stderr
+
+
+def test_status_says_what_runs(system: RunningSystem) -> None:
+    status = system.status()
+    assert status["running"] is True
+    assert all(status["parts"].values())
+    assert len(system.run("status").stdout.strip().splitlines()) == 5
+
+
+def test_bad_files_are_told_and_hold_nobody_up_and_are_mended_by_a_re_execution(
+    system: RunningSystem, night: list[Path]
+) -> None:
+    for source in night[:5]:
+        shutil.copy(source, system.dhs)
+    bad = {
+        "N20251123S0901.fits": (night[0].read_bytes()[:-5000], "truncated"),
+        "N20251123S0902.fits": (b"this is no FITS file\n" * 300, "not_fits"),
+        "N20251123S0903.fits": (
+            night[1]
+            .read_bytes()
+            .replace(b"BITPIX  =                   16", b"BITPIX  =                  abc", 1),
+            "bad_header",
+        ),
+    }
+    for name, (content, _) in bad.items():
+        (system.dhs / name).write_bytes(content)
+    wait_until(lambda: len(system.archived()) == 5, seconds=120, what="the good files arrive")
+    assert system.archived() == {p.name: md5(p) for p in night[:5]}
+    errors = system.errors("summit")
+    assert {name: row["reason"] for name, row in errors.items()} == {n: r for n, (_, r) in bad.items()}
+    truncated = errors["N20251123S0901.fits"]
+    page = system.browser("summit").get(
+        f"{system.urls['summit']}/queuestatus/{truncated['queue']}/{truncated['oid']}", timeout=10
+    )
+    assert "Traceback" in page.text
+    assert "5000 bytes missing" in page.text
+
+    def failed() -> list[dict[str, Any]]:
+        return [r for r in runs(system, "summit_night") if r["status"] == "FAILURE"]
+
+    [run] = wait_until(failed, seconds=60, what="the run is red")
+    events = system.graphql("summit", FAILURES, id=run["runId"])["logsForRun"]["events"]
+    tables = [
+        entry["table"]["records"]
+        for event in events
+        if event["__typename"] == "ExecutionStepFailureEvent"
+        for entry in event["failureMetadata"]["metadataEntries"]
+        if entry["label"] == "failed_files"
+    ]
+    assert all(any(name in record for record in tables[0]) for name in bad)
+
+    for index, name in enumerate(bad, 5):
+        shutil.copy(night[index], system.dhs / name)
+    params = {"parentRunId": run["runId"], "strategy": "FROM_FAILURE"}
+    again = system.graphql("summit", AGAIN, p=params)["launchRunReexecution"]
+    assert again["__typename"] == "LaunchRunSuccess"
+
+    def green() -> bool:
+        return any(
+            r["runId"] == again["run"]["runId"] and r["status"] == "SUCCESS"
+            for r in runs(system, "summit_night")
+        )
+
+    wait_until(green, seconds=90, what="the re-execution is green")
+    wait_until(lambda: len(system.archived()) == 8, seconds=120, what="the mended files arrive")
+    assert system.errors("summit") == {}
+
+
+def test_killing_daemon_code_servers_and_runs_in_the_middle_loses_nothing(
+    system: RunningSystem, night: list[Path]
+) -> None:
+    expected = {p.name: md5(p) for p in night[10:30]}
+    for source in night[10:20]:
+        shutil.copy(source, system.dhs)
+    wait_until(lambda: len(set(system.archived()) & set(expected)) >= 2, seconds=120, what="some are through")
+    for source in night[20:30]:
+        shutil.copy(source, system.dhs)
+    parent = psutil.Process(system.process.pid)
+    killed = 0
+    for child in parent.children(recursive=True):
+        line = " ".join(child.cmdline())
+        if "postgres" not in child.name() and "fits_dagster.web" not in line:
+            os.kill(child.pid, signal.SIGKILL)
+            killed += 1
+    assert killed >= 3
+
+    def all_through() -> bool:
+        there = system.archived()
+        return all(there.get(name) == value for name, value in expected.items())
+
+    wait_until(all_through, seconds=240, what="everything arrives")
+    wait_until(system.is_quiet, seconds=120, what="previews and associations are made")
+    assert system.errors("summit") == {}
+    assert system.errors("archive") == {}
+    names = [p.name for p in night[10:30]]
+    listed = [n for n in _all_versions(system) if n in names]
+    assert sorted(listed) == sorted(names), "a file was ingested twice"
+
+
+def _all_versions(system: RunningSystem) -> list[str]:
+    found: list[str] = []
+    for prefix in ("N20251123", "S20251123"):
+        answer = requests.get(f"{system.urls['archive']}/jsonfilelist/filepre={prefix}", timeout=10)
+        found += [entry["name"] for entry in answer.json()]
+    return found
+
+
+def test_a_web_application_that_dies_is_started_again(system: RunningSystem) -> None:
+    def answers() -> bool:
+        try:
+            return requests.get(f"{system.urls['archive']}/health", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+    [web] = [
+        p
+        for p in psutil.Process(system.process.pid).children(recursive=True)
+        if p.cmdline()[-3:] == ["-m", "fits_dagster.web", "archive"]
+    ]
+    os.kill(web.pid, signal.SIGKILL)
+    wait_until(lambda: not web.is_running() or web.status() == "zombie", seconds=10, what="it is dead")
+    wait_until(answers, seconds=60, what="it answers again")
