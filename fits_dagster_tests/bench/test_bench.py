@@ -1,0 +1,81 @@
+"""Every measurement runs, and gives its stage and its floor in one object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from fits_dagster.bench.figures import Figures
+from fits_dagster.bench.samples import NIGHT, ghost_bundle, gmos_sample, niri_sample
+from fits_dagster.cli import cli
+from fits_dagster.fits.names import night_of
+from fits_dagster.fits.verify import check_structure
+from fits_dagster.metadata import describe
+
+KEYS = ("files_per_s", "mb_per_s", "ms_per_file", "floor_ms_per_file", "ratio", "workers", "bytes")
+SMALL = ("--size-mb", "4")
+
+
+def run(home: Path, name: str, *options: str) -> dict[str, Any]:
+    result = CliRunner().invoke(cli, ["bench", name, "--json", *options, "--home", str(home)])
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert list(home.iterdir()) == []  # nothing is left behind
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "runs"),
+    [
+        ("ingest", ("--files", "2", *SMALL, "--workers", "1", "--workers", "2"), 2),
+        ("reingest", ("--files", "50"), 1),
+        ("copy", ("--files", "1", *SMALL, "--workers", "2"), 1),
+        ("export", ("--files", "1", *SMALL, "--workers", "1"), 1),
+        ("preview", ("--files", "1"), 2),
+    ],
+)
+def test_a_measurement_gives_stage_and_floor_and_cleans_up(tmp_path, name, options, runs):
+    found = run(tmp_path, name, *options)
+    assert found["bench"] == name
+    assert len(found["runs"]) == runs
+    for figures in found["runs"]:
+        assert all(figures[key] > 0 for key in KEYS)
+        assert figures["ratio"] == pytest.approx(
+            figures["ms_per_file"] / figures["floor_ms_per_file"], rel=0.02
+        )
+
+
+def test_describe_needs_no_home():
+    result = CliRunner().invoke(cli, ["bench", "describe", "--rounds", "1", "--json"])
+    found = json.loads(result.stdout)
+    assert [run["hdus"] for run in found["runs"]] == [13, 2, 41]
+    table = CliRunner().invoke(cli, ["bench", "describe", "--rounds", "1"])
+    assert "GHOST bundle" in table.stdout and "floor: " in table.stdout
+
+
+def test_figures_follow_from_times_and_sizes():
+    figures = Figures(
+        name="x", floor="y", aim="z", files=4, bytes=8_000_000, seconds=2.0, floor_seconds=1.0, workers=2
+    )
+    assert (figures.files_per_s, figures.mb_per_s, figures.ms_per_file) == (2.0, 4.0, 500.0)
+    assert (figures.floor_ms_per_file, figures.ratio) == (250.0, 2.0)
+
+
+@pytest.mark.parametrize(("sample", "size"), [(gmos_sample(4), 3.9e6), (niri_sample(), 4.2e6)])
+def test_samples_are_whole_files_with_contents_of_their_own(tmp_path, sample, size):
+    paths: Sequence[Path] = sample.write(tmp_path, range(1, 3))
+    assert [night_of(path.name) for path in paths] == [NIGHT, NIGHT]
+    assert paths[0].read_bytes() != paths[1].read_bytes()
+    assert paths[0].stat().st_size == pytest.approx(size, rel=0.05)
+    assert check_structure(paths[0]) == []
+
+
+def test_the_bundle_is_described_as_one():
+    described = describe(ghost_bundle(), f"S{NIGHT}S0001.fits")
+    assert {"GHOST", "BUNDLE"} <= described.tags
+    assert [row["arm"] for row in described.instrument_rows] == ["blue", "red", "slitv"]
