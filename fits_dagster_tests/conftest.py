@@ -14,8 +14,8 @@ import pytest
 import uvicorn
 from sqlalchemy import URL, create_engine, make_url, text
 
-from fits_dagster.dataflow.site import Site, open_site
 from fits_dagster.database.migrate import migrate
+from fits_dagster.dataflow.site import Site, open_site
 from fits_dagster.settings import Settings, SiteName, load_settings
 
 #: Cookie that exports carry in tests.
@@ -84,9 +84,7 @@ def _empty(url: URL) -> None:
     try:
         with engine.begin() as connection:
             tables = connection.scalars(
-                text(
-                    "select tablename from pg_tables where schemaname = 'public' and tablename <> 'alembic_version'"
-                )
+                text("select tablename from pg_tables where schemaname = 'public' and tablename !~ 'alembic'")
             ).all()
             question = " union all ".join(f"select '{t}' where exists (select 1 from {t})" for t in tables)
             used = connection.scalars(text(question)).all()

@@ -17,7 +17,7 @@ __all__ = ["NIGHT", "Sample", "ghost_bundle", "gmos_sample", "niri_sample"]
 #: Night label of all samples.
 NIGHT: Final = "20251123"
 #: GMOS binnings by the size of the file in MB, 12 amplifiers of 16 bit.
-_GMOS_SIZES: Final = {55.2: (1, 1), 27.7: (1, 2), 14.7: (2, 2), 3.9: (4, 4)}
+_GMOS_SIZES: Final = {55.0: (1, 1), 27.7: (1, 2), 14.7: (2, 2), 4.2: (4, 4)}
 #: Exposures in a GHOST bundle, and cards in the header of one of the slit viewer.
 _SLIT_VIEWER_EXPOSURES: Final = 20
 _SLIT_VIEWER_CARDS: Final = 300

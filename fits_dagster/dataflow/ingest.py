@@ -17,7 +17,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from fits_dagster.calibration import freshness
+from fits_dagster.calibration.freshness import follow_ups as calibration_follow_ups
 from fits_dagster.database import files, tables
 from fits_dagster.database.files import StoredVersion
 from fits_dagster.database.instruments import INSTRUMENT_TABLES
@@ -287,7 +287,7 @@ def _archive_follow_ups(
                 priority=item.priority,
             )
         )
-        work += freshness.follow_ups(connection, header_id, priority=item.priority)
+        work += calibration_follow_ups(connection, header_id, priority=item.priority)
     return work
 
 

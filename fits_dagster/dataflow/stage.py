@@ -83,7 +83,5 @@ class Stage(ABC, Generic[Result]):
     def after_commit(self, site: Site, item: WorkItem, result: Result) -> None:
         """Clean up once the transaction is durable (a staged file, for instance)."""
 
-    def after_failure(
-        self, site: Site, connection: Connection, item: WorkItem, error: BaseException
-    ) -> None:
+    def after_failure(self, site: Site, connection: Connection, item: WorkItem, error: BaseException) -> None:
         """Note consequences of a failure beyond this item (a destination that is down)."""

@@ -57,7 +57,5 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
         return JSONResponse({"error": str(error.detail)}, error.status_code)
 
     if dagster_workspace is not None:
-        app.add_middleware(
-            StaffOnly, prefix=DAGSTER_PREFIX, inner=dagster_app(dagster_workspace), site=site
-        )
+        app.add_middleware(StaffOnly, prefix=DAGSTER_PREFIX, inner=dagster_app(dagster_workspace), site=site)
     return app

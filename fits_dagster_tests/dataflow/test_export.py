@@ -52,9 +52,12 @@ def run_export(site: Site) -> DrainReport:
 def items(site: Site) -> list[Any]:
     with site.engine.connect() as connection:
         return list(
-            connection.execute(text("select stage, state, reason, error, attempts, not_before > now() as later "
-                                    "from work_item where stage = 'export'"))
-        )  # fmt: skip
+            connection.execute(
+                text(
+                    "select state, reason, not_before > now() as later from work_item where stage = 'export'"
+                )
+            )
+        )
 
 
 def requeue(site: Site, name: str) -> None:

@@ -64,7 +64,8 @@ def test_the_page_is_for_staff(archive: Site, archive_http: HttpServer) -> None:
 def test_tabs_carry_totals_and_errors(staff: requests.Session, archive_http: HttpServer, queues: int) -> None:
     page = staff.get(f"{archive_http.url}/queuestatus", timeout=10).text
     tabs = re.findall(
-        r'<span>(\w+)</span>\s*\(<span class="total">(\d+)</span>/<span class="error-total[^"]*">(\d+)</span>\)',
+        r'<span>(\w+)</span>\s*\(<span class="total">(\d+)</span>'
+        r'/<span class="error-total[^"]*">(\d+)</span>\)',
         page,
     )
     assert tabs[:4] == [

@@ -177,8 +177,9 @@ def test_a_staged_file_that_was_damaged_is_not_stored(archive: Site, archive_htt
 
 
 def test_a_cookie_value_may_be_a_list(archive: Site) -> None:
-    from fits_dagster.web.upload import _is_authorized
     from pydantic import SecretStr
+
+    from fits_dagster.web.upload import _is_authorized
 
     accepted = [SecretStr(json.dumps(["new", "old"]))]
     assert _is_authorized("old", accepted)
