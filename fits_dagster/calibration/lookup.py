@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,13 +10,24 @@ from sqlalchemy import Connection, text
 
 from fits_dagster.calibration.caltypes import CALTYPES
 from fits_dagster.calibration.engine import ranked_statement
-from fits_dagster.calibration.facts import load_facts
+from fits_dagster.calibration.facts import HeaderFacts, load_facts
 from fits_dagster.calibration.index import applicable_types, as_json, needs_of
 from fits_dagster.fits.names import trimmed
 
-__all__ = ["CalibrationList", "associations_of", "canonical_headers", "compute"]
+__all__ = ["Calibration", "CalibrationList", "associations_of", "canonical_headers", "compute", "key_of"]
 
 _ORDER: Final = {caltype: place for place, caltype in enumerate(CALTYPES)}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A file that serves as a calibration."""
+
+    header_id: int
+    #: File name without ``.bz2``.
+    name: str
+    #: Seconds from the target, negative before it; None without a time.
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -26,8 +37,15 @@ class CalibrationList:
     caltype: str
     #: Whether the file needs this type; others are found on request only.
     applicable: bool
-    #: File names without ``.bz2``, best first.
-    names: tuple[str, ...]
+    #: What a calibration must have equal to the target, by column; with several values, one for each arm.
+    key: Mapping[str, tuple[Any, ...]]
+    #: Best first.
+    calibrations: tuple[Calibration, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """File names without ``.bz2``, best first."""
+        return tuple(each.name for each in self.calibrations)
 
 
 _CANONICAL = text("""
@@ -37,14 +55,11 @@ where f.name = any(:names) and (cast(:path as text) is null or d.path = :path)
 order by d.entrytime desc, h.id desc
 """)
 
-_CACHED = text("""
-select c.caltype, f.name from calcache c join header h on h.id = c.cal_hid
-join diskfile d on d.id = h.diskfile_id join file f on f.id = d.file_id
-where c.obs_hid = :id order by c.caltype, c.rank
-""")
+_CACHED = text("select caltype, cal_hid from calcache where obs_hid = :id order by caltype, rank")
 
-_NAMES = text("""
-select h.id, f.name from header h join diskfile d on d.id = h.diskfile_id join file f on f.id = d.file_id
+_CALIBRATIONS = text("""
+select h.id, f.name, h.ut_datetime from header h
+join diskfile d on d.id = h.diskfile_id join file f on f.id = d.file_id
 where h.id = any(:ids)
 """)
 
@@ -84,23 +99,37 @@ def associations_of(connection: Connection, name: str, *, all_types: bool = Fals
     headers = canonical_headers(connection, name)
     if not headers:
         raise LookupError(f"no file {name} with a header record")
-    lists: dict[str, list[str]] = {}
-    applicable: frozenset[str] = frozenset()
     for facts in load_facts(connection, headers[:1]):
         applicable = applicable_types(facts)
+        asked = facts.queries.variants if all_types else applicable
+        needs = needs_of(facts, asked)
+        lists: dict[str, list[int]] = {caltype: [] for caltype in asked}
         if all_types:
-            lists = {caltype: [] for caltype in facts.queries.variants}
-            found = compute(connection, needs_of(facts, facts.queries.variants))
-            names = _names(connection, [each for ids in found.values() for each in ids])
-            lists |= {caltype: [names[each] for each in ids] for (_, caltype), ids in found.items()}
+            lists |= {caltype: ids for (_, caltype), ids in compute(connection, needs).items()}
         else:
-            lists = {caltype: [] for caltype in applicable}
             for caltype, calibration in connection.execute(_CACHED, {"id": facts.header_id}):
                 lists.setdefault(caltype, []).append(calibration)
-    return [
-        CalibrationList(caltype, caltype in applicable, tuple(lists[caltype]))
-        for caltype in sorted(lists, key=_ORDER.__getitem__)
-    ]
+        known = _calibrations(connection, facts, lists.values())
+        return [
+            CalibrationList(
+                caltype,
+                caltype in applicable,
+                key_of(facts, (need["query"] for need in needs if need["caltype"] == caltype)),
+                tuple(known[each] for each in lists[caltype]),
+            )
+            for caltype in sorted(lists, key=_ORDER.__getitem__)
+        ]
+    return []
+
+
+def key_of(facts: HeaderFacts, queries: Iterable[str]) -> dict[str, tuple[Any, ...]]:
+    """Return what candidates of queries must have equal to a target: columns of theirs, values of its."""
+    found: dict[str, dict[Any, None]] = {}
+    for name in queries:
+        for column, fact in facts.queries.queries[name].key:
+            values = found.setdefault(column.removeprefix("header."), {})
+            values.update(dict.fromkeys(target.values.get(fact) for target in facts.targets))
+    return {column: tuple(values) for column, values in found.items()}
 
 
 def compute(connection: Connection, needs: Sequence[Mapping[str, Any]]) -> dict[tuple[int, str], list[int]]:
@@ -117,5 +146,14 @@ def compute(connection: Connection, needs: Sequence[Mapping[str, Any]]) -> dict[
     return found
 
 
-def _names(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
-    return {header: name for header, name in connection.execute(_NAMES, {"ids": list(ids)})}
+def _calibrations(
+    connection: Connection, target: HeaderFacts, lists: Iterable[Sequence[int]]
+) -> dict[int, Calibration]:
+    wanted = {"ids": sorted({header for ids in lists for header in ids})}
+    start = target.values.get("ut_datetime")
+    return {
+        header: Calibration(
+            header, name, None if ut is None or start is None else (ut - start).total_seconds()
+        )
+        for header, name, ut in connection.execute(_CALIBRATIONS, wanted)
+    }

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from fits_dagster.calibration.caltypes import CALTYPES
 from fits_dagster.calibration.conditions import Facts
 from fits_dagster.calibration.facts import HeaderFacts, load_facts
 from fits_dagster.calibration.index import applicable_types, needs_of
-from fits_dagster.calibration.lookup import canonical_headers, compute
+from fits_dagster.calibration.lookup import canonical_headers, compute, key_of
 from fits_dagster.calibration.queries import Query
 from fits_dagster.calibration.ruleset import Criteria
 
-__all__ = ["Candidate", "Explanation", "Miss", "explain"]
+__all__ = ["Candidate", "Explanation", "Miss", "explain", "explain_all"]
 
 #: Candidates that are looked at, nearest in time first, and those that are told.
 _LOOKED_AT: Final = 300
@@ -65,14 +67,43 @@ class Explanation:
     caltype: str
     #: Whether the file needs the type, else it is found on request only.
     applicable: bool
-    #: What must be equal, by column of the calibration.
-    key: dict[str, Any]
+    #: What must be equal, by column of the calibration; with several values, one for each arm.
+    key: dict[str, tuple[Any, ...]]
     #: In rank order.
     chosen: tuple[Candidate, ...]
-    #: Where nothing was chosen: those that miss least, then nearest.
+    #: Those passed over that miss least, then nearest; if any was chosen, only those nearer than the last.
     nearest: tuple[Candidate, ...]
     #: Why nothing was asked for at all, or nobody could answer.
     remark: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Write it for programs."""
+        return asdict(self)
+
+
+def explain_all(
+    connection: Connection, name: str, caltype: str | None = None, *, all_types: bool = False
+) -> list[Explanation]:
+    """Explain the calibrations of a file of one type, or of every type that it needs.
+
+    Parameters
+    ----------
+    caltype
+        The only type to explain.
+    all_types
+        Without a type: also those that the file does not need, of those that its instrument has rules for.
+
+    Raises
+    ------
+    LookupError
+        There is no such file.
+    """
+    if caltype is not None:
+        return [explain(connection, name, caltype)]
+    types: set[str] = set()
+    for facts in load_facts(connection, _current(connection, name)):
+        types.update(facts.queries.variants if all_types else applicable_types(facts))
+    return [explain(connection, name, each) for each in CALTYPES if each in types]
 
 
 def explain(connection: Connection, name: str, caltype: str) -> Explanation:
@@ -83,10 +114,7 @@ def explain(connection: Connection, name: str, caltype: str) -> Explanation:
     LookupError
         There is no such file.
     """
-    headers = canonical_headers(connection, name)
-    if not headers:
-        raise LookupError(f"no file {name} with a header record")
-    known = load_facts(connection, headers[:1])
+    known = load_facts(connection, _current(connection, name))
     if not known or not known[0].targets:
         return Explanation(caltype, False, {}, (), (), "the instrument has no rules, or the file no arm")
     facts = known[0]
@@ -94,23 +122,37 @@ def explain(connection: Connection, name: str, caltype: str) -> Explanation:
     needs = needs_of(facts, [caltype])
     if not needs:
         return Explanation(caltype, applicable, {}, (), (), _silence(facts, caltype))
-    queries = {need["query"]: facts.queries.queries[need["query"]] for need in needs}
-    target = facts.targets[0]
-    key = {column: target.values.get(fact) for q in queries.values() for column, fact in q.key}
+    names = list(dict.fromkeys(need["query"] for need in needs))
+    queries = [facts.queries.queries[each] for each in names]
     found = compute(connection, needs).get((facts.header_id, caltype), [])
-    if found:
-        by_id = {each.header_id: each for each in load_facts(connection, found)}
-        chosen = _candidates(connection, facts, [by_id[each] for each in found], list(queries.values()))
-        settled = tuple(Candidate(each.name, each.seconds, ()) for each in chosen)
-        return Explanation(caltype, applicable, key, settled, ())
-    nearest = connection.scalars(
-        _NEAREST,
-        {"queries": list(queries), "secs": target.values["ut_datetime_secs"], "limit": _LOOKED_AT},
+    near = connection.scalars(
+        _NEAREST, {"queries": names, "secs": facts.values["ut_datetime_secs"], "limit": _LOOKED_AT}
     ).all()
-    considered = _candidates(connection, facts, load_facts(connection, nearest), list(queries.values()))
-    considered.sort(key=lambda each: (len(each.misses), abs(each.seconds or 0.0)))
-    remark = "" if considered else "no file of that kind and state is known"
-    return Explanation(caltype, applicable, key, (), tuple(considered[:_TOLD]), remark)
+    by_id = {each.header_id: each for each in load_facts(connection, list({*found, *near}))}
+    chosen = _candidates(connection, facts, [by_id[each] for each in found], queries)
+    others = _candidates(connection, facts, [by_id[each] for each in near if each not in found], queries)
+    return Explanation(
+        caltype,
+        applicable,
+        key_of(facts, names),
+        tuple(Candidate(each.name, each.seconds, ()) for each in chosen),
+        tuple(_passed_over(others, chosen)[:_TOLD]),
+        "" if chosen or others else "no file of that kind and state is known",
+    )
+
+
+def _current(connection: Connection, name: str) -> Sequence[int]:
+    headers = canonical_headers(connection, name)
+    if not headers:
+        raise LookupError(f"no file {name} with a header record")
+    return headers[:1]
+
+
+def _passed_over(others: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[Candidate]:
+    """Return who misses something, fewest misses first; among chosen ones only who would be nearer."""
+    farthest = max((abs(each.seconds or 0.0) for each in chosen), default=math.inf)
+    missing = [each for each in others if each.misses and abs(each.seconds or 0.0) <= farthest]
+    return sorted(missing, key=lambda each: (len(each.misses), abs(each.seconds or 0.0)))
 
 
 def _silence(facts: HeaderFacts, caltype: str) -> str:
@@ -122,7 +164,7 @@ def _silence(facts: HeaderFacts, caltype: str) -> str:
 
 
 def _candidates(
-    connection: Connection, target: HeaderFacts, candidates: list[HeaderFacts], queries: list[Query]
+    connection: Connection, target: HeaderFacts, candidates: Sequence[HeaderFacts], queries: Sequence[Query]
 ) -> list[Candidate]:
     ids = [each.header_id for each in candidates]
     names = {header: name for header, name in connection.execute(_NAMES, {"ids": ids})}

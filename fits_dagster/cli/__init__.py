@@ -21,7 +21,7 @@ _COMMANDS = {
     "describe": "describe",
     "simulate": "files",
     "ingest": "files",
-    "calibrations": "files",
+    "calibrations": "calibrations",
     "bench": "bench",
 }
 

@@ -1,21 +1,19 @@
-"""Commands about files: simulate, ingest without the daemon, calibrations."""
+"""Commands about files: simulate, ingest without the daemon."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from fits_dagster.cli.options import home_option, json_option, site_option
+from fits_dagster.cli.options import home_option, site_option
 from fits_dagster.cli.paths import fits_files, progress_bar
 from fits_dagster.settings import SiteName, load_settings
 
-__all__ = ["calibrations", "ingest", "simulate"]
+__all__ = ["ingest", "simulate"]
 
 _stderr = Console(stderr=True)
 
@@ -121,43 +119,3 @@ def ingest(paths: tuple[Path, ...], site: SiteName, store_path: str, force: bool
     for failure in report.failures:
         _stderr.print(f"{failure.filename}: {failure.reason}: {failure.error}", markup=False, highlight=False)
     sys.exit(1 if report.failures else 0)
-
-
-@click.command()
-@click.argument("names", nargs=-1, required=True)
-@click.option("--all", "all_types", is_flag=True, help="Also types that the file does not need.")
-@json_option
-@site_option
-@home_option
-def calibrations(names: tuple[str, ...], all_types: bool, as_json: bool, site: SiteName, home: Path) -> None:
-    """Print the calibrations of files: type, then names in rank order.
-
-    Exits with 1 if a name is not known.
-    """
-    from fits_dagster.calibration.lookup import associations_of
-    from fits_dagster.database.session import site_database
-
-    found: dict[str, dict[str, list[str]] | None] = {}
-    with site_database(load_settings(home), site) as connection:
-        for name in names:
-            found[name] = associations_of(connection, name, all_types=all_types)
-    unknown = [name for name, types in found.items() if types is None]
-    if as_json:
-        click.echo(json.dumps({n: t for n, t in found.items() if t is not None}, indent=1))
-    else:
-        for name, types in found.items():
-            if types is not None:
-                Console().print(_calibration_table(name, types))
-    for name in unknown:
-        _stderr.print(f"{name}: no such file in the {site} database")
-    sys.exit(1 if unknown else 0)
-
-
-def _calibration_table(name: str, types: dict[str, list[str]]) -> Table:
-    table = Table("type", "rank", "file", title=name, title_justify="left")
-    for caltype, files in types.items():
-        for rank, file in enumerate(files):
-            table.add_row(caltype if rank == 0 else "", str(rank), file)
-        if not files:
-            table.add_row(caltype, "-", "none", style="dim")
-    return table

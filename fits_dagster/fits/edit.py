@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from .checksum import add_sums, encoded_sum, ones_complement_sum
 from .edited import Edit, EditError, edited_cards, header_bytes, with_checksum
@@ -255,7 +255,7 @@ def _replacement_of(path: Path, before: os.stat_result) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
-def _keep_owner(target: Any, before: os.stat_result) -> None:
+def _keep_owner(target: BinaryIO, before: os.stat_result) -> None:
     """Give the file its old owner where we may."""
     now = os.fstat(target.fileno())
     if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):

@@ -15,8 +15,7 @@ __all__ = ["build_definitions"]
 def build_definitions(site: SiteName) -> dg.Definitions:
     """Build the assets, jobs, sensors and resources of a site. No database is needed for this."""
     settings = load_settings()
-    graph = build_graph(site)
-    assets = build_assets(site, graph)
+    assets = build_assets(site, build_graph(site, as_assets=True))
     resource = SiteResource(site=site)
     executor = dg.multiprocess_executor.configured(
         {
@@ -40,7 +39,7 @@ def build_definitions(site: SiteName) -> dg.Definitions:
         executor_def=executor,
         tags=tags,
     )
-    nights_job = graph.to_job(
+    nights_job = build_graph(site, as_assets=False).to_job(
         name=f"{site}_nights",
         description=f"Work through what is due for several nights at the {site} in one run.",
         resource_defs={"site": resource},

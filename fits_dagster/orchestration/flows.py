@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -27,8 +28,6 @@ class AssetNode:
     description: str
     #: Assets of this site that it follows from.
     upstream: tuple[str, ...] = ()
-    #: Assets of the other site that it follows from.
-    upstream_elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,8 @@ class Flow:
 
     site: SiteName
     nodes: Mapping[str, AssetNode]
+    #: Asset of the other site from which the first one follows.
+    arrives_from: dg.AssetKey | None = None
 
     def key(self, asset: str) -> dg.AssetKey:
         """Return the key of an asset of this site."""
@@ -69,8 +70,6 @@ FLOWS: Mapping[SiteName, Flow] = {
             "store": AssetNode(
                 "stored_files",
                 "Files of the night in the archive's object store, with their MD5 as metadata.",
-                (),
-                ("summit/exports",),
             ),
             "ingest": AssetNode(
                 "observations",
@@ -86,31 +85,41 @@ FLOWS: Mapping[SiteName, Flow] = {
                 ("observations",),
             ),
         },
+        arrives_from=dg.AssetKey(["summit", "exports"]),
     ),
 }
 
+#: Input of an archive's graph that stands for what the other site has sent.
+_ARRIVAL = "arrival"
 
-def build_graph(site: SiteName) -> dg.GraphDefinition:
-    """Build the graph of a site: its stages in order, each beginning when the one before is at work."""
+
+@cache
+def _ops(site: SiteName) -> Sequence[dg.OpDefinition]:
+    """Make the ops of a site once; all its graphs share them."""
+    flow, stages = FLOWS[site], SITE_STAGES[site]
+    return [
+        stage_op(stage, flow.key(flow.nodes[stage.name].name), last=stage is stages[-1]) for stage in stages
+    ]
+
+
+def build_graph(site: SiteName, *, as_assets: bool) -> dg.GraphDefinition:
+    """Build the graph of a site: its stages in order, each beginning when the one before is at work.
+
+    Parameters
+    ----------
+    as_assets
+        With an input for the asset of the other site that the first stage follows from.
+    """
     flow = FLOWS[site]
     stages = SITE_STAGES[site]
-    ops = {
-        stage.name: stage_op(
-            stage,
-            flow.key(flow.nodes[stage.name].name),
-            first=stage is stages[0],
-            last=stage is stages[-1],
-        )
-        for stage in stages
-    }
     dependencies: dict[Any, dict[str, Any]] = {
         after.name: {"after": dg.DependencyDefinition(before.name, "started")}
         for before, after in pairwise(stages)
     }
     return dg.GraphDefinition(
-        name=f"{site}_flow",
+        name=f"{site}_flow" if as_assets else f"{site}_flow_of_several_nights",
         description=f"The dataflow of the {site}, for the files of a night.",
-        node_defs=list(ops.values()),
+        node_defs=list(_ops(site)),
         dependencies=dependencies,
         output_mappings=[
             dg.OutputMapping(
@@ -120,6 +129,13 @@ def build_graph(site: SiteName) -> dg.GraphDefinition:
             )
             for stage in stages
         ],
+        input_mappings=[
+            dg.InputMapping(
+                graph_input_name=_ARRIVAL, mapped_node_name=stages[0].name, mapped_node_input_name="after"
+            )
+        ]
+        if as_assets and flow.arrives_from is not None
+        else [],
     )
 
 
@@ -127,14 +143,19 @@ def build_assets(site: SiteName, graph: dg.GraphDefinition) -> dg.AssetsDefiniti
     """Make the night-partitioned assets of a site from its graph."""
     flow = FLOWS[site]
     nodes = flow.nodes.values()
-    assets = dg.AssetsDefinition.from_graph(
+
+    def upstream(node: AssetNode) -> set[dg.AssetKey]:
+        own = {flow.key(name) for name in node.upstream}
+        return own or ({flow.arrives_from} if flow.arrives_from is not None else set())
+
+    return dg.AssetsDefinition.from_graph(
         graph,
+        keys_by_input_name={_ARRIVAL: flow.arrives_from} if flow.arrives_from is not None else {},
         keys_by_output_name={node.name: flow.key(node.name) for node in nodes},
-        internal_asset_deps={node.name: {flow.key(name) for name in node.upstream} for node in nodes},
+        internal_asset_deps={node.name: upstream(node) for node in nodes},
         partitions_def=NIGHTS,
         group_name=site,
         descriptions_by_output_name={node.name: node.description for node in nodes},
         owners_by_output_name={node.name: ["team:data-engineers"] for node in nodes},
         backfill_policy=dg.BackfillPolicy.multi_run(_NIGHTS_PER_BACKFILL_RUN),
     )
-    return assets

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dagster as dg
-from dagster_postgres import DagsterPostgresStorage
-
-from fits_dagster.orchestration.storage import storage_url
 
 __all__ = ["end_orphaned_runs"]
 
@@ -30,7 +27,7 @@ def end_orphaned_runs(instance: dg.DagsterInstance) -> int:
 
 def main() -> None:
     """Make the tables that are missing, and end orphaned runs."""
-    DagsterPostgresStorage(storage_url(), should_autocreate_tables=True)
+
     with dg.DagsterInstance.get() as instance:
         print(f"{end_orphaned_runs(instance)} orphaned runs ended")
 

@@ -26,7 +26,7 @@ _ROWS_SHOWN = 200
 _SCAN_EVERY_S = 1.0
 
 
-def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool, last: bool) -> dg.OpDefinition:
+def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, last: bool) -> dg.OpDefinition:
     """Make the op of a stage.
 
     An op says ``started`` before it works, so that the stages of a run work side by side: a file goes on to
@@ -40,7 +40,7 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool, last: bo
     @dg.op(
         name=stage.name,
         description=f"{type(stage).__doc__} Works through the night's queue, file by file.",
-        ins={} if first else {"after": dg.In(dg.Nothing)},
+        ins={"after": dg.In(dg.Nothing)},
         out=outs,
         tags={"fits_dagster/stage": stage.name},
     )

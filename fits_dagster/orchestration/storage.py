@@ -1,11 +1,19 @@
-"""Dagster's storage: PostgreSQL at the address that the settings name, connected when first needed."""
+"""Dagster's storage: PostgreSQL at the address that the settings name."""
 
 from __future__ import annotations
 
+import logging
 import os
-from typing import Any, Self
+import tempfile
+from typing import Any
 
-from dagster._serdes import ConfigurableClassData
+import sqlalchemy
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.event_log import EventLogStorage
+from dagster._core.storage.runs import RunStorage
+from dagster._core.storage.schedules import ScheduleStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
 from fits_dagster.database.server import dagster_url
@@ -13,26 +21,51 @@ from fits_dagster.settings import load_settings
 
 __all__ = ["DataflowStorage", "storage_url"]
 
-_NO_SERVER_YET = "postgresql+psycopg2:///dagster"
+log = logging.getLogger(__name__)
+
+#: Set by ``fits-dagster up`` for the processes of a running system.
+_URL_VARIABLE = "FITS_DAGSTER_DAGSTER_URL"
+_CONNECT_TIMEOUT_S = 3
+#: Kept for the life of the process: Dagster keeps the parts of a storage, not the storage.
+_temporary: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def storage_url() -> str:
-    """Return the address of Dagster's database; one that leads nowhere while there is no server."""
-    url = os.environ.get("FITS_DAGSTER_DAGSTER_URL")
-    if url:
-        return url
-    try:
-        return dagster_url(load_settings()).render_as_string(hide_password=False)
-    except FileNotFoundError:
-        return _NO_SERVER_YET
+    """Return the address of Dagster's database.
 
-
-class DataflowStorage(DagsterPostgresStorage):
-    """PostgreSQL storage that takes its address from the settings of fits_dagster.
-
-    Definitions can be loaded and validated without a database: nothing connects before it must, and the
-    tables are made by ``python -m fits_dagster.orchestration.instance``.
+    Raises
+    ------
+    FileNotFoundError
+        There is no database server yet.
     """
+    url = os.environ.get(_URL_VARIABLE)
+    return url or dagster_url(load_settings()).render_as_string(hide_password=False)
+
+
+class DataflowStorage(DagsterStorage, ConfigurableClass):
+    """Storage that takes its address from the settings of fits_dagster.
+
+    In a running system it is PostgreSQL. Tools that only look at the definitions work without a database:
+    they get a temporary storage that goes with their process.
+    """
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        self._inst_data = inst_data
+        self._storage: DagsterStorage
+        url = _reachable_url()
+        if url is not None:
+            self._storage = DagsterPostgresStorage(url)
+        else:
+            log.warning("no database: runs are kept for this process only")
+            directory = tempfile.TemporaryDirectory(prefix="fits_dagster-")
+            _temporary.append(directory)
+            self._storage = DagsterSqliteStorage(directory.name)
+        super().__init__()
+
+    @property
+    def inst_data(self) -> ConfigurableClassData | None:
+        """How it was configured."""
+        return self._inst_data
 
     @classmethod
     def config_type(cls) -> Any:
@@ -40,6 +73,54 @@ class DataflowStorage(DagsterPostgresStorage):
         return {}
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> DataflowStorage:
         """Make the storage."""
-        return cls(storage_url(), should_autocreate_tables=False, inst_data=inst_data)
+        return cls(inst_data)
+
+    @property
+    def run_storage(self) -> RunStorage:
+        """Where runs are kept."""
+        return self._storage.run_storage
+
+    @property
+    def event_log_storage(self) -> EventLogStorage:
+        """Where events are kept."""
+        return self._storage.event_log_storage
+
+    @property
+    def schedule_storage(self) -> ScheduleStorage:
+        """Where ticks are kept."""
+        return self._storage.schedule_storage
+
+    @property
+    def run_storage_data(self) -> ConfigurableClassData | None:
+        """No configuration of its own."""
+        return None
+
+    @property
+    def event_storage_data(self) -> ConfigurableClassData | None:
+        """No configuration of its own."""
+        return None
+
+    @property
+    def schedule_storage_data(self) -> ConfigurableClassData | None:
+        """No configuration of its own."""
+        return None
+
+
+def _reachable_url() -> str | None:
+    """Return the database's address; in a running system without asking whether it answers now."""
+    try:
+        url = storage_url()
+    except FileNotFoundError:
+        return None
+    if _URL_VARIABLE in os.environ:
+        return url
+    engine = sqlalchemy.create_engine(url, connect_args={"connect_timeout": _CONNECT_TIMEOUT_S})
+    try:
+        with engine.connect():
+            return url
+    except sqlalchemy.exc.OperationalError:
+        return None
+    finally:
+        engine.dispose()

@@ -45,9 +45,18 @@ def test_the_chosen_are_told_with_what_they_share_and_how_far_they_are(archive: 
     arc(archive, "arc.fits", {"ut_datetime": UT - timedelta(minutes=2)})
     found = explain(archive.connection, "target", "arc")
     assert found.applicable
-    assert found.key == {"disperser": "K_G5605", "focal_plane_mask": "3.0", "filter_name": "HK"}
+    assert found.key == {"disperser": ("K_G5605",), "focal_plane_mask": ("3.0",), "filter_name": ("HK",)}
     assert [(each.name, each.seconds) for each in found.chosen] == [("arc.fits", -120.0)]
     assert found.nearest == ()
+
+
+def test_who_is_nearer_than_a_chosen_one_is_told_with_what_it_misses(archive: Any) -> None:
+    arc(archive, "arc.fits", {"ut_datetime": UT - timedelta(days=2)})
+    arc(archive, "nearer.fits", {}, {"filter_name": "JH"})
+    arc(archive, "farther.fits", {"ut_datetime": UT + timedelta(days=3)}, {"filter_name": "JH"})
+    found = explain(archive.connection, "target", "arc")
+    assert [each.name for each in found.chosen] == ["arc.fits"]
+    assert told(found) == {"nearer.fits": ["filter_name: wanted HK, found JH"]}
 
 
 def test_near_misses_are_told_fewest_first_with_how_much_is_lacking(archive: Any) -> None:

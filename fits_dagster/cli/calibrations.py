@@ -1,0 +1,162 @@
+"""``fits-dagster calibrations``: which calibrations files have, and why."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from fits_dagster.calibration.caltypes import CALTYPES
+from fits_dagster.cli.options import home_option, json_option, site_option
+from fits_dagster.settings import SiteName, load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from fits_dagster.calibration.lookup import CalibrationList
+    from fits_dagster.calibration.why import Candidate, Explanation
+
+__all__ = ["calibrations"]
+
+#: Value of ``--why`` without a type.
+_EVERY: Final = "every"
+_Answer = TypeVar("_Answer")
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--all", "all_types", is_flag=True, help="Also types that the file does not need.")
+@click.option(
+    "--why",
+    is_flag=False,
+    flag_value=_EVERY,
+    type=click.Choice([_EVERY, *CALTYPES]),
+    metavar="[TYPE]",
+    help="Explain: what the calibrations share with the file, who was passed over, what was missing.",
+)
+@json_option
+@site_option
+@home_option
+def calibrations(
+    names: tuple[str, ...], all_types: bool, why: str | None, as_json: bool, site: SiteName, home: Path
+) -> None:
+    """Print the calibrations of files: type, then names in rank order.
+
+    NAMES come first where --why has no type. Exits with 1 if a name is not known.
+    """
+    from fits_dagster.calibration.lookup import associations_of
+    from fits_dagster.calibration.why import explain_all
+    from fits_dagster.database.session import site_database
+
+    def lists(connection: Connection, name: str) -> list[CalibrationList]:
+        return associations_of(connection, name, all_types=all_types)
+
+    def reasons(connection: Connection, name: str) -> list[Explanation]:
+        chosen = None if why == _EVERY else why
+        return explain_all(connection, name, chosen, all_types=all_types)
+
+    console = Console()
+    unknown: list[str] = []
+    with site_database(load_settings(home), site) as connection:
+        if why is None:
+            found = _answers(connection, names, lists, unknown)
+            answer: Mapping[str, Any] = {n: {e.caltype: e.names for e in each} for n, each in found.items()}
+            if not as_json:
+                for name, each in found.items():
+                    console.print(_table(name, each))
+        else:
+            told = _answers(connection, names, reasons, unknown)
+            answer = {n: {e.caltype: e.as_dict() for e in each} for n, each in told.items()}
+            if not as_json:
+                for name, explanations in told.items():
+                    _print_reasons(console, name, explanations)
+    if as_json:
+        click.echo(json.dumps(answer, indent=1, default=str))
+    for message in unknown:
+        click.echo(f"fits-dagster: {message} at the {site}", err=True)
+    sys.exit(1 if unknown else 0)
+
+
+def _answers(
+    connection: Connection,
+    names: Sequence[str],
+    ask: Callable[[Connection, str], _Answer],
+    unknown: list[str],
+) -> dict[str, _Answer]:
+    """Ask about every name; messages about those that are not known go to ``unknown``."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = ask(connection, name)
+        except LookupError as error:
+            unknown.append(str(error))
+    return found
+
+
+def _table(name: str, lists: Sequence[CalibrationList]) -> Table:
+    from fits_dagster.fits.names import night_of
+
+    table = Table(
+        *("type", "rank", "file", "night", "distance", "equal to the target's"),
+        title=name,
+        title_justify="left",
+    )
+    for each in lists:
+        caltype = each.caltype if each.applicable else f"{each.caltype} (not needed)"
+        key = ", ".join(f"{column} {_values(values)}" for column, values in each.key.items())
+        if not each.calibrations:
+            table.add_row(caltype, "-", "none", "", "", key, style="dim")
+        for rank, one in enumerate(each.calibrations):
+            first = rank == 0
+            table.add_row(
+                caltype if first else "",
+                str(rank),
+                one.name,
+                night_of(one.name) or "",
+                _distance(one.seconds),
+                key if first else "",
+            )
+    return table
+
+
+def _print_reasons(console: Console, name: str, explanations: Sequence[Explanation]) -> None:
+    console.print(name, style="bold", highlight=False)
+    for each in explanations:
+        needed = "" if each.applicable else " (the file does not need this type)"
+        console.print(f"  {each.caltype}{needed}", style="cyan", markup=False, highlight=False)
+        lines = [f"equal to the target's: {column} {_values(v)}" for column, v in each.key.items()]
+        lines += [f"{rank} {_one(chosen)}" for rank, chosen in enumerate(each.chosen)]
+        if not each.chosen:
+            lines.append("none" + (f": {each.remark}" if each.remark else ""))
+        if each.nearest:
+            lines.append("passed over although nearer:" if each.chosen else "those that came nearest:")
+        for candidate in each.nearest:
+            lines.append(f"  {_one(candidate)}")
+            lines += [f"    {miss}" for miss in candidate.misses]
+        for line in lines:
+            console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _one(candidate: Candidate) -> str:
+    return f"{candidate.name} ({_distance(candidate.seconds)})"
+
+
+def _values(values: Sequence[Any]) -> str:
+    return "/".join("nothing" if value is None else str(value) for value in values)
+
+
+def _distance(seconds: float | None) -> str:
+    """Return a distance in time for people: sign, then the unit that suits it."""
+    if seconds is None:
+        return "no time"
+    size = abs(seconds)
+    for limit, length, unit in ((120.0, 1.0, "s"), (7200.0, 60.0, "min"), (172800.0, 3600.0, "h")):
+        if size < limit:
+            return f"{seconds / length:+.1f} {unit}"
+    return f"{seconds / 86400.0:+.1f} d"

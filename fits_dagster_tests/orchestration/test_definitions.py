@@ -1,0 +1,166 @@
+"""The Dagster side: what is defined, that it loads without a database, what sensors ask for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from sqlalchemy import text
+
+from fits_dagster.database.work import NewWork, add_work
+from fits_dagster.dataflow.site import Site
+from fits_dagster.orchestration.definitions import build_definitions
+from fits_dagster.orchestration.sensors import covered_nights
+from fits_dagster.settings import SiteName
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("site", "lineage", "ops"),
+    [
+        (
+            "summit",
+            {
+                "summit/dataflow_files": set(),
+                "summit/observations": {"summit/dataflow_files"},
+                "summit/exports": {"summit/observations"},
+            },
+            ["copy", "ingest", "export"],
+        ),
+        (
+            "archive",
+            {
+                "archive/stored_files": {"summit/exports"},
+                "archive/observations": {"archive/stored_files"},
+                "archive/previews": {"archive/observations"},
+                "archive/calibration_associations": {"archive/observations"},
+            },
+            ["store", "ingest", "preview", "associate"],
+        ),
+    ],
+)
+def test_assets_and_ops_are_those_of_the_dataflow(
+    site: SiteName, lineage: dict[str, set[str]], ops: list[str]
+) -> None:
+    repository = build_definitions(site).get_repository_def()
+    graph = repository.asset_graph
+    found = {
+        key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
+        for key in graph.materializable_asset_keys
+    }
+    assert found == lineage
+    assert all(graph.get(key).is_partitioned for key in graph.materializable_asset_keys)
+    job = repository.get_job(f"{site}_nights")
+    assert [node.name for node in job.graph.nodes_in_topological_order] == ops
+    assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in repository.sensor_defs)
+
+
+def test_definitions_validate_without_any_database(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("DAGSTER", "FITS_DAGSTER"))}
+    environment["FITS_DAGSTER_HOME"] = str(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "All code locations passed validation" in done.stdout + done.stderr
+
+
+@pytest.fixture
+def use_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, summit: Site) -> None:
+    """Let Dagster's resources read the settings of this test."""
+    from fits_dagster.settings import load_settings, write_effective
+
+    settings = load_settings(tmp_path / "home", work=summit.work.model_dump())
+    path = tmp_path / "effective.json"
+    write_effective(settings.with_sites(summit=summit.settings), path)
+    monkeypatch.setenv("FITS_DAGSTER_EFFECTIVE_SETTINGS", str(path))
+
+
+def evaluate(site: SiteName, sensor: str) -> list[dg.RunRequest]:
+    definitions = build_definitions(site)
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_sensor_context(
+            instance=instance, definitions=definitions, resources=definitions.resources
+        )
+        data = definitions.get_repository_def().get_sensor_def(sensor).evaluate_tick(context)
+    return list(data.run_requests or [])
+
+
+@pytest.mark.usefixtures("use_settings")
+def test_new_dhs_files_ask_for_one_run_of_their_night(summit: Site, night: list[Path]) -> None:
+    assert evaluate("summit", "dhs_files") == []
+    assert summit.settings.dhs_directory is not None
+    for source in night[:3]:
+        (summit.settings.dhs_directory / source.name).write_bytes(b"begun")
+    [request] = evaluate("summit", "dhs_files")
+    assert (request.job_name, request.partition_key) == ("summit_night", "20251123")
+    assert request.tags["fits_dagster/unit"] == "summit:20251123"
+    # a lost cursor costs nothing: there is none, and nothing is queued twice
+    evaluate("summit", "dhs_files")
+    with summit.engine.connect() as connection:
+        assert connection.scalar(text("select count(*) from work_item")) == 3
+
+
+@pytest.mark.usefixtures("use_settings")
+def test_many_nights_share_a_run_and_a_name_without_a_night_comes_along(summit: Site) -> None:
+    nights = [f"202501{day:02d}" for day in range(1, 11)]
+    with summit.engine.begin() as connection:
+        work = [NewWork(stage="ingest", filename=f"N{night}S0001.fits") for night in nights]
+        add_work(connection, [*work, NewWork(stage="ingest", filename="undated.fits")])
+        connection.execute(text("update work_item set added_at = now() - interval '1 minute'"))
+    requests = evaluate("summit", "summit_queue")
+    assert [r.partition_key for r in requests] == ["20250110", "20250109", None]
+    assert requests[2].job_name == "summit_nights"
+    listed = requests[2].tags["fits_dagster/nights"].split(",")
+    assert sorted(listed) == sorted([*nights[:8], "00000000"])
+
+
+@pytest.mark.usefixtures("use_settings")
+def test_a_dhs_that_cannot_be_read_skips_the_tick_with_a_warning(summit: Site) -> None:
+    assert summit.settings.dhs_directory is not None
+    summit.settings.dhs_directory.rmdir()
+    assert evaluate("summit", "dhs_files") == []
+
+
+def test_a_run_without_a_heartbeat_is_ended_and_frees_its_night(summit: Site) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        @dg.op
+        def nothing() -> None:
+            return
+
+        @dg.job
+        def summit_night() -> None:
+            nothing()
+
+        run = instance.create_run_for_job(
+            summit_night, tags={"fits_dagster/site": "summit", "dagster/partition": "20251123"}
+        )
+        assert covered_nights(instance, summit) == {"20251123"}
+        instance.report_dagster_event(
+            dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="summit_night"), run.run_id
+        )
+        assert covered_nights(instance, summit) == {"20251123"}, "it has only just begun"
+        import fits_dagster.orchestration.sensors as sensors
+
+        patience, sensors._GRACE_S = sensors._GRACE_S, -1.0
+        try:
+            assert covered_nights(instance, summit) == set()
+        finally:
+            sensors._GRACE_S = patience
+        ended = instance.get_run_by_id(run.run_id)
+        assert ended is not None
+        assert ended.status is dg.DagsterRunStatus.FAILURE
+
+
