@@ -71,7 +71,7 @@ class WorkSettings(_Frozen):
     #: First and longest delay between attempts.
     retry_base_seconds: float = Field(default=5.0, gt=0)
     retry_cap_seconds: float = Field(default=300.0, gt=0)
-    #: Nights that get a run of their own at a time; further nights share one run.
+    #: Up to so many nights with work get a run each; when there are more, old ones share one run.
     nights_with_own_run: int = Field(default=2, ge=0)
 
 

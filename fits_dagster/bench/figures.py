@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,7 +84,8 @@ class Figures:
 
 def as_object(bench: str, runs: Sequence[Figures]) -> dict[str, Any]:
     """Write all runs of a measurement as one object: the first's figures, and all of them in ``runs``."""
-    return {"bench": bench, **runs[0].as_dict(), "runs": [run.as_dict() for run in runs]}
+    machine = {"cores": os.cpu_count(), "load_average": round(os.getloadavg()[0], 2)}
+    return {"bench": bench, **runs[0].as_dict(), **machine, "runs": [run.as_dict() for run in runs]}
 
 
 def print_figures(runs: Sequence[Figures], console: Console) -> None:
@@ -108,6 +110,7 @@ def print_figures(runs: Sequence[Figures], console: Console) -> None:
         for run in runs
         if run.details
     ]
+    notes.append(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
     for note in dict.fromkeys(notes):
         console.print(note, style="dim", highlight=False)
 

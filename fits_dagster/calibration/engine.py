@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-__all__ = ["INGEST_BARRIER", "associate_headers", "ranked_statement"]
+__all__ = ["INGEST_BARRIER", "associate_headers", "ranked_statement", "replace_statement"]
 
 #: Advisory lock: ingest holds it shared until its commit, association waits until nobody does.
 INGEST_BARRIER: Final = 7268732
@@ -93,7 +93,7 @@ order by header_id, caltype, rank
 """
 
 
-_REPLACE = text(f"""
+_REPLACE = f"""
 with need as materialized ({_STORED_NEEDS}), {_RANKED},
 kept as (
     insert into calcache (obs_hid, cal_hid, caltype, rank)
@@ -110,7 +110,13 @@ noted as (
     where u.header_id = r.header_id and u.caltype = r.caltype and u.part = r.part
       and u.farthest is distinct from r.farthest)
 select obs_hid, count(*) from kept group by obs_hid
-""")
+"""
+
+
+def replace_statement() -> str:
+    """Return the statement that writes the answers of the headers ``:ids`` to the cache."""
+    return _REPLACE
+
 
 _BARRIER = text("select pg_advisory_lock(:key), pg_advisory_unlock(:key)")
 _CURRENT = text("""
@@ -146,6 +152,6 @@ def associate_headers(connection: Connection, header_ids: Sequence[int]) -> Mapp
     connection.execute(_BARRIER, {"key": INGEST_BARRIER})
     connection.execute(_CLEAR, {"ids": ids})
     current = list(connection.scalars(_CURRENT, {"ids": ids}))
-    rows = connection.execute(_REPLACE, {"ids": current})
+    rows = connection.execute(text(_REPLACE), {"ids": current})
     found = {int(header_id): int(number) for header_id, number in rows}
     return {header_id: found.get(header_id, 0) for header_id in ids}

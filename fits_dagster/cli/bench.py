@@ -145,6 +145,26 @@ def describe(rounds: int, as_json: bool) -> None:
     _show("describe", measure_describe(rounds=rounds), as_json)
 
 
+@bench.command()
+@click.option(
+    "--rows",
+    default="10000,100000,1000000",
+    show_default=True,
+    help="Headers in the archive, one figure or several with commas.",
+)
+@_home
+@json_option
+def calibrations(rows: str, home: Path | None, as_json: bool) -> None:
+    """Association of a night's files, by size of the archive; floor: writing the answers to the cache."""
+    from fits_dagster.bench.calibrations import measure_calibrations
+
+    try:
+        sizes = [int(each) for each in rows.split(",")]
+    except ValueError as error:
+        raise click.BadParameter(f"{rows!r} is no list of numbers", param_hint="--rows") from error
+    _show("calibrations", measure_calibrations(home, rows=sizes), as_json)
+
+
 def _show(name: str, runs: Sequence[Figures], as_json: bool) -> None:
     from fits_dagster.bench.figures import as_object, print_figures
 

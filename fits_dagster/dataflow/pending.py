@@ -16,7 +16,6 @@ from fits_dagster.dataflow.site import Site
 
 __all__ = [
     "QueueDepth",
-    "busy_nights",
     "drain_heartbeat",
     "due_nights",
     "has_work_in_hand",
@@ -91,18 +90,6 @@ def has_work_in_hand(connection: Connection, nights: Sequence[str] | None) -> bo
     )
 
 
-def busy_nights(connection: Connection, stages: Sequence[str]) -> set[str]:
-    """Return the nights on which a living run works in any of these stages."""
-    rows = connection.scalars(
-        text("""
-        select distinct jsonb_array_elements_text(nights) from drain
-        where stage = any(:stages) and heartbeat > now() - make_interval(secs => :dead)
-        """),
-        {"stages": list(stages), "dead": DEAD_AFTER_S},
-    )
-    return set(rows)
-
-
 def live_runs(connection: Connection) -> set[str]:
     """Return the runs of which some stage has a fresh heartbeat."""
     rows = connection.scalars(
@@ -121,7 +108,9 @@ def request_stop(connection: Connection) -> None:
 
 
 @contextmanager
-def drain_heartbeat(site: Site, run_id: str, stage: str, nights: Sequence[str]) -> Iterator[threading.Event]:
+def drain_heartbeat(
+    site: Site, run_id: str, stage: str, nights: Sequence[str] | None
+) -> Iterator[threading.Event]:
     """Show that a run works on a stage for as long as the context lasts and the process lives.
 
     Yields
@@ -135,7 +124,7 @@ def drain_heartbeat(site: Site, run_id: str, stage: str, nights: Sequence[str]) 
             insert into drain (run_id, stage, nights, owner)
             values (:run_id, :stage, cast(:nights as jsonb), :owner) returning id
             """),
-            {"run_id": run_id, "stage": stage, "nights": json.dumps(list(nights)), "owner": worker_name()},
+            {"run_id": run_id, "stage": stage, "nights": json.dumps(nights), "owner": worker_name()},
         )
     over, stop = threading.Event(), threading.Event()
 

@@ -41,7 +41,7 @@ def build_definitions(site: SiteName) -> dg.Definitions:
     )
     nights_job = build_graph(site, as_assets=False).to_job(
         name=f"{site}_nights",
-        description=f"Work through what is due for several nights at the {site} in one run.",
+        description=f"Work through whatever is due at the {site}, of any night, in one run.",
         resource_defs={"site": resource},
         executor_def=executor,
         tags=tags,

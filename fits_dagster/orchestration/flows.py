@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import dagster as dg
@@ -98,12 +97,14 @@ def _ops(site: SiteName) -> Sequence[dg.OpDefinition]:
     """Make the ops of a site once; all its graphs share them."""
     flow, stages = FLOWS[site], SITE_STAGES[site]
     return [
-        stage_op(stage, flow.key(flow.nodes[stage.name].name), last=stage is stages[-1]) for stage in stages
+        stage_op(stage, flow.key(flow.nodes[stage.name].name), first=stage is stages[0]) for stage in stages
     ]
 
 
 def build_graph(site: SiteName, *, as_assets: bool) -> dg.GraphDefinition:
-    """Build the graph of a site: its stages in order, each beginning when the one before is at work.
+    """Build the graph of a site: its stages, side by side from the moment that the first is at work.
+
+    A file meets them in order, through the queues; a stage need not wait until the one before has ended.
 
     Parameters
     ----------
@@ -113,8 +114,7 @@ def build_graph(site: SiteName, *, as_assets: bool) -> dg.GraphDefinition:
     flow = FLOWS[site]
     stages = SITE_STAGES[site]
     dependencies: dict[Any, dict[str, Any]] = {
-        after.name: {"after": dg.DependencyDefinition(before.name, "started")}
-        for before, after in pairwise(stages)
+        stage.name: {"after": dg.DependencyDefinition(stages[0].name, "started")} for stage in stages[1:]
     }
     return dg.GraphDefinition(
         name=f"{site}_flow" if as_assets else f"{site}_flow_of_several_nights",

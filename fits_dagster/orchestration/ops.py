@@ -17,25 +17,26 @@ from fits_dagster.dataflow.drain import DrainReport, FileFailure, drain
 from fits_dagster.dataflow.pending import drain_heartbeat, has_work_in_hand
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Stage
-from fits_dagster.orchestration.partitions import is_partition, nights_of_run
+from fits_dagster.orchestration.partitions import is_live, is_partition, nights_of_run
 from fits_dagster.orchestration.resources import SiteResource
 
 __all__ = ["stage_op"]
 
 _ROWS_SHOWN = 200
 _SCAN_EVERY_S = 1.0
+_LINGER_OLD_S = 8.0
 
 
-def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, last: bool) -> dg.OpDefinition:
+def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool) -> dg.OpDefinition:
     """Make the op of a stage.
 
-    An op says ``started`` before it works, so that the stages of a run work side by side: a file goes on to
-    the next stage while its neighbours are still in this one.
+    The first one says ``started`` before it works, so that the stages of a run work side by side: a file goes
+    on to the next stage while its neighbours are still in this one.
     """
     asset = asset_key.path[-1]
     outs = {asset: dg.Out(dg.Nothing, description=f"The night's {asset}, as far as they are known.")}
-    if not last:
-        outs["started"] = dg.Out(dg.Nothing, description="This stage is at work; the next may begin.")
+    if first:
+        outs["started"] = dg.Out(dg.Nothing, description="The run is at work; the other stages may begin.")
 
     @dg.op(
         name=stage.name,
@@ -45,7 +46,7 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, last: bool) -> dg.OpD
         tags={"fits_dagster/stage": stage.name},
     )
     def run_stage(context: dg.OpExecutionContext, site: SiteResource) -> Iterator[Any]:
-        if not last:
+        if first:
             yield dg.Output(None, "started")
         nights = nights_of_run(context)
         report = _drain(context, site.open(), stage, nights)
@@ -60,7 +61,7 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, last: bool) -> dg.OpD
 
 
 def _drain(
-    context: dg.OpExecutionContext, site: Site, stage: Stage[Any], nights: Sequence[str]
+    context: dg.OpExecutionContext, site: Site, stage: Stage[Any], nights: Sequence[str] | None
 ) -> DrainReport:
     run_id = context.run_id
     if context.run.parent_run_id is not None:
@@ -89,7 +90,7 @@ def _drain(
             stage,
             nights=nights,
             run_id=run_id,
-            linger=site.work.linger_seconds if not idle() else 0.0,
+            linger=_linger(site, nights) if not idle() else 0.0,
             idle=idle,
             stop=lambda: asked_to_stop.is_set() or terminated.is_set(),
             before_round=look_at_dhs if stage is copy.STAGE else lambda: None,
@@ -99,6 +100,13 @@ def _drain(
         f"{len(report.failures)} failed, {len(report.retrying)} to be tried again"
     )
     return report
+
+
+def _linger(site: Site, nights: Sequence[str] | None) -> float:
+    """Return for how long a run waits for more: long while a night is on, briefly for old ones."""
+    if nights is not None and any(is_live(night) for night in nights):
+        return site.work.linger_seconds
+    return min(site.work.linger_seconds, _LINGER_OLD_S)
 
 
 @contextmanager

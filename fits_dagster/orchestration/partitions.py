@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from fits_dagster.database.work import UNDATED
 
-__all__ = [
-    "MAX_NIGHTS_PER_RUN",
-    "NIGHTS",
-    "NIGHTS_TAG",
-    "SITE_TAG",
-    "UNIT_TAG",
-    "is_partition",
-    "nights_of_run",
-]
+__all__ = ["NIGHTS", "SITE_TAG", "UNIT_TAG", "is_live", "is_partition", "nights_of_run"]
 
 #: Night labels as in file names. South of UTC the label of tomorrow begins before midnight.
 NIGHTS = dg.DailyPartitionsDefinition(start_date="19990101", fmt="%Y%m%d", end_offset=2)
 
 #: Which site a run works for.
 SITE_TAG = "fits_dagster/site"
-#: Nights of a run that has more than one, separated by commas.
-NIGHTS_TAG = "fits_dagster/nights"
 #: What only one run at a time may work on: site and night.
 UNIT_TAG = "fits_dagster/unit"
 
-MAX_NIGHTS_PER_RUN = 50
+_LIVE_DAYS = 2
 
 
-def nights_of_run(context: dg.OpExecutionContext) -> Sequence[str]:
-    """Return the nights of a run: its partition, its range of partitions, or the list in its tags."""
+def nights_of_run(context: dg.OpExecutionContext) -> Sequence[str] | None:
+    """Return the nights of a run: its partition or range of partitions; None for whatever is due."""
     if context.has_partition_key_range:
         return list(context.partition_keys)
     if context.has_partition_key:
         return [context.partition_key]
-    listed = context.run.tags.get(NIGHTS_TAG, "")
-    return [night for night in listed.split(",") if night]
+    return None
+
+
+def is_live(night: str) -> bool:
+    """Tell whether files of a night may still be coming."""
+    return night >= f"{datetime.now(UTC) - timedelta(days=_LIVE_DAYS):%Y%m%d}"
 
 
 def is_partition(night: str) -> bool:

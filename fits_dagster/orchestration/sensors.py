@@ -7,7 +7,8 @@ listing and a few queries.
 # annotations are not postponed here: Dagster reads those of the context and of the resources at once
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -19,10 +20,9 @@ from fits_dagster.dataflow.pending import due_nights, live_runs
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.orchestration.partitions import (
-    MAX_NIGHTS_PER_RUN,
-    NIGHTS_TAG,
     SITE_TAG,
     UNIT_TAG,
+    is_live,
     is_partition,
 )
 from fits_dagster.orchestration.resources import SiteResource
@@ -40,6 +40,7 @@ _SETTLED_S = 10.0
 #: A run in progress without a heartbeat for its first seconds is still starting.
 _GRACE_S = 60.0
 
+_PARTITION_TAG = "dagster/partition"
 _IN_PROGRESS = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -47,6 +48,15 @@ _IN_PROGRESS = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+@dataclass
+class Coverage:
+    """What the runs in progress work on."""
+
+    nights: set[str] = field(default_factory=set)
+    #: Whether one of them takes whatever is due.
+    everything: bool = False
 
 
 def build_sensors(site: SiteName, night_job: Job, nights_job: Job) -> list[dg.SensorDefinition]:
@@ -63,14 +73,22 @@ def build_sensors(site: SiteName, night_job: Job, nights_job: Job) -> list[dg.Se
     ) -> Iterator[Request]:
         with opened.engine.connect() as connection:
             due = due_nights(connection, watched, settled_s=settled)
-        covered = covered_nights(context.instance, opened) if due else set()
-        free = [night for night in due if night not in covered]
-        if not free:
-            yield dg.SkipReason(
+        requests: list[Request] = []
+        if due:
+            requests += _requests(
+                site,
+                list(due),
+                covered_nights(context.instance, opened),
+                night_job.name,
+                nights_job.name,
+                own=opened.work.nights_with_own_run,
+            )
+        if not requests:
+            what = (
                 f"work for {len(due)} nights is in hand" if due else f"nothing is due in {', '.join(watched)}"
             )
-            return
-        yield from _requests(site, free, night_job.name, nights_job.name, own=opened.work.nights_with_own_run)
+            requests.append(dg.SkipReason(what))
+        yield from requests
 
     @dg.sensor(
         name=name,
@@ -111,34 +129,33 @@ def build_sensors(site: SiteName, night_job: Job, nights_job: Job) -> list[dg.Se
 
 
 def _requests(
-    site: SiteName, nights: Sequence[str], night_job: str, nights_job: str, *, own: int
+    site: SiteName, due: Sequence[str], covered: Coverage, night_job: str, nights_job: str, *, own: int
 ) -> Iterator[dg.RunRequest]:
-    """Ask for runs: the newest nights one each, all further ones together."""
-    partitions = [night for night in nights if is_partition(night)]
-    alone = set(partitions[:own])
-    for night in partitions[:own]:
+    """Ask for runs: one a night for nights that are on or few, and one for all others together."""
+    free = [night for night in due if night not in covered.nights]
+    few = len(free) <= own
+    alone = [night for night in free if is_partition(night) and (is_live(night) or few)]
+    for night in alone:
+        if covered.everything and not is_live(night):
+            continue
         yield dg.RunRequest(
             job_name=night_job,
             partition_key=night,
             tags={SITE_TAG: site, UNIT_TAG: f"{site}:{night}"},
         )
-    together = [night for night in nights if night not in alone][:MAX_NIGHTS_PER_RUN]
-    if together:
-        yield dg.RunRequest(
-            job_name=nights_job,
-            tags={SITE_TAG: site, NIGHTS_TAG: ",".join(together), UNIT_TAG: f"{site}:several"},
-        )
+    if set(free) - set(alone) and not covered.everything:
+        yield dg.RunRequest(job_name=nights_job, tags={SITE_TAG: site, UNIT_TAG: f"{site}:everything"})
 
 
-def covered_nights(instance: dg.DagsterInstance, site: Site) -> set[str]:
-    """Return the nights that a run of this site works on or is about to.
+def covered_nights(instance: dg.DagsterInstance, site: Site) -> Coverage:
+    """Return what the runs of this site work on or are about to.
 
     A run that Dagster takes for alive but whose stages have no heartbeat any more (its machine was reset,
     its processes were killed) is marked as failed, so that its nights are free again.
     """
     with site.engine.connect() as connection:
         alive = live_runs(connection)
-    nights: set[str] = set()
+    coverage = Coverage()
     for record in instance.get_run_records(
         dg.RunsFilter(statuses=_IN_PROGRESS, tags={SITE_TAG: site.name}), limit=200
     ):
@@ -151,13 +168,8 @@ def covered_nights(instance: dg.DagsterInstance, site: Site) -> set[str]:
             and time.time() - begun > _GRACE_S
         ):
             instance.report_run_failed(run, "No process of this run shows a heartbeat any more.")
-            continue
-        nights.update(_nights_of_tags(run.tags))
-    return nights
-
-
-def _nights_of_tags(tags: dict[str, str] | object) -> Iterable[str]:
-    assert isinstance(tags, dict)
-    if NIGHTS_TAG in tags:
-        return [n for n in tags[NIGHTS_TAG].split(",") if n]
-    return [tags["dagster/partition"]] if "dagster/partition" in tags else []
+        elif (night := run.tags.get(_PARTITION_TAG)) is not None:
+            coverage.nights.add(night)
+        elif run.tags.get(UNIT_TAG) == f"{site.name}:everything":
+            coverage.everything = True
+    return coverage

@@ -60,7 +60,7 @@ class DataflowStorage(DagsterStorage, ConfigurableClass):
             directory = tempfile.TemporaryDirectory(prefix="fits_dagster-")
             _temporary.append(directory)
             self._storage = DagsterSqliteStorage(directory.name)
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:

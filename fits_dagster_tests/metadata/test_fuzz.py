@@ -53,6 +53,9 @@ INSTRUMENTS = [
 ]
 NUMBERS = st.one_of(
     st.sampled_from(
+        ["99.9999999", "9999.99999999", "32768", "99999.99999", "2147483648", "359.99999999999999"]
+    ),
+    st.sampled_from(
         ["0", "-0.", "1E400", "1D5", "-1E-320", "99999999999999999999999", "99.9999999", "9999.99999999"]
     ),
     st.sampled_from(["32767.5", "2147483648", "-9223372036854775809", "359.9999999999999", "99999.99999"]),
@@ -81,13 +84,14 @@ DETSEC DETTYPE DISPERSR ELEVATIO EPOCH EXPTIME EXTNAME EXTVER FILTER FILTER1 FIL
 GEMPRGID GRATING GRATWAVE GRISM GRORDER GRWLEN INPORT INSTRUME LNRS LT MASKNAME MASKTYP MJD-OBS MOSPOS
 NAMPS NAXIS1 NDAVGS NODPIX NUMEXPOS OBJECT OBSCLASS OBSSTART OBSTYPE PMRA PREPARED PRISM PRSM_ENG
 PROCLEVL PROCMODE RA RAWIQ READMODE RELEASE SLIT TELESCOP TIME-OBS UT UTDATE UTSTART WAVELENG XTENSION
-ZIMAGE
+ZIMAGE EXPTIME EXPTIME EXPTIME COADDS COADDS AIRMASS CENTWAVE GRWLEN WAVELENG CCDSUM NODPIX ANODCNT GRORDER
 """
 #: (which HDU, which card: both as fractions, what to do, with what)
 DAMAGE = st.tuples(
     st.floats(0, 0.999),
     st.floats(0, 0.999),
     st.sampled_from(["value", "value", "value", "drop", "double", "byte", "keyword", "cut"])
+    | st.sampled_from(KEYWORDS.split())
     | st.sampled_from(KEYWORDS.split()),
     VALUES,
 )
@@ -131,7 +135,12 @@ def damaged(texts: Sequence[str], damages: Sequence[tuple[float, float, str, str
             continue
         at = int(part * len(cards))
         card = cards[at]
-        if action.isupper():
+        if action.isupper() and part < 0.5:
+            for header in files:  # wherever it stands
+                for i, one in enumerate(header):
+                    if one[:8].rstrip() == action:
+                        header[i] = f"{action:8}= {value}"[:80].ljust(80)
+        elif action.isupper():
             at = next((i for i, one in enumerate(cards) if one[:8].rstrip() == action), len(cards))
             cards[at : at + 1] = [f"{action:8}= {value}"[:80].ljust(80)]
         elif action == "value":

@@ -1,0 +1,173 @@
+"""Calibration association of a night's files, in archives of several sizes."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from sqlalchemy import Connection, text
+
+from fits_dagster.bench.archive import fill_archive
+from fits_dagster.bench.figures import Figures
+from fits_dagster.bench.home import bench_home, bench_site
+from fits_dagster.calibration import associate_headers, index_headers
+from fits_dagster.calibration.engine import replace_statement
+
+__all__ = ["measure_calibrations"]
+
+_AIM_MS: Final = 0.5
+_GROWTH_AIM: Final = 1.5
+_LARGE: Final = 1_000_000
+_NIGHTS: Final = 7
+
+_FLOOR = "the same rows are written to the cache from a table in memory"
+_AIM = (
+    f"at most {_AIM_MS} ms per file at {_LARGE:,} headers, and {_GROWTH_AIM} times the time of the smallest"
+)
+
+_FORGET = (
+    text("delete from calcache where obs_hid = any(:ids)"),
+    text("update calibration_need set farthest = null where header_id = any(:ids)"),
+)
+_KEEP = text("""
+create temporary table answer on commit preserve rows as
+select obs_hid, cal_hid, caltype, rank from calcache where obs_hid = any(:ids)
+""")
+_WRITE = text("insert into calcache (obs_hid, cal_hid, caltype, rank) select * from answer")
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Time of one action."""
+
+    seconds: float
+    #: Of the processor, in this process and in the server's.
+    processor: float
+
+
+class _Bench:
+    """Actions on the files of one night, each in a transaction of its own."""
+
+    def __init__(self, connection: Connection, night: Sequence[int]) -> None:
+        self.connection = connection
+        self.ids = list(night)
+        server = connection.scalar(text("select pg_backend_pid()"))
+        self._processes = [psutil.Process(server), psutil.Process(os.getpid())]
+
+    def associate(self) -> _Taken:
+        """Associate files that were ingested a moment ago."""
+        for statement in _FORGET:
+            self._run(statement)
+        self.connection.commit()
+        return self._timed(lambda: associate_headers(self.connection, self.ids))
+
+    def associate_again(self) -> _Taken:
+        """Associate them once more: nothing has changed."""
+        return self._timed(lambda: associate_headers(self.connection, self.ids))
+
+    def write(self) -> _Taken:
+        """Write what was found, and nothing else."""
+        self._run(_KEEP)
+        self._run(_FORGET[0])
+        self.connection.commit()
+        taken = self._timed(lambda: self.connection.execute(_WRITE))
+        self.connection.execute(text("drop table answer"))
+        self.connection.commit()
+        return taken
+
+    def index(self) -> _Taken:
+        """Write their match keys, as ingest does file by file."""
+        return self._timed(lambda: index_headers(self.connection, self.ids))
+
+    def found(self) -> int:
+        """Count the calibrations found."""
+        statement = text("select count(*) from calcache where obs_hid = any(:ids)")
+        return int(self.connection.scalar(statement, {"ids": self.ids}) or 0)
+
+    def sequential_scans(self) -> list[str]:
+        """Return the lines of the plan that read a whole table."""
+        plan = self.connection.scalars(text(f"explain {replace_statement()}"), {"ids": self.ids})
+        return [line.strip() for line in plan if "Seq Scan" in line]
+
+    def _run(self, statement: Any) -> None:
+        self.connection.execute(statement, {"ids": self.ids})
+
+    def _timed(self, action: Callable[[], object]) -> _Taken:
+        before = self._processor()
+        began = time.perf_counter()
+        action()
+        self.connection.commit()
+        return _Taken(time.perf_counter() - began, self._processor() - before)
+
+    def _processor(self) -> float:
+        return sum(sum(process.cpu_times()[:2]) for process in self._processes)
+
+
+def measure_calibrations(home: Path | None, *, rows: Sequence[int]) -> list[Figures]:
+    """Measure the association of all types of a night's files, in an archive of each size.
+
+    Parameters
+    ----------
+    rows
+        Sizes of the archive, in headers of all instruments; a night has the same number of files in each.
+    """
+    runs: list[Figures] = []
+    for size in sorted(set(rows)):
+        runs.append(_measure(home, size, runs[0] if runs else None))
+    return runs
+
+
+def _measure(home: Path | None, size: int, least: Figures | None) -> Figures:
+    with bench_home(home) as settings, bench_site(settings, "archive") as site:
+        began = time.perf_counter()
+        archive = fill_archive(site.engine, size)
+        filled = time.perf_counter() - began
+        taken: dict[str, list[_Taken]] = {}
+        found = 0
+        with site.engine.connect() as connection:
+            for number in range(_NIGHTS + 1):
+                bench = _Bench(connection, archive.night(number))
+                actions = (bench.associate, bench.associate_again, bench.write, bench.index)
+                times = [(action.__name__, action()) for action in actions]
+                if number:  # the first night warms the caches
+                    for name, one in times:
+                        taken.setdefault(name, []).append(one)
+                    found += bench.found()
+            scans = bench.sequential_scans()
+    seconds = {name: statistics.median(one.seconds for one in each) for name, each in taken.items()}
+    processor = statistics.median(one.processor for one in taken["associate"])
+    files = len(bench.ids)
+    growth = seconds["associate"] / least.seconds if least else 1.0
+    return Figures(
+        name=f"associate, {archive.headers:,} headers",
+        floor=_FLOOR,
+        aim=_AIM,
+        files=files,
+        bytes=0,
+        seconds=seconds["associate"],
+        floor_seconds=seconds["write"],
+        reached=not scans
+        and growth <= _GROWTH_AIM
+        and (size < _LARGE or seconds["associate"] / files <= _AIM_MS / 1e3),
+        details={
+            "growth": round(growth, 2),
+            "processor_ms_per_file": _ms(processor, files),
+            "unchanged_ms_per_file": _ms(seconds["associate_again"], files),
+            "index_ms_per_file": _ms(seconds["index"], files),
+            "calibrations_per_file": round(found / files / _NIGHTS, 1),
+            "sequential_scans": scans,
+            **asdict(archive),
+            "filled_s": round(filled, 1),
+            "load_average": round(os.getloadavg()[0], 2),
+        },
+    )
+
+
+def _ms(seconds: float, files: int) -> float:
+    return round(seconds / files * 1e3, 3)
