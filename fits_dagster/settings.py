@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 __all__ = [
+    "RescanSettings",
     "S3Settings",
     "Settings",
     "SiteName",
@@ -75,6 +76,29 @@ class WorkSettings(_Frozen):
     nights_with_own_run: int = Field(default=2, ge=0)
 
 
+class RescanSettings(_Frozen):
+    """A periodic look at a directory of the store for files that were changed by hand."""
+
+    name: str
+    #: Minute, hour, day, month, weekday, in the site's time zone.
+    cron: str
+    #: Directory in the store.
+    path: str = ""
+    #: Regular expression searched in the names, or today, twoday, fourday, tenday, twentyday.
+    file_re: str = ""
+    enabled: bool = True
+
+
+#: As the summit's crontab had them.
+SUMMIT_RESCANS = (
+    RescanSettings(name="fourday", cron="*/15 * * * *", file_re="fourday"),
+    RescanSettings(name="twentyday", cron="18 * * * *", file_re="twentyday"),
+    RescanSettings(name="masks", cron="2 * * * *", path="masks"),
+    RescanSettings(name="obslogs", cron="6 * * * *", path="obslogs"),
+    RescanSettings(name="iraf_cals", cron="10 * * * *", path="iraf_cals"),
+)
+
+
 class SiteSettings(_Frozen):
     """One server: its directories, its partners and its secrets."""
 
@@ -112,6 +136,9 @@ class SiteSettings(_Frozen):
     request_timeout_seconds: float = Field(default=10.0, gt=0)
     #: Files younger than this are left alone for now by a rescan's ingest; 0 turns that off.
     defer_seconds: float = Field(default=5.0, ge=0)
+    #: Periodic looks for files that were changed by hand, and the time zone of their schedules.
+    rescans: tuple[RescanSettings, ...] = ()
+    time_zone: str = "UTC"
     #: Uploads are refused with 507 when the staging disk would have less free space than this.
     min_free_bytes: int = Field(default=200_000_000, ge=0)
     #: Largest accepted upload.
@@ -165,6 +192,7 @@ class Settings(BaseSettings):
             "export_destinations": (archive_url,),
             "export_cookie": secret,
             "upload_cookies": (secret,) if secret else (),
+            "rescans": SUMMIT_RESCANS,
         } | _mapping(values.get("summit"))
         return values | {"summit": summit, "archive": archive}
 

@@ -45,22 +45,36 @@ coalesce(w.attributes ->> 'observation_id' = n.observation_id, false) desc,
 w.entrytime desc, w.header_id desc
 """
 
-_RANKED: Final = f"""
+_REPEATS: Final = "cardinality(cal_hids) > (select count(distinct each) from unnest(cal_hids) each)"
+
+# Lists of several parts take turns, a header counts where it comes first; most answers are one list as it is.
+_ANSWERED: Final = f"""
 found as materialized (
-    select n.header_id, n.caltype, n.part, n.howmany, n.cut, best.cal_hid, best.place,
-           case when n.score_days is null then best.distance end as distance
+    select n.header_id, n.caltype, n.part, n.cut, best.*
     from need n cross join lateral (
-        select w.header_id as cal_hid, abs(w.secs - n.secs) as distance,
-               row_number() over (order by {_ORDER}) as place
-        from (({_BACK}) union all ({_FORTH})) w
-        order by place limit n.howmany) best),
-once as (
-    select distinct on (header_id, caltype, cal_hid) header_id, caltype, cal_hid, cut, place, part
-    from found order by header_id, caltype, cal_hid, place, part),
-ranked as (
-    select header_id, caltype, cal_hid, cut,
-           row_number() over (partition by header_id, caltype order by place, part) - 1 as rank
-    from once)
+        select array_agg(b.header_id) as cal_hids,
+               case when n.score_days is null and count(*) >= n.howmany
+                    then max(abs(b.secs - n.secs)) end as farthest
+        from (select w.header_id, w.secs from (({_BACK}) union all ({_FORTH})) w
+              order by {_ORDER} limit n.howmany) b) best),
+merged as (
+    select header_id, caltype,
+           (array_agg(cal_hid order by place, part))[1:coalesce(min(cut), 32767)] as cal_hids
+    from (select distinct on (f.header_id, f.caltype, c.cal_hid)
+                 f.header_id, f.caltype, f.part, f.cut, c.cal_hid, c.place
+          from found f cross join lateral unnest(f.cal_hids) with ordinality as c(cal_hid, place)
+          where (f.header_id, f.caltype) in (
+              select header_id, caltype from found group by header_id, caltype
+              having count(*) > 1 or bool_or({_REPEATS}))
+          order by f.header_id, f.caltype, c.cal_hid, c.place, f.part) once
+    group by header_id, caltype),
+gathered as (
+    select header_id, caltype, min(cal_hids) as cal_hids, array_agg(farthest order by part) as farthest
+    from found group by header_id, caltype),
+answer as materialized (
+    select g.header_id, g.caltype, coalesce(m.cal_hids, g.cal_hids) as cal_hids, g.farthest
+    from gathered g left join merged m on m.header_id = g.header_id and m.caltype = g.caltype
+    where g.cal_hids is not null)
 """
 
 _NEED_COLUMNS: Final = """
@@ -78,7 +92,7 @@ select {_NEED_COLUMNS} from jsonb_populate_recordset(null::calibration_need, cas
 
 
 def ranked_statement(*, stored: bool) -> str:
-    """Return the statement that answers needs: header, type, calibration and rank, from 0.
+    """Return the statement that answers needs: header, type, and the calibrations, best first.
 
     Parameters
     ----------
@@ -87,34 +101,33 @@ def ranked_statement(*, stored: bool) -> str:
     """
     needs = _STORED_NEEDS if stored else _GIVEN_NEEDS
     return f"""
-with need as materialized ({needs}), {_RANKED}
-select header_id, caltype, cal_hid, rank from ranked where cut is null or rank < cut
-order by header_id, caltype, rank
+with need as materialized ({needs}), {_ANSWERED}
+select header_id, caltype, cal_hids from answer order by header_id, caltype
 """
 
 
-_REPLACE = f"""
-with need as materialized ({_STORED_NEEDS}), {_RANKED},
-kept as (
-    insert into calcache (obs_hid, cal_hid, caltype, rank)
-    select header_id, cal_hid, caltype, rank from ranked where cut is null or rank < cut
-    returning obs_hid),
-reached as (
-    select n.header_id, n.caltype, n.part,
-           case when count(f.cal_hid) >= n.howmany then max(f.distance) end as farthest
-    from need n left join found f
-      on f.header_id = n.header_id and f.caltype = n.caltype and f.part = n.part
-    group by n.header_id, n.caltype, n.part, n.howmany),
-noted as (
-    update calibration_need u set farthest = r.farthest from reached r
-    where u.header_id = r.header_id and u.caltype = r.caltype and u.part = r.part
-      and u.farthest is distinct from r.farthest)
-select obs_hid, count(*) from kept group by obs_hid
+_REPLACE: Final = f"""
+with need as materialized ({_STORED_NEEDS}), {_ANSWERED},
+known as materialized (select * from calibration_answer where header_id = any(:replaced)),
+dropped as (
+    delete from calibration_answer c using known k
+    where c.header_id = k.header_id and c.caltype = k.caltype
+      and not exists (select from answer a where a.header_id = k.header_id and a.caltype = k.caltype)),
+written as (
+    insert into calibration_answer (header_id, caltype, cal_hids, farthest)
+    select header_id, caltype, cal_hids, farthest from answer
+    except select header_id, caltype, cal_hids, farthest from known
+    on conflict (header_id, caltype) do update
+    set cal_hids = excluded.cal_hids, farthest = excluded.farthest)
+select header_id, sum(cardinality(cal_hids)) from answer group by header_id
 """
 
 
 def replace_statement() -> str:
-    """Return the statement that writes the answers of the headers ``:ids`` to the cache."""
+    """Return the statement that gives the headers ``:replaced`` the answers of those of them in ``:ids``.
+
+    Rows of the cache that stay the same are not written.
+    """
     return _REPLACE
 
 
@@ -122,7 +135,6 @@ _BARRIER = text("select pg_advisory_lock(:key), pg_advisory_unlock(:key)")
 _CURRENT = text("""
 select h.id from header h join diskfile d on d.id = h.diskfile_id where h.id = any(:ids) and d.canonical
 """)
-_CLEAR = text("delete from calcache where obs_hid = any(:ids)")
 
 
 def associate_headers(connection: Connection, header_ids: Sequence[int]) -> Mapping[int, int]:
@@ -150,8 +162,7 @@ def associate_headers(connection: Connection, header_ids: Sequence[int]) -> Mapp
     if not ids:
         return {}
     connection.execute(_BARRIER, {"key": INGEST_BARRIER})
-    connection.execute(_CLEAR, {"ids": ids})
     current = list(connection.scalars(_CURRENT, {"ids": ids}))
-    rows = connection.execute(text(_REPLACE), {"ids": current})
+    rows = connection.execute(text(_REPLACE), {"ids": current, "replaced": ids})
     found = {int(header_id): int(number) for header_id, number in rows}
     return {header_id: found.get(header_id, 0) for header_id in ids}

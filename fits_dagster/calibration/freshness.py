@@ -28,7 +28,7 @@ where h.id = :id
 """)
 
 _HOLD = text("select pg_advisory_xact_lock_shared(:key)")
-_CLEAR = text("delete from calcache where obs_hid = any(:ids)")
+_CLEAR = text("delete from calibration_answer where header_id = any(:ids)")
 
 # An association that runs now may have read the offers before this transaction began, and its result is
 # not to be seen yet: what the cache says of such a target is no ground to leave it alone.
@@ -43,6 +43,7 @@ join calibration_need n on n.query = o.query and n.key = o.key and n.secs betwee
  and (n.any_engineering or o.engineering is false)
  and (n.condition is null or o.attributes @@ n.condition::jsonpath)
 join header h on h.id = n.header_id join diskfile d on d.id = h.diskfile_id and d.canonical
+left join calibration_answer a on a.header_id = n.header_id and a.caltype = n.caltype
 """
 
 _REACH = """
@@ -54,21 +55,19 @@ join unnest(cast(:offering as bigint[]), cast(:queries as text[]), cast(:firsts 
 
 
 def arrival_statement() -> str:
-    """Return the statement that tells whom offers concern: header, path and file name."""
+    """Return the statement that tells whom new offers concern: header, path and file name."""
     return f"""
 select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
-where n.farthest is null or abs(o.secs - n.secs) <= n.farthest or {_RUNNING}
+where a.farthest[n.part + 1] is null or abs(o.secs - n.secs) <= a.farthest[n.part + 1] or {_RUNNING}
 """
 
 
 _AFFECTED_BY_ARRIVAL = text(arrival_statement())
 
+# whoever has a calibration in its list is met by one of the calibration's offers
 _AFFECTED_BY_LOSS = text(f"""
-select h.id, d.path, d.filename from calcache c join header h on h.id = c.obs_hid
-join diskfile d on d.id = h.diskfile_id and d.canonical
-where c.cal_hid = any(:headers)
-union
-select n.header_id, d.path, d.filename from {_REACH} {_MEETS} where {_RUNNING}
+select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
+where o.header_id = any(a.cal_hids) or {_RUNNING}
 """)
 
 
@@ -130,7 +129,7 @@ def _affected(
 ) -> dict[int, tuple[str, str]]:
     """Return path and file name of the targets that the offers of headers concern, by header."""
     offered = connection.execute(_OFFERED, {"ids": list(header_ids)}).all()
-    if arrived and not offered:
+    if not offered:
         return {}
     reaches = [_reach(instrument, query, secs) for _, query, secs, instrument in offered]
     places: dict[str, object] = {
@@ -139,10 +138,7 @@ def _affected(
         "firsts": [first for first, _ in reaches],
         "lasts": [last for _, last in reaches],
     }
-    if arrived:
-        rows = connection.execute(_AFFECTED_BY_ARRIVAL, places)
-    else:
-        rows = connection.execute(_AFFECTED_BY_LOSS, {"headers": list(header_ids), **places})
+    rows = connection.execute(_AFFECTED_BY_ARRIVAL if arrived else _AFFECTED_BY_LOSS, places)
     return {header: (path, filename) for header, path, filename in rows}
 
 

@@ -73,7 +73,7 @@ def needs_of(facts: HeaderFacts, caltypes: Collection[str] | None = None) -> lis
                             **need,
                         }
                     )
-                part += 1
+                    part += 1
     return rows
 
 

@@ -55,7 +55,7 @@ where f.name = any(:names) and (cast(:path as text) is null or d.path = :path)
 order by d.entrytime desc, h.id desc
 """)
 
-_CACHED = text("select caltype, cal_hid from calcache where obs_hid = :id order by caltype, rank")
+_CACHED = text("select caltype, cal_hids from calibration_answer where header_id = :id")
 
 _CALIBRATIONS = text("""
 select h.id, f.name, h.ut_datetime from header h
@@ -107,8 +107,7 @@ def associations_of(connection: Connection, name: str, *, all_types: bool = Fals
         if all_types:
             lists |= {caltype: ids for (_, caltype), ids in compute(connection, needs).items()}
         else:
-            for caltype, calibration in connection.execute(_CACHED, {"id": facts.header_id}):
-                lists.setdefault(caltype, []).append(calibration)
+            lists |= {caltype: ids for caltype, ids in connection.execute(_CACHED, {"id": facts.header_id})}
         known = _calibrations(connection, facts, lists.values())
         return [
             CalibrationList(
@@ -140,10 +139,8 @@ def compute(connection: Connection, needs: Sequence[Mapping[str, Any]]) -> dict[
     dict
         Headers of the calibrations, best first, by header and type.
     """
-    found: dict[tuple[int, str], list[int]] = {}
-    for target, caltype, calibration, _ in connection.execute(_LIVE, {"needs": as_json(needs)}):
-        found.setdefault((target, caltype), []).append(calibration)
-    return found
+    rows = connection.execute(_LIVE, {"needs": as_json(needs)})
+    return {(target, caltype): calibrations for target, caltype, calibrations in rows}
 
 
 def _calibrations(

@@ -1,4 +1,4 @@
-"""Tables of the match keys: what a header can serve as (offers) and what it asks for (needs).
+"""Tables of the match keys: what a header can serve as (offers), what it asks for (needs), and the answers.
 
 An offer and a need meet where their query and key are equal and the times fit; what cannot be said by
 equality is a JSON path condition of the need on the attributes of the offer.
@@ -6,7 +6,10 @@ equality is a JSON path condition of the need on the attributes of the offer.
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -18,13 +21,14 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    event,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from fits_dagster.database.tables import metadata, timestamp
 
-__all__ = ["calibration_need", "calibration_offer"]
+__all__ = ["CALCACHE_VIEW", "calibration_answer", "calibration_need", "calibration_offer"]
 
 #: One row per query that a header can answer; only of versions that are canonical and not failed.
 calibration_offer = Table(
@@ -74,8 +78,28 @@ calibration_need = Table(
     Column("wavelength", Double),
     #: For a list that prefers candidates of the same observation.
     Column("observation_id", Text),
-    #: Distance in seconds of the last of a full list: who is farther away cannot change the answer.
-    Column("farthest", BigInteger),
     PrimaryKeyConstraint("header_id", "caltype", "part"),
     Index("ix_calibration_need_watch", "query", "key", "secs"),
 )
+
+#: One row per target and type for which something was found. It has no foreign keys: rows come from needs and
+#: offers, which have them, and headers are never deleted.
+calibration_answer = Table(
+    "calibration_answer",
+    metadata,
+    Column("header_id", BigInteger, nullable=False),
+    Column("caltype", Text, nullable=False),
+    #: Headers of the calibrations, best first.
+    Column("cal_hids", ARRAY(BigInteger), nullable=False),
+    #: By part: distance in seconds of the last of a full list, else null; who is farther changes nothing.
+    Column("farthest", ARRAY(BigInteger), nullable=False),
+    PrimaryKeyConstraint("header_id", "caltype"),
+)
+
+CALCACHE_VIEW: Final = """
+create view calcache as
+select a.header_id as obs_hid, a.caltype, (c.place - 1)::smallint as rank, c.cal_hid
+from calibration_answer a cross join lateral unnest(a.cal_hids) with ordinality as c(cal_hid, place)
+"""
+
+event.listen(calibration_answer, "after_create", DDL(CALCACHE_VIEW))

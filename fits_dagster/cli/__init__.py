@@ -18,6 +18,8 @@ _COMMANDS = {
     "status": "system",
     "migrate": "system",
     "user": "system",
+    "queue": "queue",
+    "add-to-ingest-queue": "queue",
     "describe": "describe",
     "simulate": "files",
     "ingest": "files",
@@ -36,7 +38,9 @@ class _Commands(click.Group):
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command: click.Command = getattr(import_module(f"fits_dagster.cli.{module}"), cmd_name)
+        command: click.Command = getattr(
+            import_module(f"fits_dagster.cli.{module}"), cmd_name.replace("-", "_")
+        )
         return command
 
 

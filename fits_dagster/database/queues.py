@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from fits_dagster.database.tables import metadata, timestamp
 
-__all__ = ["destination", "dhs_file", "drain", "event", "upload", "work_item"]
+__all__ = ["audit", "destination", "dhs_file", "drain", "event", "pause", "upload", "work_item"]
 
 _NOW = func.now()
 _EMPTY = text("''")
@@ -147,6 +147,26 @@ destination = Table(
     Column("failures", Integer, nullable=False, server_default=text("0")),
     Column("retry_at", timestamp),
     Column("error", Text),
+)
+
+#: Stages that take no work for now; their queues keep what comes.
+pause = Table(
+    "pause",
+    metadata,
+    Column("stage", Text, primary_key=True),
+    Column("since", timestamp, nullable=False, server_default=_NOW),
+    Column("paused_by", Text, nullable=False, server_default=_EMPTY),
+)
+
+#: What people did by hand: retries, cancellations, pauses.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("at", timestamp, nullable=False, server_default=_NOW, index=True),
+    Column("who", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("detail", Text, nullable=False, server_default=_EMPTY),
 )
 
 #: One row per stage of a run that is at work now; the heartbeat tells whether it lives.

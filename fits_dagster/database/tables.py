@@ -23,7 +23,9 @@ from sqlalchemy import (
     Text,
     Time,
     UniqueConstraint,
+    column,
     func,
+    table,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -238,14 +240,6 @@ preview = Table(
     Column("made_at", timestamp, nullable=False, server_default=func.now()),
 )
 
-#: Calibration association cache: rank 0 is the best of its type.
-calcache = Table(
-    "calcache",
-    metadata,
-    _key(),
-    Column("obs_hid", ForeignKey("header.id"), nullable=False),
-    Column("cal_hid", ForeignKey("header.id"), nullable=False, index=True),
-    Column("caltype", Text, nullable=False),
-    Column("rank", SmallInteger, nullable=False),
-    UniqueConstraint("obs_hid", "caltype", "cal_hid"),
-)
+#: Calibration association cache, a view: rank 0 is the best of its type. The engine keeps each list in one
+#: row of ``calibration_answer``.
+calcache = table("calcache", column("obs_hid"), column("caltype"), column("rank"), column("cal_hid"))

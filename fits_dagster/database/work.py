@@ -170,6 +170,7 @@ _CLAIM = """
 with picked as materialized (
     select w.id from work_item w
     where w.stage = :stage and w.state = 'waiting' and w.not_before <= now()
+      and not exists (select 1 from pause where pause.stage = :stage)
       and (cast(:nights as text[]) is null or w.night = any(cast(:nights as text[])))
       and not exists (select 1 from work_item r
                       where r.state = 'running' and r.stage = w.stage and r.path = w.path

@@ -67,6 +67,7 @@ def due_nights(connection: Connection, stages: Sequence[str], *, settled_s: floa
         text("""
         select night, count(*) from work_item
         where state = 'waiting' and stage = any(:stages) and not_before <= now()
+          and stage not in (select stage from pause)
           and added_at <= now() - make_interval(secs => :settled)
         group by night order by max(priority) desc, night desc
         """),
@@ -83,7 +84,8 @@ def has_work_in_hand(connection: Connection, nights: Sequence[str] | None) -> bo
             select exists (select 1 from work_item
                 where (cast(:nights as text[]) is null or night = any(cast(:nights as text[])))
                   and (state = 'running'
-                       or (state = 'waiting' and not_before <= now() + make_interval(secs => :soon))))
+                       or (state = 'waiting' and not_before <= now() + make_interval(secs => :soon)
+                           and stage not in (select stage from pause))))
             """),
             {"nights": list(nights) if nights is not None else None, "soon": _SOON_S},
         )

@@ -57,6 +57,9 @@ def rescan(
     force: bool = False,
     force_md5: bool = False,
     priority: int = 0,
+    newer_than: datetime | None = None,
+    delay: float = 0.0,
+    dry_run: bool = False,
 ) -> RescanReport:
     """Queue the ingest of every file directly under a path that is new or has changed.
 
@@ -74,6 +77,12 @@ def rescan(
         Queue all of them, to have the MD5 compared although size and time are the same.
     priority
         Of the work; below zero it gives way to live data.
+    newer_than
+        Keeps to files changed since then.
+    delay
+        Seconds before which the ingest must not start.
+    dry_run
+        Queue nothing, only tell.
 
     Returns
     -------
@@ -86,7 +95,11 @@ def rescan(
         The directory cannot be read.
     """
     began = time.perf_counter()
-    seen = list(_listed(site.store.objects(path), matches))
+    seen = [
+        (name, info)
+        for name, info in _listed(site.store.objects(path), matches)
+        if newer_than is None or info.modified >= newer_than
+    ]
     if not seen:
         return RescanReport(0, 0, time.perf_counter() - began)
     with site.engine.begin() as connection:
@@ -108,8 +121,9 @@ def rescan(
                     priority=priority,
                     force=force,
                     force_md5=force_md5,
+                    delay=delay,
                 )
-                for name in names
+                for name in ([] if dry_run else names)
             ),
         )
     return RescanReport(len(seen), len(names), time.perf_counter() - began, names)

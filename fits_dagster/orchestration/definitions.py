@@ -6,6 +6,7 @@ import dagster as dg
 
 from fits_dagster.orchestration.flows import FLOWS, build_assets, build_graph
 from fits_dagster.orchestration.resources import SiteResource
+from fits_dagster.orchestration.schedules import build_rescans
 from fits_dagster.orchestration.sensors import build_sensors
 from fits_dagster.settings import SiteName, load_settings
 
@@ -50,6 +51,7 @@ def build_definitions(site: SiteName) -> dg.Definitions:
         assets=[assets],
         jobs=[night_job, nights_job],
         sensors=build_sensors(site, night_job, nights_job),
+        schedules=build_rescans(settings.site(site)),
         resources={"site": resource, "site_resource": resource},
         executor=executor,
     )

@@ -14,12 +14,12 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response, Streami
 from sqlalchemy import Row, Select, func, select
 
 from fits_dagster.database.queues import work_item
+from fits_dagster.database.selection import path_elements, select_files
 from fits_dagster.database.tables import diskfile, file, fulltextheader, header, preview
 from fits_dagster.dataflow.preview import preview_key
 from fits_dagster.dataflow.site import Site
 from fits_dagster.metadata import summary
 from fits_dagster.web.access import current_person, site_of
-from fits_dagster.web.selection import path_elements, select_files
 
 __all__ = ["router"]
 

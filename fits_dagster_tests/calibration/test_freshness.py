@@ -128,7 +128,7 @@ def test_a_batch_gives_what_its_members_give_one_by_one(connection: Connection, 
     together = associate_headers(connection, ids)
     cached = archive.cached()
     assert sum(together.values()) > 100
-    connection.execute(text("delete from calcache"))
+    connection.execute(text("delete from calibration_answer"))
     one_by_one: dict[int, int] = {}
     for header in ids:
         one_by_one |= associate_headers(connection, [header])
@@ -241,7 +241,7 @@ def committed(engine: Engine) -> Iterator[Engine]:
     """An engine for tests that commit; the tables are emptied afterwards."""
     yield engine
     with engine.begin() as connection:
-        connection.execute(text("truncate file, diskfile, header cascade"))
+        connection.execute(text("truncate file, diskfile, header, calibration_answer cascade"))
 
 
 def test_an_association_waits_for_the_ingest_under_way_and_sees_what_it_brings(

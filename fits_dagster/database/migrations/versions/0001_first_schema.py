@@ -21,6 +21,16 @@ def upgrade() -> None:
     """Apply this revision."""
 
     op.create_table(
+        "audit",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+    )
+    op.create_index(op.f("ix_audit_at"), "audit", ["at"], unique=False)
+    op.create_table(
         "destination",
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
@@ -73,6 +83,13 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_file")),
         sa.UniqueConstraint("name", name=op.f("uq_file_name")),
+    )
+    op.create_table(
+        "pause",
+        sa.Column("stage", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("paused_by", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.PrimaryKeyConstraint("stage", name=op.f("pk_pause")),
     )
     op.create_table(
         "upload",
@@ -364,20 +381,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("diskfile_id", name=op.f("uq_preview_diskfile_id")),
     )
     op.create_table(
-        "calcache",
-        sa.Column("id", sa.BigInteger(), nullable=False),
-        sa.Column("obs_hid", sa.BigInteger(), nullable=False),
-        sa.Column("cal_hid", sa.BigInteger(), nullable=False),
+        "calibration_answer",
+        sa.Column("header_id", sa.BigInteger(), nullable=False),
         sa.Column("caltype", sa.Text(), nullable=False),
-        sa.Column("rank", sa.SmallInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["cal_hid"], ["header.id"], name=op.f("fk_calcache_cal_hid_header")),
-        sa.ForeignKeyConstraint(["obs_hid"], ["header.id"], name=op.f("fk_calcache_obs_hid_header")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_calcache")),
-        sa.UniqueConstraint(
-            "obs_hid", "caltype", "cal_hid", name=op.f("uq_calcache_obs_hid_caltype_cal_hid")
-        ),
+        sa.Column("cal_hids", postgresql.ARRAY(sa.BigInteger()), nullable=False),
+        sa.Column("farthest", postgresql.ARRAY(sa.BigInteger()), nullable=False),
+        sa.PrimaryKeyConstraint("header_id", "caltype", name=op.f("pk_calibration_answer")),
     )
-    op.create_index(op.f("ix_calcache_cal_hid"), "calcache", ["cal_hid"], unique=False)
     op.create_table(
         "calibration_need",
         sa.Column("header_id", sa.BigInteger(), nullable=False),
@@ -398,7 +408,6 @@ def upgrade() -> None:
         sa.Column("score_range", sa.Double(), nullable=True),
         sa.Column("wavelength", sa.Double(), nullable=True),
         sa.Column("observation_id", sa.Text(), nullable=True),
-        sa.Column("farthest", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["header_id"], ["header.id"], name=op.f("fk_calibration_need_header_id_header")
         ),
@@ -638,8 +647,6 @@ def downgrade() -> None:
     op.drop_table("calibration_offer")
     op.drop_index("ix_calibration_need_watch", table_name="calibration_need")
     op.drop_table("calibration_need")
-    op.drop_index(op.f("ix_calcache_cal_hid"), table_name="calcache")
-    op.drop_table("calcache")
     op.drop_table("preview")
     op.drop_index(op.f("ix_obslog_program_id"), table_name="obslog")
     op.drop_index(op.f("ix_obslog_date"), table_name="obslog")
@@ -680,6 +687,7 @@ def downgrade() -> None:
     op.drop_table("users")
     op.drop_index(op.f("ix_upload_filename"), table_name="upload")
     op.drop_table("upload")
+    op.drop_table("pause")
     op.drop_table("file")
     op.drop_index("ix_event_file", table_name="event")
     op.drop_index("ix_event_at", table_name="event")
@@ -688,3 +696,6 @@ def downgrade() -> None:
     op.drop_table("drain")
     op.drop_table("dhs_file")
     op.drop_table("destination")
+    op.drop_table("calibration_answer")
+    op.drop_index(op.f("ix_audit_at"), table_name="audit")
+    op.drop_table("audit")

@@ -1,0 +1,310 @@
+"""Commands that look after the queues."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Connection
+
+from fits_dagster.cli.options import home_option, json_option, site_option
+from fits_dagster.database.management import (
+    Selection,
+    cancel_items,
+    find_items,
+    pause_stage,
+    resume_stage,
+    retry_items,
+)
+from fits_dagster.dataflow.site import Site, open_site
+from fits_dagster.dataflow.stages import SITE_STAGES
+from fits_dagster.settings import SiteName, load_settings
+
+__all__ = ["add_to_ingest_queue", "queue"]
+
+_console = Console()
+_ALL_STAGES = sorted({stage.name for stages in SITE_STAGES.values() for stage in stages})
+_stage_choice = click.Choice(_ALL_STAGES)
+
+
+def _who() -> str:
+    """Return the name of the person at the keyboard, for the audit."""
+    return f"{os.environ.get('SUDO_USER') or getpass.getuser()} (command line)"
+
+
+def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose work items."""
+    options = [
+        click.option("--stage", type=_stage_choice, help="Queue."),
+        click.option("--night", help="Night label YYYYMMDD."),
+        click.option("--state", type=click.Choice(["waiting", "running", "failed"])),
+        click.option("--reason", help="Reason code, e.g. truncated."),
+        click.option("--file-re", "pattern", help="Regular expression searched in the file name."),
+        click.option("--id", "ids", type=int, multiple=True, help="Number of an item; may be repeated."),
+        site_option,
+        home_option,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _selection(values: dict[str, Any]) -> Selection:
+    ids = values.pop("ids") or None
+    return Selection(ids=ids, **values)
+
+
+@contextmanager
+def _opened(home: Path, site: SiteName) -> Iterator[Site]:
+    opened = open_site(load_settings(home), site)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@click.group()
+def queue() -> None:
+    """Look after the queues: what waits, what failed, try again, pause."""
+
+
+@queue.command("list")
+@_selecting
+@click.option("--limit", default=100, show_default=True)
+@json_option
+def list_(home: Path, site: SiteName, limit: int, as_json: bool, **values: Any) -> None:
+    """List work items."""
+    with _opened(home, site) as opened, opened.engine.connect() as connection:
+        items = find_items(connection, _selection(values), limit=limit)
+    if as_json:
+        click.echo(json.dumps(items, default=str, indent=1))
+        return
+    table = Table("id", "stage", "file", "night", "state", "since (UTC)", "tries", "reason")
+    for item in items:
+        state = item["state"]
+        if state == "waiting" and item["not_before"] > datetime.now(UTC):
+            state = f"waiting until {item['not_before']:%H:%M:%S}"
+        table.add_row(
+            str(item["id"]),
+            item["stage"],
+            f"{item['path']}/{item['filename']}" if item["path"] else item["filename"],
+            item["night"],
+            state,
+            f"{item['added_at']:%Y-%m-%d %H:%M}",
+            str(item["attempts"]),
+            item["reason"] or "",
+        )
+    _console.print(table if items else "nothing")
+
+
+@queue.command()
+@click.argument("item_id", type=int)
+@site_option
+@home_option
+@json_option
+def show(item_id: int, site: SiteName, home: Path, as_json: bool) -> None:
+    """Show one item with its error and traceback."""
+    with _opened(home, site) as opened, opened.engine.connect() as connection:
+        items = find_items(connection, Selection(ids=[item_id]))
+    if not items:
+        raise click.ClickException(f"the {site} has no item {item_id}")
+    if as_json:
+        click.echo(json.dumps(items[0], default=str, indent=1))
+        return
+    for key, value in items[0].items():
+        if value not in (None, "") and key != "traceback":
+            click.echo(f"{key:>12}: {value}")
+    if items[0]["traceback"]:
+        click.echo(items[0]["traceback"])
+
+
+def _change(
+    home: Path,
+    site: SiteName,
+    values: dict[str, Any],
+    action: Callable[[Connection, Selection], int],
+    *,
+    verb: str,
+    dry_run: bool,
+) -> None:
+    selection = _selection(values)
+    if selection.clauses()[0] == "true":
+        raise click.UsageError("say which items: --stage, --night, --state, --reason, --file-re or --id")
+    with _opened(home, site) as opened:
+        if dry_run:
+            with opened.engine.connect() as connection:
+                items = find_items(connection, selection, limit=10_000)
+            for item in items:
+                click.echo(f"{item['stage']} {item['filename']} ({item['state']})")
+            click.echo(f"{len(items)} items would be {verb}")
+            return
+        with opened.engine.begin() as connection:
+            click.echo(f"{action(connection, selection)} items {verb}")
+
+
+@queue.command()
+@_selecting
+@click.option("--dry-run", is_flag=True, help="Only say which.")
+def retry(home: Path, site: SiteName, dry_run: bool, **values: Any) -> None:
+    """Try failed items again, and those that wait for another attempt at once."""
+    _change(
+        home,
+        site,
+        values,
+        lambda connection, selection: retry_items(connection, selection, who=_who()),
+        verb="tried again",
+        dry_run=dry_run,
+    )
+
+
+@queue.command()
+@_selecting
+@click.option("--yes", is_flag=True, help="Do it; without this only say which.")
+def cancel(home: Path, site: SiteName, yes: bool, **values: Any) -> None:
+    """Remove items that wait or have failed. What runs is left to end."""
+    _change(
+        home,
+        site,
+        values,
+        lambda connection, selection: cancel_items(connection, selection, who=_who()),
+        verb="cancelled",
+        dry_run=not yes,
+    )
+
+
+@queue.command()
+@click.argument("stages", nargs=-1, required=True, type=_stage_choice)
+@site_option
+@home_option
+def pause(stages: Sequence[str], site: SiteName, home: Path) -> None:
+    """Let stages take no further work; their queues keep what comes."""
+    with _opened(home, site) as opened, opened.engine.begin() as connection:
+        for stage in stages:
+            pause_stage(connection, stage, who=_who())
+            click.echo(f"{site}: {stage} is paused")
+
+
+@queue.command()
+@click.argument("stages", nargs=-1, required=True, type=_stage_choice)
+@site_option
+@home_option
+def resume(stages: Sequence[str], site: SiteName, home: Path) -> None:
+    """Let paused stages go on."""
+    with _opened(home, site) as opened, opened.engine.begin() as connection:
+        for stage in stages:
+            was = resume_stage(connection, stage, who=_who())
+            click.echo(f"{site}: {stage} {'goes on' if was else 'was not paused'}")
+
+
+@queue.command()
+@click.argument("stages", nargs=-1, type=_stage_choice)
+@site_option
+@home_option
+def drain(stages: Sequence[str], site: SiteName, home: Path) -> None:
+    """Work through queues here and now, without Dagster; all of the site's when none is named."""
+    from fits_dagster.dataflow.drain import drain as drain_stage
+
+    failed = 0
+    with _opened(home, site) as opened:
+        for stage in SITE_STAGES[site]:
+            if stages and stage.name not in stages:
+                continue
+            report = drain_stage(opened, stage)
+            outcomes = ", ".join(f"{n} {word}" for word, n in sorted(report.outcomes.items())) or "nothing"
+            click.echo(f"{stage.name}: {outcomes}, {len(report.failures)} failed")
+            for failure in report.failures:
+                click.echo(f"  {failure.filename}: {failure.reason}: {failure.error}", err=True)
+            failed += len(report.failures)
+    sys.exit(1 if failed else 0)
+
+
+@click.command()
+@click.option(
+    "--file-re",
+    help="Regular expression searched in the names, or today, twoday, fourday, tenday, twentyday (UTC days).",
+)
+@click.option("--path", default="", help="Directory relative to the store.")
+@click.option("--force", is_flag=True, help="Make new versions unconditionally.")
+@click.option(
+    "--force_md5", "--force-md5", "force_md5", is_flag=True, help="Compare by MD5, not only by time."
+)
+@click.option("--after", type=click.DateTime(), help="Ingest only after this time (UTC).")
+@click.option("--newfiles", type=float, help="Only files changed in the last N days.")
+@click.option("--filename", help="Just this file.")
+@click.option(
+    "--listfile",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Names from a text file, one a line, with their paths.",
+)
+@click.option("--selection", help="Names from the database, e.g. GMOS-N/20251123.")
+@click.option("--dry-run", is_flag=True, help="Only say which.")
+@click.option("--debug", is_flag=True, help="Name every file.")
+@click.option("--demon", is_flag=True, help="Write to the log only.")
+@click.option(
+    "--site",
+    type=click.Choice(["summit", "archive"]),
+    default="summit",
+    show_default=True,
+    help="Which site.",
+)
+@home_option
+def add_to_ingest_queue(
+    file_re: str | None,
+    path: str,
+    force: bool,
+    force_md5: bool,
+    after: datetime | None,
+    newfiles: float | None,
+    filename: str | None,
+    listfile: Path | None,
+    selection: str | None,
+    dry_run: bool,
+    debug: bool,
+    demon: bool,
+    site: SiteName,
+    home: Path,
+) -> None:
+    """Queue files of the store for ingest: those that are new or have changed, unless forced.
+
+    A file that is not in the store is named and left out; then the exit status is 1.
+    """
+    from fits_dagster.dataflow.requeue import IngestRequest, queue_for_ingest
+    from fits_dagster.logs import configure_logging
+
+    settings = load_settings(home)
+    if demon:
+        configure_logging(settings, "add_to_ingest_queue")
+    request = IngestRequest(
+        path=path,
+        file_re=file_re,
+        newer_than_days=newfiles,
+        filename=filename,
+        listed=listfile.read_text().split() if listfile is not None else None,
+        selection=selection,
+        force=force,
+        force_md5=force_md5,
+        after=after.replace(tzinfo=UTC) if after is not None else None,
+    )
+    with _opened(home, site) as opened:
+        try:
+            report = queue_for_ingest(opened, request, dry_run=dry_run)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--file-re") from error
+    if not demon:
+        for key in report.queued if debug or dry_run else ():
+            click.echo(key)
+        word = "would be queued" if dry_run else "queued"
+        click.echo(f"{report.looked_at} files looked at, {len(report.queued)} {word}")
+    for key in report.missing:
+        click.echo(f"{key} is not in the store", err=True)
+    sys.exit(1 if report.missing else 0)

@@ -1,0 +1,131 @@
+"""Looking after the queues by hand: find, retry, cancel, pause, resume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from fits_dagster.database.work import retry_failed
+
+__all__ = [
+    "Selection",
+    "cancel_items",
+    "find_items",
+    "pause_stage",
+    "paused_stages",
+    "resume_stage",
+    "retry_items",
+    "write_audit",
+]
+
+_COLUMNS = (
+    "id, stage, path, filename, destination, night, state, priority, added_at, not_before, attempts, reason, "
+    "error, failed_at, run_id, traceback"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which work items: all criteria that are given must hold."""
+
+    stage: str | None = None
+    night: str | None = None
+    state: str | None = None
+    reason: str | None = None
+    #: Regular expression (POSIX) searched in the file name.
+    pattern: str | None = None
+    ids: Sequence[int] | None = None
+
+    def clauses(self) -> tuple[str, dict[str, Any]]:
+        """Return the condition and its values."""
+        terms: Mapping[str, tuple[str, Any]] = {
+            "stage": ("stage = :stage", self.stage),
+            "night": ("night = :night", self.night),
+            "state": ("state = :state", self.state),
+            "reason": ("reason = :reason", self.reason),
+            "pattern": ("filename ~ :pattern", self.pattern),
+            "ids": ("id = any(:ids)", list(self.ids) if self.ids is not None else None),
+        }
+        chosen = {name: term for name, term in terms.items() if term[1] is not None}
+        condition = " and ".join(clause for clause, _ in chosen.values()) or "true"
+        return condition, {name: value for name, (_, value) in chosen.items()}
+
+
+def find_items(connection: Connection, selection: Selection, *, limit: int = 100) -> list[dict[str, Any]]:
+    """Return work items, running ones first, then those that wait, then the failed ones."""
+    condition, values = selection.clauses()
+    rows = connection.execute(
+        text(
+            f"select {_COLUMNS} from work_item where {condition} "
+            "order by array_position(array['running', 'waiting', 'failed'], state), priority desc, "
+            "sort_key desc limit :limit"
+        ),
+        {**values, "limit": limit},
+    ).mappings()
+    return [dict(row) for row in rows]
+
+
+def retry_items(connection: Connection, selection: Selection, *, who: str) -> int:
+    """Put failed items back into their queues, and let those that wait for another attempt go at once."""
+    condition, values = selection.clauses()
+    failed = connection.scalars(
+        text(f"select id from work_item where state = 'failed' and {condition}"), values
+    ).all()
+    count = retry_failed(connection, ids=list(failed)) if failed else 0
+    count += len(
+        connection.execute(
+            text(
+                "update work_item set not_before = now() where state = 'waiting' and not_before > now() "
+                f"and {condition} returning id"
+            ),
+            values,
+        ).all()
+    )
+    write_audit(connection, who, "retry", f"{count} items: {selection}")
+    return count
+
+
+def cancel_items(connection: Connection, selection: Selection, *, who: str) -> int:
+    """Remove items that wait or have failed; what runs is left to end."""
+    condition, values = selection.clauses()
+    gone = connection.execute(
+        text(f"delete from work_item where state <> 'running' and {condition} returning stage, filename"),
+        values,
+    ).all()
+    named = ", ".join(f"{stage} {filename}" for stage, filename in gone[:50])
+    write_audit(connection, who, "cancel", f"{len(gone)} items: {named}")
+    return len(gone)
+
+
+def pause_stage(connection: Connection, stage: str, *, who: str) -> None:
+    """Let a stage take no further work; files in hand are finished, and the queue keeps what comes."""
+    connection.execute(
+        text("insert into pause (stage, paused_by) values (:stage, :who) on conflict do nothing"),
+        {"stage": stage, "who": who},
+    )
+    write_audit(connection, who, "pause", stage)
+
+
+def resume_stage(connection: Connection, stage: str, *, who: str) -> bool:
+    """Let a stage go on; returns whether it was paused."""
+    row = connection.execute(
+        text("delete from pause where stage = :stage returning stage"), {"stage": stage}
+    ).first()
+    write_audit(connection, who, "resume", stage)
+    return row is not None
+
+
+def paused_stages(connection: Connection) -> dict[str, str]:
+    """Return the stages that are paused, and who paused them."""
+    return {stage: who for stage, who in connection.execute(text("select stage, paused_by from pause"))}
+
+
+def write_audit(connection: Connection, who: str, action: str, detail: str) -> None:
+    """Note what somebody did."""
+    connection.execute(
+        text("insert into audit (who, action, detail) values (:who, :action, :detail)"),
+        {"who": who, "action": action, "detail": detail[:2000]},
+    )

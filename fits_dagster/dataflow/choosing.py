@@ -1,0 +1,39 @@
+"""Choosing files by name: regular expressions, and the words for the last few days."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+__all__ = ["DAY_WORDS", "name_matcher"]
+
+#: Words for so many UTC days counting back from today, today included.
+DAY_WORDS: Final = {"today": 1, "twoday": 2, "fourday": 4, "tenday": 10, "twentyday": 20}
+
+
+def name_matcher(file_re: str, now: datetime | None = None) -> Callable[[str], bool]:
+    """Make a test of file names.
+
+    Parameters
+    ----------
+    file_re
+        Regular expression that is searched anywhere in the name, or one of :data:`DAY_WORDS`.
+    now
+        The time by which days are counted; default: now.
+
+    Raises
+    ------
+    ValueError
+        The expression cannot be read.
+    """
+    days = DAY_WORDS.get(file_re)
+    if days is not None:
+        today = now or datetime.now(UTC)
+        file_re = "|".join(f"{today - timedelta(days=back):%Y%m%d}" for back in range(days))
+    try:
+        pattern = re.compile(file_re)
+    except re.error as error:
+        raise ValueError(f"{file_re!r} is no regular expression: {error}") from error
+    return lambda name: pattern.search(name) is not None
