@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Engine, Table, text
 
 from fits_dagster.bench.observing import Frame, simulate_records
 from fits_dagster.calibration import associate_headers, index_headers
-from fits_dagster.calibration.tables import calibration_need, calibration_offer
+from fits_dagster.calibration.tables import calibration_answer, calibration_need, calibration_offer
 from fits_dagster.database.instruments import INSTRUMENT_TABLES
-from fits_dagster.database.tables import calcache, diskfile, file, header
+from fits_dagster.database.tables import diskfile, file, header
 
 __all__ = ["NIGHT_FILES", "LargeArchive", "fill_archive"]
 
@@ -38,7 +38,7 @@ class LargeArchive:
     headers: int
     needs: int
     offers: int
-    cached: int
+    answers: int
 
     def night(self, number: int) -> Sequence[int]:
         """Return the headers of a night, counted from the last."""
@@ -76,7 +76,7 @@ def fill_archive(engine: Engine, headers: int) -> LargeArchive:
         connection.exec_driver_sql("vacuum analyze")
         counts = [
             connection.scalar(text(f"select count(*) from {table.name}"))
-            for table in (header, calibration_need, calibration_offer, calcache)
+            for table in (header, calibration_need, calibration_offer, calibration_answer)
         ]
     return LargeArchive(*(int(count or 0) for count in counts))
 
@@ -168,8 +168,13 @@ def _fill_cache(connection: Connection, block: int, blocks: int) -> None:
         first = 1 + middle * block + night * NIGHT_FILES
         associate_headers(connection, range(first, first + NIGHT_FILES))
     connection.exec_driver_sql(f"""
-        insert into calcache (obs_hid, cal_hid, caltype, rank)
-        select c.obs_hid + k * {block}, c.cal_hid + k * {block}, c.caltype, c.rank
-        from generate_series(-{middle}, {blocks - 1 - middle}) k cross join (select * from calcache) c
-        where k <> 0 and c.cal_hid + k * {block} between 1 and {block * blocks}
+        insert into calibration_answer (header_id, caltype, cal_hids, farthest)
+        select a.header_id + k * {block}, a.caltype, shifted.cal_hids, a.farthest
+        from generate_series(-{middle}, {blocks - 1 - middle}) k
+        cross join (select * from calibration_answer) a
+        cross join lateral (
+            select array_agg(c.id + k * {block} order by c.place) as cal_hids
+            from unnest(a.cal_hids) with ordinality as c(id, place)
+            where c.id + k * {block} between 1 and {block * blocks}) shifted
+        where k <> 0 and shifted.cal_hids is not null
         """)

@@ -20,7 +20,7 @@ class RescanConfig(dg.Config):
 
 
 @dg.op(
-    name="rescan_store",
+    name="rescan",
     description="Queues files of the store that are new or have changed since they were ingested.",
 )
 def rescan_op(context: dg.OpExecutionContext, config: RescanConfig, site: SiteResource) -> None:

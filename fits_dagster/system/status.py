@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
+from fits_dagster.database.management import paused_stages
 from fits_dagster.database.status import last_files
 from fits_dagster.dataflow.pending import QueueDepth, live_runs, queue_depths
 from fits_dagster.dataflow.site import open_site
@@ -31,6 +32,7 @@ class SystemStatus:
     runs: dict[SiteName, int] = field(default_factory=dict)
     last_in: tuple[str, datetime] | None = None
     last_out: tuple[str, datetime] | None = None
+    paused: dict[SiteName, dict[str, str]] = field(default_factory=dict)
     problem: str = ""
 
     @property
@@ -52,7 +54,10 @@ class SystemStatus:
             if depths is not None:
                 lines.append(f"{site}: " + _depths(site, depths))
         failed = sum(d.failed for depths in self.queues.values() for d in depths.values())
-        lines.append(f"failed: {failed}" + (f" ({self.problem})" if self.problem else ""))
+        paused = [f"{site} {stage}" for site, stages in self.paused.items() for stage in stages]
+        notes = [f"paused: {', '.join(paused)}"] if paused else []
+        notes += [self.problem] if self.problem else []
+        lines.append("; ".join([f"failed: {failed}", *notes]))
         lines.append(f"last file in: {_last(self.last_in)}; last file archived: {_last(self.last_out)}")
         return lines
 
@@ -71,6 +76,7 @@ class SystemStatus:
                 for site, depths in self.queues.items()
             },
             "runs": dict(self.runs),
+            "paused": {site: list(stages) for site, stages in self.paused.items()},
             "last_in": self.last_in,
             "last_out": self.last_out,
             "problem": self.problem,
@@ -94,6 +100,7 @@ def system_status(settings: Settings) -> SystemStatus:
                 with opened.engine.connect() as connection:
                     found.queues[site] = queue_depths(connection)
                     found.runs[site] = len(live_runs(connection))
+                    found.paused[site] = paused_stages(connection)
                     if site == "summit":
                         found.last_in = last_files(connection, "copy")
                     else:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
 
+from fits_dagster.database.management import Selection, cancel_items, paused_stages, retry_items
 from fits_dagster.database.status import QueueRow, QueueView, item_detail, queue_view
 from fits_dagster.web.access import current_person, site_of, staff_required
+from fits_dagster.web.accounts import SESSION_COOKIE
 from fits_dagster.web.pages import page
 
 __all__ = ["QUEUES", "router"]
@@ -53,7 +58,9 @@ def queue_status(request: Request) -> Response:
         return RedirectResponse(f"/login/?redirect=/{_FEATURE}", 302)
     person = staff_required(request)
     tabs = [{"queue": queue, "view": view, "state": _state(queue, view)} for queue, view in _views(request)]
-    return page(request, "queuestatus.html", person=person, tabs=tabs)
+    with site_of(request).engine.connect() as connection:
+        paused = paused_stages(connection)
+    return page(request, "queuestatus.html", person=person, tabs=tabs, paused=paused)
 
 
 @router.post(f"/{_FEATURE}/json", dependencies=[Depends(staff_required)])
@@ -85,7 +92,46 @@ def queue_item(request: Request, short: str, item_id: str) -> Response:
             detail = item_detail(connection, queue.stage, int(item_id))
     if detail is None:
         return RedirectResponse(f"/{_FEATURE}", 302)
-    return page(request, "queueitem.html", queue=queue, detail=detail, since=since)
+    return page(
+        request,
+        "queueitem.html",
+        queue=queue,
+        detail=detail,
+        since=since,
+        person=current_person(request),
+        token=form_token(request),
+    )
+
+
+@router.post(f"/{_FEATURE}/{{short}}/{{item_id}}/{{action}}")
+async def queue_action(request: Request, short: str, item_id: int, action: str) -> Response:
+    """Try an item again or cancel it: a button of the page, with its token against forged requests."""
+    form = parse_qs((await request.body())[:_MAX_FORM_BYTES].decode("utf-8", "replace"))
+    person = await run_in_threadpool(staff_required, request)
+    site = site_of(request)
+    queue = next((q for q in QUEUES[site.name] if q.short == short), None)
+    if queue is None or action not in _ACTIONS:
+        return RedirectResponse(f"/{_FEATURE}", 303)
+    if not hmac.compare_digest(form.get("token", [""])[-1], form_token(request)):
+        return PlainTextResponse("the form is stale or not ours; load the page again", 403)
+
+    def act() -> None:
+        with site.engine.begin() as connection:
+            _ACTIONS[action](connection, Selection(stage=queue.stage, ids=[item_id]), who=person.username)
+
+    await run_in_threadpool(act)
+    return RedirectResponse(f"/{_FEATURE}#{short}", 303)
+
+
+_ACTIONS: Final = {"retry": retry_items, "cancel": cancel_items}
+_MAX_FORM_BYTES: Final = 10_000
+
+
+def form_token(request: Request) -> str:
+    """Return the token that forms of this session carry: derived from the session cookie, which no other
+    site can read."""
+    secret = request.cookies.get(SESSION_COOKIE, "")
+    return hmac.new(secret.encode(), b"form", "sha256").hexdigest()
 
 
 def _views(request: Request) -> list[tuple[Queue, QueueView]]:

@@ -145,3 +145,41 @@ def test_login_never_leads_to_another_server(archive: Site, archive_http: HttpSe
 def test_weak_passwords_are_refused(archive: Site, password: str) -> None:
     with pytest.raises(WeakPasswordError, match="14 characters"):
         add_user(archive.engine, "anna", password, staff=True)
+
+
+def form_token(staff: requests.Session, url: str) -> str:
+    found = re.search(r'name="token" value="([0-9a-f]+)"', staff.get(url, timeout=10).text)
+    assert found is not None
+    return found.group(1)
+
+
+def test_the_retry_button_puts_a_failure_back_into_its_queue(
+    staff: requests.Session, archive_http: HttpServer, archive: Site, queues: int
+) -> None:
+    url = f"{archive_http.url}/queuestatus/iq/{queues}"
+    token = form_token(staff, url)
+    assert staff.post(f"{url}/retry", data={"token": token}, timeout=10).url.endswith("/queuestatus#iq")
+    with archive.engine.connect() as connection:
+        assert connection.scalar(text("select count(*) from work_item where state = 'failed'")) == 0
+        row = connection.execute(text("select who, action from audit")).one()
+    assert tuple(row) == ("anna", "retry")
+
+
+def test_the_cancel_button_removes_an_item(
+    staff: requests.Session, archive_http: HttpServer, archive: Site, queues: int
+) -> None:
+    url = f"{archive_http.url}/queuestatus/iq/{queues}"
+    staff.post(f"{url}/cancel", data={"token": form_token(staff, url)}, timeout=10)
+    with archive.engine.connect() as connection:
+        assert connection.scalar(text("select count(*) from work_item")) == 29
+
+
+def test_a_forged_or_anonymous_request_changes_nothing(
+    staff: requests.Session, archive_http: HttpServer, archive: Site, queues: int
+) -> None:
+    url = f"{archive_http.url}/queuestatus/iq/{queues}/cancel"
+    assert staff.post(url, data={"token": "forged"}, timeout=10).status_code == 403
+    assert staff.post(url, timeout=10).status_code == 403
+    assert requests.post(url, data={"token": "x"}, timeout=10).status_code == 403
+    with archive.engine.connect() as connection:
+        assert connection.scalar(text("select count(*) from work_item")) == 30
