@@ -18,6 +18,7 @@ from fits_dagster.bench.figures import Figures
 from fits_dagster.bench.home import bench_home, bench_site
 from fits_dagster.calibration import associate_headers, index_headers
 from fits_dagster.calibration.engine import replace_statement
+from fits_dagster.calibration.freshness import arrival_statement
 
 __all__ = ["measure_calibrations"]
 
@@ -25,6 +26,7 @@ _AIM_MS: Final = 0.5
 _GROWTH_AIM: Final = 1.5
 _LARGE: Final = 1_000_000
 _NIGHTS: Final = 7
+_DAY_SECONDS: Final = 86_400
 
 _FLOOR = "the same rows are written to the cache from a table in memory"
 _AIM = (
@@ -34,6 +36,7 @@ _AIM = (
 _FORGET = text("delete from calibration_answer where header_id = any(:ids)")
 _KEEP = text("create temporary table kept as select * from calibration_answer where header_id = any(:ids)")
 _WRITE = text("insert into calibration_answer select * from kept")
+_OFFERS = text("select header_id, query, secs from calibration_offer where header_id = any(:ids) limit 20")
 _COUNT = text("select sum(cardinality(cal_hids)) from calibration_answer where header_id = any(:ids)")
 
 
@@ -84,10 +87,24 @@ class _Bench:
         return int(self.connection.scalar(_COUNT, {"ids": self.ids}) or 0)
 
     def sequential_scans(self) -> list[str]:
-        """Return the lines of the plan that read a whole table."""
-        values = {"ids": self.ids, "replaced": self.ids}
-        plan = self.connection.scalars(text(f"explain {replace_statement()}"), values)
-        return [line.strip() for line in plan if "Seq Scan" in line]
+        """Return the lines of the plans that read a whole table, of answers and of who is concerned."""
+        offers = self.connection.execute(_OFFERS, {"ids": self.ids}).all()
+        reaches = {
+            "offering": [offer.header_id for offer in offers],
+            "queries": [offer.query for offer in offers],
+            "firsts": [offer.secs - _DAY_SECONDS for offer in offers],
+            "lasts": [offer.secs + _DAY_SECONDS for offer in offers],
+        }
+        plans = [
+            self.connection.scalars(text(f"explain {statement}"), values).all()
+            for statement, values in (
+                (replace_statement(), {"ids": self.ids, "replaced": self.ids}),
+                (arrival_statement(), reaches),
+            )
+        ]
+        # the queue of work is empty here
+        lines = (line.strip() for plan in plans for line in plan)
+        return [line for line in lines if "Seq Scan" in line and "work_item" not in line]
 
     def _run(self, statement: Any) -> None:
         self.connection.execute(statement, {"ids": self.ids})

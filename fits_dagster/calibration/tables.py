@@ -102,4 +102,4 @@ select a.header_id as obs_hid, a.caltype, (c.place - 1)::smallint as rank, c.cal
 from calibration_answer a cross join lateral unnest(a.cal_hids) with ordinality as c(cal_hid, place)
 """
 
-event.listen(calibration_answer, "after_create", DDL(CALCACHE_VIEW))
+event.listen(calibration_answer, "after_create", DDL(CALCACHE_VIEW))  # type: ignore[no-untyped-call]
