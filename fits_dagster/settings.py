@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -124,6 +124,8 @@ class SiteSettings(_Frozen):
     preview_path: str = "previews"
     using_previews: bool = False
     using_calibration_cache: bool = False
+    #: Catalogue of photometric standard stars (columns RA in hours, DEC in degrees); none: not looked for.
+    photometric_standards: FilePath | None = None
     #: Base URLs to which every newly ingested file goes.
     export_destinations: tuple[str, ...] = ()
     #: Regular expression of a local path -> path at the destination; ``<DATE>`` stands for a date.

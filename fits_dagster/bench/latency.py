@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import tempfile
@@ -90,6 +91,8 @@ def measure_latency(home: Path | None, *, files: int = 40, seconds: float = 20.0
         "timed_out": report.timed_out,
         "aim": f"archive preview: median <= {_MEDIAN_AIM_S:.0f} s, p95 <= {_P95_AIM_S:.0f} s",
         "reached": reached and report.is_good,
+        "cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 2),
     }
 
 
@@ -129,7 +132,8 @@ def print_latency(figures: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"{figures['files']} files fed over {figures['fed_over_s']:.0f} s, all settled after "
         f"{figures['seconds']} s; missing {figures['missing']}, altered {figures['altered']}, "
-        f"failed {figures['failed']}; aim: {figures['aim']}",
+        f"failed {figures['failed']}; {figures['cores']} cores, load average {figures['load_average']}; "
+        f"aim: {figures['aim']}",
         style="dim",
         highlight=False,
     )

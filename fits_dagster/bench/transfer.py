@@ -16,7 +16,8 @@ from fits_dagster.bench.home import bench_home, bench_site, served_archive, with
 from fits_dagster.bench.ingest import ingest_all
 from fits_dagster.bench.samples import Sample, gmos_sample
 from fits_dagster.dataflow import copy, export
-from fits_dagster.dataflow.drain import DrainReport, drain
+from fits_dagster.dataflow.drain import drain
+from fits_dagster.dataflow.outcomes import DrainReport
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Stage
 

@@ -13,13 +13,15 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from fits_dagster.calibration.tables import slot_of
+
 __all__ = ["INGEST_BARRIER", "associate_headers", "ranked_statement", "replace_statement"]
 
 #: Advisory lock: ingest holds it shared until its commit, association waits until nobody does.
 INGEST_BARRIER: Final = 7268732
 
-_FITS: Final = """
-o.query = n.query and o.key = n.key and (n.low is null or o.ut > n.low) and (n.high is null or o.ut < n.high)
+_FITS: Final = f"""
+{slot_of("o")} = {slot_of("n")} and o.query = n.query and o.key = n.key and (n.low is null or o.ut > n.low) and (n.high is null or o.ut < n.high)
 and (n.any_engineering or o.engineering is false) and (n.condition is null or o.attributes @@ n.path)
 """
 

@@ -28,7 +28,19 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from fits_dagster.database.tables import metadata, timestamp
 
-__all__ = ["CALCACHE_VIEW", "calibration_answer", "calibration_need", "calibration_offer"]
+__all__ = ["CALCACHE_VIEW", "calibration_answer", "calibration_need", "calibration_offer", "slot_of"]
+
+
+
+def slot_of(alias: str) -> str:
+    """Return the SQL expression of a hash of query and key, which keeps the indexes narrow.
+
+    Equal hashes are not enough: query and key are to be compared as well.
+    """
+    return f"hashtextextended({alias}.query || {alias}.key, 0)"
+
+
+_SLOT: Final = text("hashtextextended(query || key, 0)")
 
 #: One row per query that a header can answer; only of versions that are canonical and not failed.
 calibration_offer = Table(
@@ -46,7 +58,8 @@ calibration_offer = Table(
     Column("processing", SmallInteger, nullable=False),
     Column("entrytime", timestamp, nullable=False),
     Column("attributes", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    Index("ix_calibration_offer_walk", "query", "key", "secs"),
+    Index("ix_calibration_offer_walk", _SLOT, "secs"),
+    Index("ix_calibration_offer_query", "query", "secs"),
 )
 
 #: One row per list of candidates that the associations of a header are made from.
@@ -79,7 +92,7 @@ calibration_need = Table(
     #: For a list that prefers candidates of the same observation.
     Column("observation_id", Text),
     PrimaryKeyConstraint("header_id", "caltype", "part"),
-    Index("ix_calibration_need_watch", "query", "key", "secs"),
+    Index("ix_calibration_need_watch", _SLOT, "secs"),
 )
 
 #: One row per target and type for which something was found. It has no foreign keys: rows come from needs and

@@ -35,7 +35,8 @@ _LIST_COLUMNS: Final = {
     "exposure_time": "seconds",
     "filter_name": "filter",
 }
-_NEVER_WRAPPED: Final = frozenset({"name", "ut_datetime"})
+_MAY_BE_CUT: Final = frozenset({"object", "filter_name"})
+_TO_THE_SECOND: Final = len("2025-11-23 01:00:37")
 
 
 @dataclass(frozen=True)
@@ -181,13 +182,18 @@ def _record_table(one: _Described) -> Table:
 
 
 def _list_table(described: Sequence[_Described]) -> Table:
-    table = Table()
-    for key, title in _LIST_COLUMNS.items():
-        table.add_column(title, no_wrap=key in _NEVER_WRAPPED)
+    rows = []
     for one in described:
         assert one.record is not None
-        values = ("" if one.record[key] is None else str(one.record[key]) for key in _LIST_COLUMNS)
-        table.add_row(*(Text(value) for value in values))
+        row = {key: "" if one.record[key] is None else str(one.record[key]) for key in _LIST_COLUMNS}
+        row["ut_datetime"] = row["ut_datetime"][:_TO_THE_SECOND]
+        rows.append(row)
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for key, title in _LIST_COLUMNS.items():
+        widest = None if key in _MAY_BE_CUT else max(len(title), *(len(row[key]) for row in rows))
+        table.add_column(title, no_wrap=True, min_width=widest)
+    for row in rows:
+        table.add_row(*(Text(value) for value in row.values()))
     return table
 
 

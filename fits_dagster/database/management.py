@@ -8,8 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from fits_dagster.database.work import retry_failed
-
 __all__ = [
     "Selection",
     "cancel_items",
@@ -17,6 +15,7 @@ __all__ = [
     "pause_stage",
     "paused_stages",
     "resume_stage",
+    "retry_failed",
     "retry_items",
     "write_audit",
 ]
@@ -52,6 +51,49 @@ class Selection:
         chosen = {name: term for name, term in terms.items() if term[1] is not None}
         condition = " and ".join(clause for clause, _ in chosen.values()) or "true"
         return condition, {name: value for name, (_, value) in chosen.items()}
+
+
+_RETRY = """
+with mine as (select * from work_item where state = 'failed' and {where} for update),
+     waiting as (select m.id from mine m join work_item w on w.state = 'waiting' and w.stage = m.stage
+                 and w.path = m.path and w.filename = m.filename and w.destination = m.destination),
+     gone as (delete from work_item where id in (select id from waiting))
+update work_item w
+set state = 'waiting', attempts = 0, not_before = now(), failed_at = null, priority = greatest(w.priority, 1),
+    payload = w.payload || '{{"retried": true}}'::jsonb
+from mine m where w.id = m.id and m.id not in (select id from waiting)
+returning w.id, w.night
+"""
+
+
+def retry_failed(
+    connection: Connection,
+    *,
+    stage: str | None = None,
+    run_ids: Sequence[str] | None = None,
+    ids: Sequence[int] | None = None,
+    nights: Sequence[str] | None = None,
+) -> int:
+    """Put failed items back into their queues; all given criteria must hold.
+
+    Returns
+    -------
+    int
+        Number of items that wait again.
+    """
+    criteria = {
+        "stage = :stage": stage,
+        "run_id = any(:run_ids)": run_ids,
+        "id = any(:ids)": ids,
+        "night = any(:nights)": nights,
+    }
+    chosen = {clause: value for clause, value in criteria.items() if value is not None}
+    values = {
+        clause.split(":")[1].rstrip(")"): value if isinstance(value, str) else list(value)
+        for clause, value in chosen.items()
+    }
+    statement = text(_RETRY.format(where=" and ".join(chosen) or "true"))
+    return len(connection.execute(statement, values).all())
 
 
 def find_items(connection: Connection, selection: Selection, *, limit: int = 100) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ from fits_dagster.fits.fulltext import full_text
 from fits_dagster.fits.reading import FileInspection, inspect_file
 from fits_dagster.fits.verify import Problem, check_structure
 from fits_dagster.metadata import Description, describe
+from fits_dagster.metadata.photometry import load_standards
 from fits_dagster.storage import ObjectInfo
 
 __all__ = ["STAGE", "IngestStage", "Observation", "observe"]
@@ -141,7 +142,7 @@ class IngestStage(Stage[_Ingested]):
         if description is None:
             _insert_other(connection, item, diskfile_id)
         else:
-            header_id = _insert_record(connection, diskfile_id, observation, description)
+            header_id = _insert_record(site, connection, diskfile_id, observation, description)
             follow_ups += _archive_follow_ups(site, connection, item, diskfile_id, header_id)
         if site.settings.store == "directory":
             follow_ups += [
@@ -236,9 +237,10 @@ def _insert_version(
 
 
 def _insert_record(
-    connection: Connection, diskfile_id: int, observation: Observation, description: Description
+    site: Site, connection: Connection, diskfile_id: int, observation: Observation, description: Description
 ) -> int:
     record = {name: description.record.get(name) for name in tables.HEADER_COLUMNS}
+    record["phot_standard"] = _shows_a_standard(site, description)
     header_id = files.insert_row(connection, tables.header, {"diskfile_id": diskfile_id, **record})
     files.insert_row(
         connection,
@@ -260,6 +262,14 @@ def _insert_record(
             ],
         )
     return header_id
+
+
+def _shows_a_standard(site: Site, description: Description) -> bool | None:
+    """Tell whether an image shows a photometric standard star; None means that none is known."""
+    catalogue = site.settings.photometric_standards
+    if catalogue is None or description.record.get("spectroscopy") is not False:
+        return None
+    return load_standards(catalogue).any_inside(description.footprints) or None
 
 
 def _archive_follow_ups(

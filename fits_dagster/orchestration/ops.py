@@ -11,9 +11,10 @@ from typing import Any
 
 import dagster as dg
 
-from fits_dagster.database.work import retry_failed
+from fits_dagster.database.management import retry_failed
 from fits_dagster.dataflow import copy
-from fits_dagster.dataflow.drain import DrainReport, FileFailure, drain
+from fits_dagster.dataflow.drain import drain
+from fits_dagster.dataflow.outcomes import DrainReport, FileFailure
 from fits_dagster.dataflow.pending import drain_heartbeat, has_work_in_hand
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Stage

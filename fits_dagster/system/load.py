@@ -9,7 +9,8 @@ from pathlib import Path
 
 from fits_dagster.database.server import stop_embedded_server
 from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow.drain import DrainReport, FileFailure, drain
+from fits_dagster.dataflow.drain import drain
+from fits_dagster.dataflow.outcomes import DrainReport, FileFailure
 from fits_dagster.dataflow.site import Site, open_site
 from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.errors import describe_error

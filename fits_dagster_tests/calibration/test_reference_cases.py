@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,20 +15,20 @@ from fits_dagster.calibration.facts import load_facts
 from fits_dagster.calibration.index import applicable_types
 from fits_dagster.fits.reading import headers_from_text
 from fits_dagster.metadata import Description, describe
+from fits_dagster.metadata.photometry import load_standards
 
 CASES = "calibration-cases"
-EDGE_DEGREES = 1e-6
 
 
 @pytest.fixture(scope="module")
 def described(reference_data: Path) -> dict[str, Description]:
     """Descriptions of all files by name."""
-    standards = _standards(reference_data / "standards" / "photometric-standards.csv")
+    standards = load_standards(reference_data / "standards" / "photometric-standards.csv")
     found = {}
     for path in sorted((reference_data / CASES / "headers").glob("*/*.txt")):
         description = describe(headers_from_text(path.read_text()), f"{path.stem}.fits")
         if description.record["spectroscopy"] is False:
-            description.record["phot_standard"] = _covers_a_standard(description, standards) or None
+            description.record["phot_standard"] = standards.any_inside(description.footprints) or None
         found[path.stem] = description
     return found
 
@@ -85,33 +83,3 @@ def _by_target_and_type(associations: Mapping[str, Mapping[str, list[str]]]) -> 
         for caltype, found in types.items()
         if found
     }
-
-
-def _standards(path: Path) -> list[tuple[float, float]]:
-    with path.open() as stream:
-        # right ascension is in hours
-        return [(15 * float(row["RA"]), float(row["DEC"])) for row in csv.DictReader(stream)]
-
-
-def _covers_a_standard(description: Description, standards: list[tuple[float, float]]) -> bool:
-    return any(
-        _inside(star, [(float(ra), float(dec)) for ra, dec in area.corners])
-        for area in description.footprints
-        for star in standards
-    )
-
-
-def _inside(point: tuple[float, float], corners: list[tuple[float, float]]) -> bool:
-    """Tell whether a point lies in a small polygon or on its edge, in degrees."""
-    x, y = point
-    inside = False
-    for (x1, y1), (x2, y2) in zip(corners, [*corners[1:], corners[0]], strict=True):
-        length = math.hypot(x2 - x1, y2 - y1)
-        along = ((x - x1) * (x2 - x1) + (y - y1) * (y2 - y1)) / length**2
-        off = abs((x2 - x1) * (y - y1) - (y2 - y1) * (x - x1)) / length
-        # some headers have a broken scale, and footprints that are but a line
-        if off < EDGE_DEGREES and 0 <= along <= 1:
-            return True
-        if (y1 > y) != (y2 > y) and x < (x2 - x1) * (y - y1) / (y2 - y1) + x1:
-            inside = not inside
-    return inside

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 
 from fits_dagster.database import work
+from fits_dagster.database.management import retry_failed
 from fits_dagster.database.work import NewWork, new_lease
 
 NAME = "N20251123S0001.fits"
@@ -145,8 +146,8 @@ def test_retrying_a_failure_makes_exactly_one_waiting_item(engine: Engine, waiti
     if waiting_too:
         add(engine, NAME)
     with engine.begin() as connection:
-        assert work.retry_failed(connection, stage="ingest", run_ids=["another"]) == 0
-        assert work.retry_failed(connection, stage="ingest", run_ids=["run-1"]) == int(not waiting_too)
+        assert retry_failed(connection, stage="ingest", run_ids=["another"]) == 0
+        assert retry_failed(connection, stage="ingest", run_ids=["run-1"]) == int(not waiting_too)
     assert rows(engine) == [(NAME, "waiting")]
 
 

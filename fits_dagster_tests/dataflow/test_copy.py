@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from fits_dagster.dataflow import copy
-from fits_dagster.dataflow.drain import DrainReport, drain
+from fits_dagster.dataflow.drain import drain
+from fits_dagster.dataflow.outcomes import DrainReport
 from fits_dagster.dataflow.site import Site
 
 NAME = "N20251123S0001.fits"

@@ -16,8 +16,9 @@ from sqlalchemy import text
 
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow import export, ingest, store
-from fits_dagster.dataflow.drain import DrainReport, drain
+from fits_dagster.dataflow.drain import drain
 from fits_dagster.dataflow.export import destination_path
+from fits_dagster.dataflow.outcomes import DrainReport
 from fits_dagster.dataflow.site import Site
 from fits_dagster_tests.conftest import HttpServer, serve
 

@@ -12,7 +12,8 @@ from sqlalchemy import text
 
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow import ingest
-from fits_dagster.dataflow.drain import DrainReport, drain
+from fits_dagster.dataflow.drain import drain
+from fits_dagster.dataflow.outcomes import DrainReport
 from fits_dagster.dataflow.site import Site
 
 

@@ -62,7 +62,9 @@ def queued(site: Site) -> list[Any]:
         return [
             tuple(row)
             for row in connection.execute(
-                text("select path, filename, force, force_md5, not_before > now() from work_item order by 1, 2")
+                text(
+                    "select path, filename, force, force_md5, not_before > now() from work_item order by 1, 2"
+                )
             )
         ]
 

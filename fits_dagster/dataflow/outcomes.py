@@ -1,0 +1,57 @@
+"""What came of the work: files done, files that failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fits_dagster.database.work import WorkItem
+from fits_dagster.dataflow.stage import Committed
+
+__all__ = ["DrainReport", "FileFailure", "Finished"]
+
+
+@dataclass(frozen=True)
+class FileFailure:
+    """One file that failed, as told to people."""
+
+    filename: str
+    path: str
+    night: str
+    reason: str
+    error: str
+    traceback: str
+    #: Seconds until it is tried again by itself; None when somebody has to act.
+    retry_in: float | None = None
+
+
+@dataclass
+class DrainReport:
+    """What a drain did."""
+
+    stage: str
+    done: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    deferred: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    by_night: dict[str, int] = field(default_factory=dict)
+    failures: list[FileFailure] = field(default_factory=list)
+    retrying: list[FileFailure] = field(default_factory=list)
+
+    def count(self, item: WorkItem, committed: Committed) -> None:
+        """Add one file that is done."""
+        self.done += 1
+        self.bytes += committed.size
+        self.outcomes[committed.outcome] = self.outcomes.get(committed.outcome, 0) + 1
+        self.by_night[item.night] = self.by_night.get(item.night, 0) + 1
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One file after its work: a result or an error."""
+
+    item: WorkItem
+    result: Any
+    error: BaseException | None
+    seconds: float
