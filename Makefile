@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test lint up clean
+.PHONY: demo test soak lint up clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fits-dagster demo $(ARGS)
@@ -13,6 +13,9 @@ up: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/.installed
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

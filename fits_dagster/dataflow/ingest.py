@@ -26,6 +26,7 @@ from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Committed, NotReady, Stage
 from fits_dagster.errors import FileError, TransientError
 from fits_dagster.fits.fulltext import full_text
+from fits_dagster.fits.guarded import Guard, inspect_guarded
 from fits_dagster.fits.reading import FileInspection, inspect_file
 from fits_dagster.fits.verify import Problem, check_structure
 from fits_dagster.metadata import Description, describe
@@ -92,6 +93,10 @@ class IngestStage(Stage[_Ingested]):
 
     name = "ingest"
 
+    def __init__(self) -> None:
+        # what makes a parser crash, hang or swallow memory must not take the worker along
+        self._guard = Guard(error=FileError)
+
     def prepare(
         self, site: Site, connection: Connection, items: Sequence[WorkItem]
     ) -> Mapping[int, StoredVersion]:
@@ -117,7 +122,7 @@ class IngestStage(Stage[_Ingested]):
         with site.store.local(item.key) as path:
             if site.store.has_reliable_times and not item.no_defer:
                 _defer_if_young(site, item, info, path)
-            observation = observe(path, item.filename)
+            observation = inspect_guarded(self._guard, observe, path, item.filename)
             again = site.store.stat(item.key)
         if again is None or (again.size, again.modified) != (info.size, info.modified):
             raise NotReady("unstable", f"{item.key} changed while it was read", delay=1.0)

@@ -43,7 +43,8 @@ def footprints(extensions: Iterable[HDU]) -> list[Footprint]:
         corners = footprint_of(hdu)
         if corners is None:
             continue
-        label = f"{hdu.name or 'Unknown'}-{as_text(hdu.cards.get('EXTVER')) or 'Unknown'}"
+        name = (hdu.name or "").replace("\x00", "").strip() or "Unknown"
+        label = f"{name}-{as_text(hdu.cards.get('EXTVER')) or 'Unknown'}"
         while label in labels:
             label += "x"
         labels.add(label)

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fits_dagster.fits.hdu import HDU
+from fits_dagster.fits.reading import headers_from_text
 from fits_dagster.metadata import describe, summary
 from fits_dagster.metadata.record import FIELDS
 
@@ -70,3 +71,27 @@ def test_damaged_headers_never_raise_and_never_give_a_wrong_type(reference_files
     for row in described.instrument_rows:
         assert all(type(value) in (str, bool, int, float, type(None)) for value in row.values())
     summary(described.record, file.filename)
+
+
+def test_a_nul_in_an_extension_name_does_not_reach_the_footprint() -> None:
+    cards = [
+        "SIMPLE  =                    T",
+        "BITPIX  =                   16",
+        "NAXIS   =                    0",
+        "XTENSION= 'IMAGE   '",
+        "BITPIX  =                   16",
+        "NAXIS   =                    2",
+        "NAXIS1  =                   10",
+        "NAXIS2  =                   10",
+        "EXTNAME = 'S\x00CI'",
+        "CTYPE1  = 'RA---TAN'",
+        "CTYPE2  = 'DEC--TAN'",
+        "CRVAL1  =                 10.0",
+        "CRVAL2  =                 10.0",
+        "CRPIX1  =                  5.0",
+        "CRPIX2  =                  5.0",
+        "CD1_1   =               0.0001",
+        "CD2_2   =               0.0001",
+    ]
+    described = describe(headers_from_text("\n".join(cards)), "N20251123S0001.fits")
+    assert [footprint.label for footprint in described.footprints] == ["SCI-Unknown"]

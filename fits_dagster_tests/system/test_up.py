@@ -15,7 +15,7 @@ import requests
 
 from fits_dagster_tests.system.conftest import RunningSystem, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 RUNS = """{ runsOrError { ... on Runs { results {
     runId jobName status tags { key value } } } } }"""
