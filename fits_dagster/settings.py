@@ -61,8 +61,10 @@ class WorkSettings(_Frozen):
     linger_seconds: float = Field(default=60.0, ge=0)
     #: Seconds between looks at the queue while a run lingers.
     poll_seconds: float = Field(default=0.5, gt=0)
-    #: Longest time of one run; a busy night simply gets the next run.
-    max_run_seconds: float = Field(default=1800.0, gt=0)
+    #: Keep a run of tonight ready at each site, so that no file waits for one to start.
+    standing_runs: bool = True
+    #: Longest time of one run; then the next one takes over.
+    max_run_seconds: float = Field(default=900.0, gt=0)
     #: Work items taken by one claim.
     batch_size: int = Field(default=32, ge=1)
     #: Lease of a claimed item; renewed every third of it while the worker lives.

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 #: Every so many claims take the oldest work instead of the newest.
 _OLDEST_EVERY = 4
 _DATABASE_PAUSE_S = 1.0
+_PATIENCE_WITH_FAILURES_S = 10.0
 #: A transaction takes what has come within this time.
 _GROUP_SECONDS = 0.2
 
@@ -104,7 +105,9 @@ def drain(
             continue
         if not idle():
             last_work = time.monotonic()
-        if time.monotonic() - last_work >= linger:
+        # with a failure to tell, a drain does not wait long: its run ends, and turns red
+        patience = min(linger, _PATIENCE_WITH_FAILURES_S) if report.failures else linger
+        if time.monotonic() - last_work >= patience:
             break
         time.sleep(site.work.poll_seconds)
     return report

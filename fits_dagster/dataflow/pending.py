@@ -104,9 +104,12 @@ def live_runs(connection: Connection) -> set[str]:
 _BEAT = text("update drain set heartbeat = now() where id = :id returning stop_requested")
 
 
-def request_stop(connection: Connection) -> None:
-    """Ask every drain to finish the files in hand, release the rest, and end."""
-    connection.execute(text("update drain set stop_requested = true"))
+def request_stop(connection: Connection, run_id: str | None = None) -> None:
+    """Ask drains to finish the files in hand, release the rest, and end: those of one run, or all."""
+    connection.execute(
+        text("update drain set stop_requested = true where cast(:run as text) is null or run_id = :run"),
+        {"run": run_id},
+    )
 
 
 @contextmanager

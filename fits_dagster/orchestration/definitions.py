@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from fits_dagster.orchestration.flows import FLOWS, build_assets, build_graph
+from fits_dagster.orchestration.housekeeping import build_housekeeping
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.orchestration.schedules import build_rescans
 from fits_dagster.orchestration.sensors import build_sensors
@@ -51,7 +52,7 @@ def build_definitions(site: SiteName) -> dg.Definitions:
         assets=[assets],
         jobs=[night_job, nights_job],
         sensors=build_sensors(site, night_job, nights_job),
-        schedules=build_rescans(settings.site(site)),
+        schedules=[*build_rescans(settings.site(site)), *build_housekeeping(site, settings.keep_runs_days)],
         resources={"site": resource, "site_resource": resource},
         executor=executor,
     )

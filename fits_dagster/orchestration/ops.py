@@ -5,7 +5,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,10 +15,10 @@ from fits_dagster.database.management import retry_failed
 from fits_dagster.dataflow import copy
 from fits_dagster.dataflow.drain import drain
 from fits_dagster.dataflow.outcomes import DrainReport, FileFailure
-from fits_dagster.dataflow.pending import drain_heartbeat, has_work_in_hand
+from fits_dagster.dataflow.pending import drain_heartbeat, has_work_in_hand, request_stop
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Stage
-from fits_dagster.orchestration.partitions import is_live, is_partition, nights_of_run
+from fits_dagster.orchestration.partitions import is_live, is_partition, nights_of_run, tonight
 from fits_dagster.orchestration.resources import SiteResource
 
 __all__ = ["stage_op"]
@@ -55,6 +55,7 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool) -> dg.Op
         if not context.has_partition_key:
             _materialize_nights(context, asset_key, report)
         if report.failures:
+            _end_run(context, site.open())
             raise _failure(context, report, metadata)
         yield dg.Output(None, asset, metadata=metadata)
 
@@ -91,7 +92,7 @@ def _drain(
             stage,
             nights=nights,
             run_id=run_id,
-            linger=_linger(site, nights) if not idle() else 0.0,
+            linger=_linger(site, nights, idle=idle),
             idle=idle,
             stop=lambda: asked_to_stop.is_set() or terminated.is_set(),
             before_round=look_at_dhs if stage is copy.STAGE else lambda: None,
@@ -103,8 +104,22 @@ def _drain(
     return report
 
 
-def _linger(site: Site, nights: Sequence[str] | None) -> float:
-    """Return for how long a run waits for more: long while a night is on, briefly for old ones."""
+def _end_run(context: dg.OpExecutionContext, site: Site) -> None:
+    """Let the other stages of this run end too: a failed run is told, and re-executed, when it has ended."""
+    with site.engine.begin() as connection:
+        request_stop(connection, context.run_id)
+
+
+def _linger(site: Site, nights: Sequence[str] | None, *, idle: Callable[[], bool]) -> float:
+    """Return for how long a run waits for more work.
+
+    All the time for a night that is on, so that its files never wait for a run to start; a while for the
+    nights before it; briefly for old ones; not at all where there is nothing to do in the first place.
+    """
+    if site.work.standing_runs and nights is not None and set(nights) & set(tonight()):
+        return site.work.max_run_seconds
+    if idle():
+        return 0.0
     if nights is not None and any(is_live(night) for night in nights):
         return site.work.linger_seconds
     return min(site.work.linger_seconds, _LINGER_OLD_S)

@@ -9,7 +9,7 @@ import dagster as dg
 
 from fits_dagster.database.work import UNDATED
 
-__all__ = ["NIGHTS", "SITE_TAG", "UNIT_TAG", "is_live", "is_partition", "nights_of_run"]
+__all__ = ["NIGHTS", "SITE_TAG", "UNIT_TAG", "is_live", "is_partition", "nights_of_run", "tonight"]
 
 #: Night labels as in file names. South of UTC the label of tomorrow begins before midnight.
 NIGHTS = dg.DailyPartitionsDefinition(start_date="19990101", fmt="%Y%m%d", end_offset=2)
@@ -20,6 +20,7 @@ SITE_TAG = "fits_dagster/site"
 UNIT_TAG = "fits_dagster/unit"
 
 _LIVE_DAYS = 2
+_SOUTH_AHEAD = timedelta(hours=6)
 
 
 def nights_of_run(context: dg.OpExecutionContext) -> Sequence[str] | None:
@@ -29,6 +30,12 @@ def nights_of_run(context: dg.OpExecutionContext) -> Sequence[str] | None:
     if context.has_partition_key:
         return [context.partition_key]
     return None
+
+
+def tonight() -> Sequence[str]:
+    """Return the labels of the nights that are on: the UTC date, and in the South that of six hours later."""
+    now = datetime.now(UTC)
+    return sorted({f"{now:%Y%m%d}", f"{now + _SOUTH_AHEAD:%Y%m%d}"})
 
 
 def is_live(night: str) -> bool:

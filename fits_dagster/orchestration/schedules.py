@@ -36,6 +36,7 @@ def rescan_op(context: dg.OpExecutionContext, config: RescanConfig, site: SiteRe
 
 @dg.job(
     name="rescan_store",
+    tags={"fits_dagster/stage": "rescan"},
     description="Look for files of the store that were changed by hand; nothing is opened.",
     executor_def=dg.in_process_executor,
 )

@@ -24,6 +24,7 @@ from fits_dagster.orchestration.partitions import (
     UNIT_TAG,
     is_live,
     is_partition,
+    tonight,
 )
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.settings import SiteName
@@ -74,10 +75,11 @@ def build_sensors(site: SiteName, night_job: Job, nights_job: Job) -> list[dg.Se
         with opened.engine.connect() as connection:
             due = due_nights(connection, watched, settled_s=settled)
         requests: list[Request] = []
-        if due:
+        standing = tonight() if opened.work.standing_runs and arrival in watched else []
+        if due or standing:
             requests += _requests(
                 site,
-                list(due),
+                list(dict.fromkeys([*due, *standing])),
                 covered_nights(context.instance, opened),
                 night_job.name,
                 nights_job.name,

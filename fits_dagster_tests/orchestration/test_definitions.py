@@ -113,6 +113,21 @@ def test_new_dhs_files_ask_for_one_run_of_their_night(summit: Site, night: list[
         assert connection.scalar(text("select count(*) from work_item")) == 3
 
 
+def test_a_run_of_tonight_is_kept_ready(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, summit: Site
+) -> None:
+    from fits_dagster.orchestration.partitions import tonight
+    from fits_dagster.settings import load_settings, write_effective
+
+    settings = load_settings(tmp_path / "home", work={"standing_runs": True})
+    path = tmp_path / "effective.json"
+    write_effective(settings.with_sites(summit=summit.settings), path)
+    monkeypatch.setenv("FITS_DAGSTER_EFFECTIVE_SETTINGS", str(path))
+    asked = [request.partition_key for request in evaluate("summit", "dhs_files")]
+    assert sorted(filter(None, asked)) == list(tonight())
+    assert evaluate("summit", "summit_queue") == []
+
+
 @pytest.mark.usefixtures("use_settings")
 def test_many_nights_share_a_run_and_a_name_without_a_night_comes_along(summit: Site) -> None:
     nights = [f"202501{day:02d}" for day in range(1, 11)]
@@ -174,3 +189,19 @@ def test_a_run_without_a_heartbeat_is_ended_and_frees_its_night(summit: Site) ->
         ended = instance.get_run_by_id(run.run_id)
         assert ended is not None
         assert ended.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_old_finished_runs_are_pruned_and_others_kept() -> None:
+    from fits_dagster.orchestration.housekeeping import prune_runs
+
+    @dg.job
+    def nothing() -> None:
+        return
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = nothing.execute_in_process(instance=instance).run_id
+        waiting = instance.create_run_for_job(nothing).run_id
+        assert prune_runs(instance, datetime(2020, 1, 1, tzinfo=UTC)) == 0
+        assert prune_runs(instance, datetime.now(UTC)) == 1
+        assert [run.run_id for run in instance.get_runs()] == [waiting]
+        assert done != waiting
