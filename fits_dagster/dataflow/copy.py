@@ -64,8 +64,6 @@ def scan_dhs(site: Site) -> list[str]:
             if is_ignored(entry.name):
                 continue
             try:
-                if entry.is_dir():
-                    continue
                 stat = entry.stat()
             except FileNotFoundError:
                 continue
@@ -133,9 +131,9 @@ class CopyStage(Stage[_Landed]):
         assert directory is not None and isinstance(site.store, DirectoryStore)
         source = directory / item.filename
         stat = source.stat()
+        since = self._wait_until_stable(site, item, stat)
         if source.is_dir():
             raise FileError(f"{item.filename} is a directory", reason="is_a_directory")
-        since = self._wait_until_stable(site, item, stat)
         self._check_complete(site, item, source, stat, since)
         return self._copy(site.store, item, source, stat)
 

@@ -21,7 +21,7 @@ from fits_dagster.calibration.freshness import follow_ups as calibration_follow_
 from fits_dagster.database import files, tables
 from fits_dagster.database.files import StoredVersion
 from fits_dagster.database.instruments import INSTRUMENT_TABLES
-from fits_dagster.database.work import NewWork, WorkItem
+from fits_dagster.database.work import UNDATED, NewWork, WorkItem
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Committed, NotReady, Stage
 from fits_dagster.errors import FileError, TransientError
@@ -164,7 +164,7 @@ class IngestStage(Stage[_Ingested]):
             "ingested",
             follow_ups=follow_ups,
             size=observation.inspection.data_size,
-            detail=_detail(observation),
+            detail=_detail(item, observation),
         )
 
 
@@ -341,8 +341,8 @@ def _metadata_status(description: Description | None) -> str:
     return "CORRECT"
 
 
-def _detail(observation: Observation) -> str:
-    parts = []
+def _detail(item: WorkItem, observation: Observation) -> str:
+    parts = ["no night in its name"] if item.night == UNDATED else []
     if observation.description is not None:
         parts.append(str(observation.description.record.get("instrument") or "no instrument"))
     if observation.problems:

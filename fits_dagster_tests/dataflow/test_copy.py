@@ -175,8 +175,14 @@ def test_a_bad_file_fails_with_its_reason_and_its_neighbours_go_on(
         assert connection.scalar(text("select count(*) from work_item where state = 'failed'")) == 0
 
 
-def test_a_directory_named_like_a_file_is_passed_over(summit: Site) -> None:
+def test_a_directory_named_like_a_file_is_told_once_and_holds_nobody_up(
+    summit: Site, night: list[Path]
+) -> None:
     (dhs(summit) / NAME).mkdir()
+    shutil.copy(night[0], dhs(summit) / night[1].name)
+    report = run(summit)
+    assert [(f.filename, f.reason) for f in report.failures] == [(NAME, "is_a_directory")]
+    assert report.done == 1
     assert copy.scan_dhs(summit) == []
 
 
