@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +27,7 @@ __all__ = [
 DAGSTER_DATABASE = "dagster"
 _EMBEDDED_URL_FILE = "url"
 _CONNECT_TIMEOUT_S = 10
+_LONGEST_SOCKET_DIRECTORY = 85
 
 
 def _embedded_directory(settings: Settings) -> Path:
@@ -68,6 +71,9 @@ def _embedded_server(settings: Settings) -> Any:
     runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
     # the package would keep its lock outside our home, in a place that other users may hold
     PostgresServer.runtime_path = runtime
+    if len(str(directory / "data")) > _LONGEST_SOCKET_DIRECTORY:
+        # a Unix socket's path is short by nature: the one thing that a deep home keeps elsewhere
+        PostgresServer.runtime_path = Path(tempfile.gettempdir()) / f"fits_dagster-{os.getuid()}"
     PostgresServer._lock = InterProcessLock(runtime / "lock")
     # not by its get_server(), which hands out a server of this process that was stopped meanwhile
     return PostgresServer(directory / "data", cleanup_mode=None)
