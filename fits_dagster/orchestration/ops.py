@@ -116,7 +116,7 @@ def _linger(site: Site, nights: Sequence[str] | None, *, idle: Callable[[], bool
     All the time for a night that is on, so that its files never wait for a run to start; a while for the
     nights before it; briefly for old ones; not at all where there is nothing to do in the first place.
     """
-    if site.work.standing_runs and nights is not None and set(nights) & set(tonight()):
+    if site.work.standing_runs and nights is not None and tonight(site.settings) in nights:
         return site.work.max_run_seconds
     if idle():
         return 0.0

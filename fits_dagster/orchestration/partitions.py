@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from fits_dagster.database.work import UNDATED
+from fits_dagster.settings import SiteSettings
 
 __all__ = ["NIGHTS", "SITE_TAG", "UNIT_TAG", "is_live", "is_partition", "nights_of_run", "tonight"]
 
@@ -20,7 +21,6 @@ SITE_TAG = "fits_dagster/site"
 UNIT_TAG = "fits_dagster/unit"
 
 _LIVE_DAYS = 2
-_SOUTH_AHEAD = timedelta(hours=6)
 
 
 def nights_of_run(context: dg.OpExecutionContext) -> Sequence[str] | None:
@@ -32,10 +32,9 @@ def nights_of_run(context: dg.OpExecutionContext) -> Sequence[str] | None:
     return None
 
 
-def tonight() -> Sequence[str]:
-    """Return the labels of the nights that are on: the UTC date, and in the South that of six hours later."""
-    now = datetime.now(UTC)
-    return sorted({f"{now:%Y%m%d}", f"{now + _SOUTH_AHEAD:%Y%m%d}"})
+def tonight(site: SiteSettings) -> str:
+    """Return the label of the night that is on at a site."""
+    return f"{datetime.now(UTC) + timedelta(hours=site.night_hours_ahead):%Y%m%d}"
 
 
 def is_live(night: str) -> bool:

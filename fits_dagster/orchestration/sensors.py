@@ -75,7 +75,7 @@ def build_sensors(site: SiteName, night_job: Job, nights_job: Job) -> list[dg.Se
         with opened.engine.connect() as connection:
             due = due_nights(connection, watched, settled_s=settled)
         requests: list[Request] = []
-        standing = tonight() if opened.work.standing_runs and arrival in watched else []
+        standing = [tonight(opened.settings)] if opened.work.standing_runs and arrival in watched else []
         if due or standing:
             requests += _requests(
                 site,

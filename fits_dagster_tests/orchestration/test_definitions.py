@@ -124,7 +124,7 @@ def test_a_run_of_tonight_is_kept_ready(
     write_effective(settings.with_sites(summit=summit.settings), path)
     monkeypatch.setenv("FITS_DAGSTER_EFFECTIVE_SETTINGS", str(path))
     asked = [request.partition_key for request in evaluate("summit", "dhs_files")]
-    assert sorted(filter(None, asked)) == list(tonight())
+    assert asked == [tonight(summit.settings)]
     assert evaluate("summit", "summit_queue") == []
 
 
