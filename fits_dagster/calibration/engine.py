@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from fits_dagster.calibration.tables import slot_of
+from fits_dagster.calibration.tables import same_slot
 
 __all__ = ["INGEST_BARRIER", "associate_headers", "ranked_statement", "replace_statement"]
 
@@ -21,7 +21,8 @@ __all__ = ["INGEST_BARRIER", "associate_headers", "ranked_statement", "replace_s
 INGEST_BARRIER: Final = 7268732
 
 _FITS: Final = f"""
-{slot_of("o")} = {slot_of("n")} and o.query = n.query and o.key = n.key and (n.low is null or o.ut > n.low) and (n.high is null or o.ut < n.high)
+{same_slot("o", "n")} and o.wavelength > n.least_wavelength and o.wavelength < n.most_wavelength
+and (n.low is null or o.ut > n.low) and (n.high is null or o.ut < n.high)
 and (n.any_engineering or o.engineering is false) and (n.condition is null or o.attributes @@ n.path)
 """
 
@@ -40,8 +41,7 @@ order by o.secs fetch first (n.walk) rows with ties
 _ORDER: Final = """
 case when n.score_days is null then abs(w.secs - n.secs)::float8
      else abs((w.secs - n.secs)::float8 / (n.score_days * 86400))
-        + abs(((w.attributes ->> 'central_wavelength')::numeric - n.wavelength::numeric)::float8
-              / n.score_range) end,
+        + abs((w.wavelength::numeric - n.wavelength::numeric)::float8 / n.score_range) end,
 case when n.score_days is null then w.processing end desc,
 coalesce(w.attributes ->> 'observation_id' = n.observation_id, false) desc,
 w.entrytime desc, w.header_id desc

@@ -14,7 +14,7 @@ from fits_dagster.calibration.engine import INGEST_BARRIER
 from fits_dagster.calibration.facts import load_facts
 from fits_dagster.calibration.index import forget_headers, write_index
 from fits_dagster.calibration.queries import compile_ruleset
-from fits_dagster.calibration.tables import slot_of
+from fits_dagster.calibration.tables import same_slot
 from fits_dagster.database.work import NewWork
 
 __all__ = ["arrival_statement", "follow_ups", "withdraw"]
@@ -39,8 +39,8 @@ exists (select 1 from work_item r where r.state = 'running' and r.stage = '{_STA
 """
 
 _MEETS = f"""
-join calibration_need n on {slot_of("n")} = {slot_of("o")} and n.query = o.query and n.key = o.key
- and n.secs between reach.first and reach.last
+join calibration_need n on {same_slot("n", "o")} and n.secs between reach.first and reach.last
+ and o.wavelength > n.least_wavelength and o.wavelength < n.most_wavelength
  and (n.low is null or o.ut > n.low) and (n.high is null or o.ut < n.high)
  and (n.any_engineering or o.engineering is false)
  and (n.condition is null or o.attributes @@ n.condition::jsonpath)

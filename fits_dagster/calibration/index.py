@@ -28,8 +28,8 @@ _PROCESSING_RANK: Final = {name: rank for rank, name in enumerate(ENUMS["process
 
 _INSERT_OFFERS = text("""
 insert into calibration_offer
-    (header_id, query, key, secs, ut, engineering, processing, entrytime, attributes)
-select header_id, query, key, secs, ut, engineering, processing, entrytime, attributes
+    (header_id, query, key, secs, ut, engineering, processing, entrytime, wavelength, attributes)
+select header_id, query, key, secs, ut, engineering, processing, entrytime, wavelength, attributes
 from jsonb_populate_recordset(null::calibration_offer, cast(:rows as jsonb))
 """)
 _INSERT_NEEDS = text("""

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from fits_dagster.calibration.conditions import Condition, Facts, json_path
-from fits_dagster.calibration.ruleset import Criteria, RuleBody, RuleSet, Score, load_rulesets
+from fits_dagster.calibration.ruleset import Criteria, RuleBody, RuleSet, Score, Side, load_rulesets
 
-__all__ = ["UNDATED_SECS", "Query", "QuerySet", "Variant", "compile_ruleset"]
+__all__ = ["UNDATED_SECS", "Query", "QuerySet", "Variant", "compile_ruleset", "whole_seconds"]
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 #: Time of a candidate without one: nobody is farther away.
@@ -28,6 +28,11 @@ _LEAST_SECS: Final = -(2**62)
 _MOST_SECS: Final = 2**62
 _RESOLUTION: Final = timedelta(microseconds=1)
 _SAME_OBSERVATION: Final = "nearest_then_same_observation"
+#: The tolerance that most rules have, and that leaves most candidates out, is for the index.
+_WAVELENGTH: Final = "central_wavelength"
+#: Stands for a wavelength that is not known, below every limit but the widest.
+_NO_WAVELENGTH: Final = -1.0
+_ANY_WAVELENGTH: Final = (-2.0, 1e300)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Query:
     #: Criteria that become the condition of a need.
     filters: tuple[Criteria, ...]
     window: timedelta | None
-    side: Literal["around", "until", "before"]
+    side: Side
     order: str | Score
     limit: int
 
@@ -53,8 +58,7 @@ class Query:
         for criteria in self.filters:
             names.update(criteria.match, criteria.within, criteria.contains)
             names.update(criteria.where.checks if criteria.where else ())
-        if isinstance(self.order, Score):
-            names.add("central_wavelength")
+        names.discard(_WAVELENGTH)
         if self.order == _SAME_OBSERVATION:
             names.add("observation_id")
         return tuple(sorted(names))
@@ -66,38 +70,51 @@ class Query:
     def offer(self, candidate: Facts) -> dict[str, Any]:
         """Return key and attributes of a candidate's offer."""
         values = candidate.values
+        wavelength = values.get(_WAVELENGTH)
         return {
             "query": self.name,
             "key": _key(values.get(column) for column, _ in self.key),
             "attributes": {name: _json_value(values.get(name)) for name in self.attributes},
+            "wavelength": _NO_WAVELENGTH if wavelength is None else float(wavelength),
         }
 
     def need(self, ruleset: RuleSet, target: Facts) -> dict[str, Any] | None:
-        """Return what a target with a time asks for, or None where nothing can match."""
+        """Return what a target with a time asks for, or None where nothing can match.
+
+        Raises
+        ------
+        ValueError
+            A value is no finite number, though a tolerance wants one.
+        """
         condition = self._condition(ruleset, target)
         if condition is None:
             return None
         ut: datetime = target.values["ut_datetime"]
         low = None if self.window is None else ut - self.window
         high = None if self.window is None else ut + self.window
-        if self.side != "around":
+        if self.side == "after":
+            low = ut
+        elif self.side != "around":
             high = ut + _RESOLUTION if self.side == "until" else ut
         scored = self.order if isinstance(self.order, Score) else None
-        wavelength = target.values.get("central_wavelength")
+        wavelength = target.values.get(_WAVELENGTH) if scored else None
+        least, most = self._wavelengths(ruleset, target)
         return {
             "query": self.name,
             "key": _key(target.values.get(fact) for _, fact in self.key),
             "secs": target.values["ut_datetime_secs"],
             "low": low,
             "high": high,
-            "low_secs": _LEAST_SECS if low is None else _whole_seconds(low) - 1,
-            "high_secs": _MOST_SECS if high is None else _whole_seconds(high) + 1,
+            "low_secs": _LEAST_SECS if low is None else whole_seconds(low) - 1,
+            "high_secs": _MOST_SECS if high is None else whole_seconds(high) + 1,
             "howmany": self.limit,
             "any_engineering": target.values.get("engineering") is not False,
             "condition": condition or None,
+            "least_wavelength": least,
+            "most_wavelength": most,
             "score_days": scored.days if scored else None,
             "score_range": ruleset.value(scored.wavelength, target) if scored else None,
-            "wavelength": float(wavelength) if scored and wavelength is not None else None,
+            "wavelength": None if wavelength is None else float(wavelength),
             "observation_id": target.values.get("observation_id")
             if self.order == _SAME_OBSERVATION
             else None,
@@ -108,7 +125,19 @@ class Query:
         width = None if self.window is None else math.ceil(self.window.total_seconds()) + 1
         first = _LEAST_SECS if width is None else secs - width
         last = _MOST_SECS if width is None else secs + width
-        return (first if self.side == "around" else secs, last)
+        # who asks for earlier ones is later
+        before, after = self.side in ("around", "after"), self.side != "after"
+        return (first if before else secs, last if after else secs)
+
+    def _wavelengths(self, ruleset: RuleSet, target: Facts) -> tuple[float, float]:
+        """Return the limits between which the wavelength of a candidate must lie."""
+        least, most = _ANY_WAVELENGTH
+        for criteria in self.filters:
+            if _WAVELENGTH in criteria.within and (criteria.if_ is None or criteria.if_.of_target(target)):
+                limits = _limits(ruleset, target, criteria, _WAVELENGTH)
+                if limits is not None:
+                    least, most = max(least, limits[0], _NO_WAVELENGTH), min(most, limits[1])
+        return least, most
 
     def _condition(self, ruleset: RuleSet, target: Facts) -> str | None:
         """Return the JSON path condition of a need (empty: none), or None where nothing can fulfil it."""
@@ -120,12 +149,10 @@ class Query:
                 parts += [json_path(name, check) for name, check in criteria.where.checks.items()]
             for column, fact in criteria.match.items():
                 parts.append(f'$."{column}" == {json.dumps(_json_value(target.values.get(fact)))}')
-            for column, amount in criteria.within.items():
-                value = target.values.get(column)
-                tolerance = ruleset.value(amount, target) if isinstance(amount, str) else amount
-                if value is not None and tolerance is not None:
-                    low, high = float(value) - tolerance, float(value) + tolerance
-                    parts.append(f'$."{column}" > {low!r} && $."{column}" < {high!r}')
+            for column in criteria.within:
+                limits = _limits(ruleset, target, criteria, column) if column != _WAVELENGTH else None
+                if limits is not None:
+                    parts.append(f'$."{column}" > {limits[0]!r} && $."{column}" < {limits[1]!r}')
             for column, fact in criteria.contains.items():
                 text = ruleset.value(fact, target)
                 if text is None:
@@ -239,6 +266,18 @@ def _state_and_kind(of: str | None) -> list[Condition]:
     return [Condition.model_validate({**wanted, **({"observation_type": kind} if kind else {})})]
 
 
+def _limits(ruleset: RuleSet, target: Facts, criteria: Criteria, column: str) -> tuple[float, float] | None:
+    """Return the limits of a column, in double precision, or None where there are none for a target."""
+    amount, value = criteria.within[column], target.values.get(column)
+    tolerance = ruleset.value(amount, target) if isinstance(amount, str) else amount
+    if value is None or tolerance is None:
+        return None
+    low, high = float(value) - tolerance, float(value) + tolerance
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"{column} is not finite")
+    return low, high
+
+
 def _key(values: Iterable[Any]) -> str:
     return json.dumps([_json_value(value) for value in values], ensure_ascii=False, separators=(",", ":"))
 
@@ -248,5 +287,6 @@ def _json_value(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
 
 
-def _whole_seconds(moment: datetime) -> int:
+def whole_seconds(moment: datetime) -> int:
+    """Return the whole seconds since 2000 of a time."""
     return math.floor((moment - _EPOCH).total_seconds())

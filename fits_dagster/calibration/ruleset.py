@@ -16,7 +16,9 @@ from fits_dagster.calibration.conditions import Condition, Facts
 from fits_dagster.calibration.functions import FUNCTIONS
 from fits_dagster.database.instruments import INSTRUMENT_TABLES
 
-__all__ = ["Criteria", "Rule", "RuleBody", "RuleSet", "Score", "load_rulesets"]
+__all__ = ["Criteria", "Rule", "RuleBody", "RuleSet", "Score", "Side", "load_rulesets"]
+
+Side = Literal["around", "until", "before", "after"]
 
 
 class _Model(BaseModel):
@@ -75,8 +77,8 @@ class RuleBody(Criteria):
     #: Names of shared criteria.
     use: tuple[str, ...] = ()
     window: Window | None = None
-    #: ``around`` the target's time, ``until`` it (inclusive), or strictly ``before`` it.
-    side: Literal["around", "until", "before"] | None = None
+    #: ``around`` the target's time, ``until`` it (inclusive), or strictly ``before`` or ``after`` it.
+    side: Side | None = None
     order: Literal["nearest", "nearest_then_same_observation"] | Score | None = None
     limit: int | None = None
     #: Parts that are asked on their own and take turns in the answer.

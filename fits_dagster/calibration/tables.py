@@ -28,16 +28,19 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from fits_dagster.database.tables import metadata, timestamp
 
-__all__ = ["CALCACHE_VIEW", "calibration_answer", "calibration_need", "calibration_offer", "slot_of"]
+__all__ = ["CALCACHE_VIEW", "calibration_answer", "calibration_need", "calibration_offer", "same_slot"]
 
 
+def same_slot(one: str, other: str) -> str:
+    """Return the SQL condition that query and key are the same in two rows, by their aliases.
 
-def slot_of(alias: str) -> str:
-    """Return the SQL expression of a hash of query and key, which keeps the indexes narrow.
-
-    Equal hashes are not enough: query and key are to be compared as well.
+    The indexes hold a hash, which keeps them narrow; that the texts are equal is checked besides, joined so
+    that no other index looks fit.
     """
-    return f"hashtextextended({alias}.query || {alias}.key, 0)"
+    return (
+        f"hashtextextended({one}.query || {one}.key, 0) = hashtextextended({other}.query || {other}.key, 0) "
+        f"and {one}.query || {one}.key = {other}.query || {other}.key"
+    )
 
 
 _SLOT: Final = text("hashtextextended(query || key, 0)")
@@ -57,8 +60,10 @@ calibration_offer = Table(
     #: Position of the header's ``processing`` in its vocabulary, lowest first.
     Column("processing", SmallInteger, nullable=False),
     Column("entrytime", timestamp, nullable=False),
+    #: Micrometres; -1 if not known.
+    Column("wavelength", Double, nullable=False),
     Column("attributes", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    Index("ix_calibration_offer_walk", _SLOT, "secs"),
+    Index("ix_calibration_offer_walk", _SLOT, "secs", "wavelength"),
     Index("ix_calibration_offer_query", "query", "secs"),
 )
 
@@ -83,6 +88,9 @@ calibration_need = Table(
     Column("howmany", Integer, nullable=False),
     Column("cut", Integer),
     Column("any_engineering", Boolean, nullable=False),
+    #: The candidate's wavelength lies strictly between.
+    Column("least_wavelength", Double, nullable=False),
+    Column("most_wavelength", Double, nullable=False),
     #: JSON path predicate on the attributes of an offer.
     Column("condition", Text),
     #: For a list that is ordered by a score of time and wavelength: the two scales and the wavelength.

@@ -25,8 +25,14 @@ _LOOKED_AT: Final = 300
 _TOLD: Final = 5
 
 _NEAREST = text("""
-select o.header_id from calibration_offer o where o.query = any(:queries)
-group by o.header_id order by min(abs(o.secs - :secs)) limit :limit
+select near.header_id from unnest(cast(:queries as text[])) as asked(query)
+cross join lateral (
+    (select header_id, secs from calibration_offer o
+     where o.query = asked.query and o.secs <= :secs order by o.secs desc limit :limit)
+    union all
+    (select header_id, secs from calibration_offer o
+     where o.query = asked.query and o.secs > :secs order by o.secs limit :limit)) near
+group by near.header_id order by min(abs(near.secs - :secs)) limit :limit
 """)
 _NAMES = text("""
 select h.id, f.name from header h join diskfile d on d.id = h.diskfile_id join file f on f.id = d.file_id
@@ -206,11 +212,10 @@ def _time_misses(query: Query, wanted: Facts, row: Facts) -> Iterator[Miss]:
         yield Miss(
             "time", f"within {query.window}", f"{abs(ut - start)}", f"{abs(ut - start) - query.window} more"
         )
-    late = ut > start if query.side == "until" else ut >= start
-    if query.side != "around" and late:
-        yield Miss(
-            "time", f"{query.side} {start:%Y-%m-%d %H:%M:%S}", f"{ut:%Y-%m-%d %H:%M:%S}", f"{ut - start} late"
-        )
+    wrong = {"around": False, "until": ut > start, "before": ut >= start, "after": ut <= start}
+    if wrong[query.side]:
+        by = f"{start - ut} early" if query.side == "after" else f"{ut - start} late"
+        yield Miss("time", f"{query.side} {start:%Y-%m-%d %H:%M:%S}", f"{ut:%Y-%m-%d %H:%M:%S}", by)
 
 
 def _filter_misses(criteria: Criteria, target: HeaderFacts, wanted: Facts, row: Facts) -> Iterator[Miss]:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from fits_dagster import __version__
 from fits_dagster.dataflow.site import Site
-from fits_dagster.web import login, queuestatus, records, upload
+from fits_dagster.web import calmgr, login, queuestatus, records, upload
 from fits_dagster.web.access import StaffOnly
 from fits_dagster.web.dagster_ui import DAGSTER_PREFIX, dagster_app
 from fits_dagster.web.pages import page
@@ -36,7 +36,7 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
     )
     app.state.site = site
     app.state.session_hours = session_hours
-    for router in (login.router, queuestatus.router, records.router, upload.router):
+    for router in (login.router, queuestatus.router, records.router, upload.router, calmgr.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 

@@ -68,36 +68,97 @@ def associate(archive: Any, header: int) -> None:
     associate_headers(archive.connection, [header])
 
 
+SPECTRUM: dict[str, Any] = RECORD | {
+    "instrument": "GMOS-N",
+    "detector_roi_setting": "Full Frame",
+    "central_wavelength": "0.600",
+    "elevation": "70",
+    "types": ["SPECT", "LS"],
+}
+GMOS_ROW: dict[str, Any] = {
+    "disperser": "R400_G5305",
+    "filter_name": "open",
+    "focal_plane_mask": "1.0arcsec",
+    "array_name": "CCD1",
+    "amp_read_area": "a",
+    "detector_x_bin": 1,
+    "detector_y_bin": 1,
+}
+GMOS_STAR = STANDARD | {"types": ["SPECT", "LS", "STANDARD"]}
+GMOS_BIAS = {"observation_type": "BIAS"}
+SHIFTED = {"central_wavelength": "0.607"}
+GMOS_KINDS = [
+    *(SCIENCE, SCIENCE | SHIFTED, GMOS_STAR, GMOS_STAR | SHIFTED, FLAT, ARC, ARC | SHIFTED),
+    *(GMOS_BIAS, GMOS_BIAS | {"reduction": "PROCESSED_BIAS"}, MASK),
+]
+BUNDLE: dict[str, Any] = RECORD | {"instrument": "GHOST", "focal_plane_mask": "SR"}
+BUNDLE_KINDS = [SCIENCE, STANDARD, GMOS_BIAS, FLAT, ARC, MASK]
+ARMS = [{"arm": arm, "focal_plane_mask": "SR", "detector_x_bin": 1} for arm in ("blue", "red", "slitv")]
+
+#: By table: record, kinds of files, and the rows of either configuration.
+WORLDS: dict[str, tuple[dict[str, Any], list[dict[str, Any]], list[list[dict[str, Any]]]]] = {
+    "gnirs": (RECORD, KINDS, [[ROW], [ROW | {"camera": "LongBlue"}]]),
+    "gmos": (SPECTRUM, GMOS_KINDS, [[GMOS_ROW], [GMOS_ROW | {"detector_x_bin": 2}]]),
+    "ghost": (BUNDLE, BUNDLE_KINDS, [ARMS, ARMS[:1]]),
+}
+#: Kind, and configuration, are numbers that each world takes as far as it has any.
 arrivals = st.tuples(
     st.integers(0, 11),
-    st.sampled_from(KINDS),
+    st.integers(0, 9),
     st.sampled_from([-400.0, -91.0, -5.0, -0.5, 0.0, 0.25, 0.9, 3.0, 89.0]),
-    st.sampled_from(["ShortBlue", "ShortBlue", "LongBlue"]),
-    st.sampled_from(["Pass", "Pass", "Pass", "Undefined", "Fail"]),
+    st.sampled_from([0, 0, 1]),
+    st.sampled_from(["Pass", "Pass", "Pass", "Undefined", "Fail", "withdrawn"]),
     # whether the queue is drained now; work that waits is done later, with what has come by then
     st.booleans(),
 )
+sequences = st.lists(arrivals, min_size=4, max_size=24)
+Sequence = list[tuple[int, int, float, int, str, bool]]
 
 
-@settings(
-    max_examples=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    # every example is a sequence of transactions: shrinking would take minutes
-    phases=[Phase.explicit, Phase.generate],
-)
-@given(st.lists(arrivals, min_size=4, max_size=24))
+def property_settings(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        # every example is a sequence of transactions: shrinking would take minutes
+        phases=[Phase.explicit, Phase.generate],
+    )
+
+
+@property_settings(30)
+@given(st.sampled_from(sorted(WORLDS)), sequences)
 def test_the_maintained_cache_equals_one_computed_from_scratch(
-    engine: Engine, archive_class: Any, sequence: list[tuple[int, dict[str, Any], float, str, str, bool]]
+    engine: Engine, archive_class: Any, world: str, sequence: Sequence
 ) -> None:
+    check_sequence(engine, archive_class, world, sequence)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@property_settings(1000)
+@given(st.sampled_from(sorted(WORLDS)), sequences)
+def test_it_does_so_in_a_thousand_histories(
+    engine: Engine, archive_class: Any, world: str, sequence: Sequence
+) -> None:
+    check_sequence(engine, archive_class, world, sequence)
+
+
+def check_sequence(engine: Engine, archive_class: Any, world: str, sequence: Sequence) -> None:
+    record, kinds, configurations = WORLDS[world]
     with engine.connect() as connection:
         archive = archive_class(connection)
         queue: dict[str, int] = {}
         current: dict[str, int] = {}
-        for number, kind, days, camera, qa_state, drained in sequence:
+        for number, kind, days, configuration, qa_state, drained in sequence:
             name = f"{number}.fits"
-            header, work = arrive(archive, name, days, kind, {"qa_state": qa_state}, camera=camera)
-            current[name] = queue[name] = header
+            if qa_state == "withdrawn":
+                work = withdraw_file(archive, current.pop(name, None))
+                queue.pop(name, None)
+            else:
+                state = {"qa_state": qa_state, "ut_datetime": UT + timedelta(days=days)}
+                values = record | kinds[kind % len(kinds)] | state
+                header, work = archive.arrive(name, values, world, configurations[configuration])
+                current[name] = queue[name] = header
             assert name not in targets(work)
             queue |= {item.filename: item.subject_id for item in work}
             if drained:
@@ -106,6 +167,18 @@ def test_the_maintained_cache_equals_one_computed_from_scratch(
         associate_headers(connection, list(queue.values()))
         assert archive.cached() == from_scratch(archive, list(current.values()))
         connection.rollback()
+
+
+def withdraw_file(archive: Any, header: int | None) -> list[Any]:
+    """Take a file out of service without a successor."""
+    if header is None:
+        return []
+    archive.connection.execute(
+        text("""update diskfile set canonical = false, present = false
+                where id = (select diskfile_id from header where id = :id)"""),
+        {"id": header},
+    )
+    return withdraw(archive.connection, [header])
 
 
 def from_scratch(archive: Any, headers: list[int]) -> dict[str, dict[str, list[str]]]:

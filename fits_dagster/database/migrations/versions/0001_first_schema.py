@@ -403,6 +403,8 @@ def upgrade() -> None:
         sa.Column("howmany", sa.Integer(), nullable=False),
         sa.Column("cut", sa.Integer(), nullable=True),
         sa.Column("any_engineering", sa.Boolean(), nullable=False),
+        sa.Column("least_wavelength", sa.Double(), nullable=False),
+        sa.Column("most_wavelength", sa.Double(), nullable=False),
         sa.Column("condition", sa.Text(), nullable=True),
         sa.Column("score_days", sa.Double(), nullable=True),
         sa.Column("score_range", sa.Double(), nullable=True),
@@ -413,7 +415,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("header_id", "caltype", "part", name=op.f("pk_calibration_need")),
     )
-    op.create_index("ix_calibration_need_watch", "calibration_need", ["query", "key", "secs"], unique=False)
+    op.create_index(
+        "ix_calibration_need_watch",
+        "calibration_need",
+        [sa.literal_column("hashtextextended(query || key, 0)"), "secs"],
+        unique=False,
+    )
     op.create_table(
         "calibration_offer",
         sa.Column("id", sa.BigInteger(), nullable=False),
@@ -425,6 +432,7 @@ def upgrade() -> None:
         sa.Column("engineering", sa.Boolean(), nullable=True),
         sa.Column("processing", sa.SmallInteger(), nullable=False),
         sa.Column("entrytime", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("wavelength", sa.Double(), nullable=False),
         sa.Column(
             "attributes",
             postgresql.JSONB(astext_type=sa.Text()),
@@ -437,7 +445,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calibration_offer")),
     )
     op.create_index(op.f("ix_calibration_offer_header_id"), "calibration_offer", ["header_id"], unique=False)
-    op.create_index("ix_calibration_offer_walk", "calibration_offer", ["query", "key", "secs"], unique=False)
+    op.create_index("ix_calibration_offer_query", "calibration_offer", ["query", "secs"], unique=False)
+    op.create_index(
+        "ix_calibration_offer_walk",
+        "calibration_offer",
+        [sa.literal_column("hashtextextended(query || key, 0)"), "secs", "wavelength"],
+        unique=False,
+    )
     op.create_table(
         "f2",
         sa.Column("id", sa.BigInteger(), nullable=False),
@@ -643,6 +657,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_f2_header_id"), table_name="f2")
     op.drop_table("f2")
     op.drop_index("ix_calibration_offer_walk", table_name="calibration_offer")
+    op.drop_index("ix_calibration_offer_query", table_name="calibration_offer")
     op.drop_index(op.f("ix_calibration_offer_header_id"), table_name="calibration_offer")
     op.drop_table("calibration_offer")
     op.drop_index("ix_calibration_need_watch", table_name="calibration_need")

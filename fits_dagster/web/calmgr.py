@@ -1,0 +1,247 @@
+"""The calibration manager: which calibrations suit a file, of the archive or described by the client."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from sqlalchemy import Connection, select, text
+
+from fits_dagster.calibration.caltypes import CALTYPES
+from fits_dagster.calibration.facts import load_facts
+from fits_dagster.calibration.index import needs_of
+from fits_dagster.calibration.lookup import canonical_headers, compute
+from fits_dagster.calibration.requests import RequestError, answer_request
+from fits_dagster.calibration.why import explain_all
+from fits_dagster.database.selection import path_elements, select_files
+from fits_dagster.database.tables import diskfile, file, header
+from fits_dagster.web.access import site_of, staff_required
+from fits_dagster.web.descriptions import MAX_DESCRIPTION_BYTES, DescriptionError, read_description
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+_MOST_TARGETS: Final = 2000
+_NO_CACHE: Final = {"Cache-Control": "no-cache"}
+_NAMESPACE: Final = "http://www.gemini.edu/xml/gsaCalibrations/v1.0"
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    """A file that the client can fetch."""
+
+    label: str | None
+    name: str
+    #: Of the file as it is stored, which is what the address gives.
+    md5: str
+    url: str
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A file with its calibrations by type, best first; None where a rule could not be evaluated."""
+
+    label: str | None
+    filename: str | None
+    md5: str | None
+    found: Mapping[str, Sequence[_Calibration] | None]
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_DESCRIPTION_BYTES:
+            raise HTTPException(413, f"a description has at most {MAX_DESCRIPTION_BYTES} bytes")
+    return body
+
+
+@router.get("/jsoncalmgr/{rest:path}")
+@router.get("/xmlcalmgr/{rest:path}")
+@router.get("/calmgr/{rest:path}")
+def of_files(request: Request) -> Response:
+    """Tell the calibrations of the archive's files that a selection names, newest first.
+
+    Without a type among the elements all types are told.
+    """
+    site = site_of(request)
+    elements = _elements(request)
+    caltype = _caltype(elements)
+    selection = select_files(
+        [each for each in elements if each not in CALTYPES], archive=site.name == "archive"
+    )
+    if selection.is_open:
+        return _refused(406, "the selection names neither a date, nor a program, nor a file")
+    query = (
+        select(header.c.id, header.c.data_label, file.c.name, diskfile.c.data_md5)
+        .select_from(header.join(diskfile, diskfile.c.id == header.c.diskfile_id).join(file))
+        .where(diskfile.c.canonical, header.c.qa_state != "Fail", selection.where)
+        .order_by(header.c.ut_datetime.desc().nulls_last(), header.c.id.desc())
+        .limit(_MOST_TARGETS)
+    )
+    with site.engine.connect() as connection:
+        rows = connection.execute(query).all()
+        found = _answers(connection, [row.id for row in rows], [caltype] if caltype else CALTYPES)
+        known = _calibrations(connection, request, (i for lists in found.values() for i in lists))
+    return _answer(
+        request,
+        [
+            _Target(
+                row.data_label,
+                row.name,
+                row.data_md5,
+                {
+                    each: [known[i] for i in found.get((row.id, each), ()) if i in known]
+                    for each in ([caltype] if caltype else CALTYPES)
+                },
+            )
+            for row in rows
+        ],
+    )
+
+
+@router.post("/jsoncalmgr/{rest:path}")
+@router.post("/xmlcalmgr/{rest:path}")
+@router.post("/calmgr/{rest:path}")
+def of_a_description(request: Request, body: Annotated[bytes, Depends(_body)]) -> Response:
+    """Tell the calibrations of one type of a file that the body describes; the file may be unknown here."""
+    caltype = _caltype(_elements(request))
+    if caltype is None:
+        return _refused(405, "the URL names no type of calibration")
+    try:
+        description = read_description(body)
+        with site_of(request).engine.connect() as connection:
+            found = answer_request(connection, description.descriptors, description.tags, caltype)
+            known = _calibrations(connection, request, found or ())
+    except (DescriptionError, RequestError) as error:
+        return _refused(400, str(error))
+    calibrations = None if found is None else [known[each] for each in found if each in known]
+    label = description.descriptors["data_label"]
+    return _answer(request, [_Target(label, None, None, {caltype: calibrations})])
+
+
+@router.get("/calibrations/why/{rest:path}")
+def why(request: Request, rest: str) -> JSONResponse:
+    """Explain the calibrations of a file: ``<name>`` for all types that it needs, or ``<name>/<type>``."""
+    name, slash, last = rest.rstrip("/").rpartition("/")
+    caltype = last if slash and last in CALTYPES else None
+    asked = name if caltype else rest.rstrip("/")
+    with site_of(request).engine.connect() as connection:
+        try:
+            explanations = explain_all(connection, asked, caltype)
+        except LookupError as error:
+            raise HTTPException(404, str(error)) from error
+        hidden = connection.scalar(_HIDDEN, {"ids": list(canonical_headers(connection, asked)[:1])})
+    if hidden:
+        # elevation and rotator angle tell where the telescope pointed
+        staff_required(request)
+    return JSONResponse(_plain({each.caltype: each.as_dict() for each in explanations}), headers=_NO_CACHE)
+
+
+_HIDDEN = text("""
+select proprietary_coordinates and (release is null or release > current_date) from header
+where id = any(:ids)
+""")
+
+_FILES = text("""
+select h.id, h.data_label, f.name, d.path, d.filename, d.file_md5 from header h
+join diskfile d on d.id = h.diskfile_id join file f on f.id = d.file_id
+where h.id = any(:ids) and d.present
+""")
+
+
+def _elements(request: Request) -> list[str]:
+    return path_elements(request.scope.get("raw_path") or b"", request.url.path.split("/")[1])
+
+
+def _caltype(elements: Iterable[str]) -> str | None:
+    return next((each for each in reversed(list(elements)) if each in CALTYPES), None)
+
+
+def _answers(
+    connection: Connection, targets: Sequence[int], caltypes: Collection[str]
+) -> dict[tuple[int, str], list[int]]:
+    """Return the calibrations of files of the archive, whether they need the types or not."""
+    needs = [need for facts in load_facts(connection, targets) for need in needs_of(facts, caltypes)]
+    return compute(connection, needs) if needs else {}
+
+
+def _calibrations(connection: Connection, request: Request, ids: Iterable[int]) -> dict[int, _Calibration]:
+    """Return what is told of calibrations, of those whose file is present."""
+    base = str(request.base_url)
+    found = {}
+    for row in connection.execute(_FILES, {"ids": sorted(set(ids))}):
+        place = quote(f"{row.path}/{row.filename}" if row.path else row.filename)
+        found[row.id] = _Calibration(row.data_label, row.name, row.file_md5, f"{base}file/{place}")
+    return found
+
+
+def _refused(status: int, reason: str) -> PlainTextResponse:
+    return PlainTextResponse(f"<!-- Error: {reason} -->\n", status, headers=_NO_CACHE)
+
+
+def _answer(request: Request, targets: Sequence[_Target]) -> Response:
+    if request.url.path.startswith("/jsoncalmgr"):
+        return JSONResponse([_as_json(each) for each in targets], headers=_NO_CACHE)
+    return Response(_as_xml(targets), media_type="text/xml", headers=_NO_CACHE)
+
+
+def _as_json(target: _Target) -> dict[str, Any]:
+    return {
+        "label": target.label,
+        "filename": target.filename,
+        "md5": target.md5,
+        "cal_info": [
+            {
+                "error": cals is None,
+                "type": caltype,
+                "cals": None if cals is None else [vars(c) for c in cals],
+            }
+            for caltype, cals in target.found.items()
+        ],
+    }
+
+
+def _as_xml(targets: Sequence[_Target]) -> bytes:
+    root = ElementTree.Element("calibration_associations", {"xmlns": _NAMESPACE})
+    for target in targets:
+        dataset = ElementTree.SubElement(root, "dataset")
+        _add(dataset, {"datalabel": target.label or ""})
+        if target.filename is not None:
+            _add(dataset, {"filename": target.filename, "md5": target.md5 or ""})
+        for caltype, calibrations in target.found.items():
+            if not calibrations:
+                problem = "could not be worked out" if calibrations is None else "none found"
+                dataset.append(ElementTree.Comment(f" {caltype}: {problem} "))
+            for each in calibrations or ():
+                values = {"caltype": caltype, "datalabel": each.label or "", "filename": each.name}
+                _add(
+                    ElementTree.SubElement(dataset, "calibration"),
+                    values | {"md5": each.md5, "url": each.url},
+                )
+    ElementTree.indent(root)
+    written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written
+
+
+def _add(parent: ElementTree.Element, texts: Mapping[str, str]) -> None:
+    for name, value in texts.items():
+        ElementTree.SubElement(parent, name).text = value
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with everything that JSON does not know as text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(sep=" ")
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
