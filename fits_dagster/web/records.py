@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Column, Row, Select, func, select
 
 from fits_dagster.database.queues import work_item
 from fits_dagster.database.selection import path_elements, select_files
-from fits_dagster.database.tables import diskfile, file, fulltextheader, header, preview
+from fits_dagster.database.tables import diskfile, diskfile_report, file, fulltextheader, header, preview
 from fits_dagster.dataflow.preview import preview_key
 from fits_dagster.dataflow.site import Site
 from fits_dagster.metadata import summary
@@ -99,6 +99,29 @@ def full_header(request: Request, rest: str) -> PlainTextResponse:
             select(fulltextheader.c.fulltext).where(fulltextheader.c.diskfile_id == row.diskfile_id)
         )
     return PlainTextResponse(text or "", headers=_NO_CACHE)
+
+
+@router.get("/fitsverify/{rest:path}")
+def fits_verify(request: Request, rest: str) -> PlainTextResponse:
+    """Send what the structural verification found in a file's canonical version."""
+    return _report(request, rest, diskfile_report.c.fvreport)
+
+
+@router.get("/mdreport/{rest:path}")
+def metadata_report(request: Request, rest: str) -> PlainTextResponse:
+    """Send which fields of a file's record could not be computed, and why."""
+    return _report(request, rest, diskfile_report.c.mdreport)
+
+
+def _report(request: Request, rest: str, column: Column[Any]) -> PlainTextResponse:
+    site = site_of(request)
+    path, _, name = rest.rpartition("/")
+    row = _one_version(site, path, name if ".fits" in name else f"{name}.fits", canonical=True)
+    if row is None:
+        raise HTTPException(404, "no such file")
+    with site.engine.connect() as connection:
+        text = connection.scalar(select(column).where(diskfile_report.c.diskfile_id == row.diskfile_id))
+    return PlainTextResponse(text or "nothing to report\n", headers=_NO_CACHE)
 
 
 @router.get("/preview/{rest:path}")

@@ -138,3 +138,10 @@ def _release(archive: Site) -> None:
 
     with archive.engine.begin() as connection:
         connection.execute(text("update header set release = '2020-01-01'"))
+
+
+def test_reports_of_the_checks_are_given(archive_http: HttpServer, stored: list[Path]) -> None:
+    for feature in ("fitsverify", "mdreport"):
+        answer = requests.get(f"{archive_http.url}/{feature}/{stored[0].name}", timeout=10)
+        assert (answer.status_code, answer.text) == (200, "nothing to report\n")
+    assert requests.get(f"{archive_http.url}/fitsverify/N19990101S0001", timeout=10).status_code == 404
