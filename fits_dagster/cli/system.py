@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from fits_dagster.cli.options import home_option, json_option, site_option
 from fits_dagster.settings import SiteName, load_settings
+
+if TYPE_CHECKING:
+    from fits_dagster.web.accounts import Role
 
 __all__ = ["migrate", "status", "up", "user"]
 
@@ -83,14 +87,27 @@ def user() -> None:
 
 @user.command("add")
 @click.argument("name")
-@click.option("--staff", is_flag=True, help="May see the queues and Dagster.")
+@click.option(
+    "--role",
+    type=click.Choice(["reader", "operator", "staff"]),
+    help="reader: may look at queues and runs; operator: may also try again, cancel and pause; "
+    "staff: may also read data that are not released yet.",
+)
+@click.option("--staff", is_flag=True, help="Short for --role staff.")
 @click.option("--fullname")
 @click.option("--password", help="Asked for when it is not given here.")
 @site_option
 @click.option("--both", is_flag=True, help="Add the user to both sites.")
 @home_option
 def add(
-    name: str, staff: bool, fullname: str | None, password: str | None, site: SiteName, both: bool, home: Path
+    name: str,
+    role: Role | None,
+    staff: bool,
+    fullname: str | None,
+    password: str | None,
+    site: SiteName,
+    both: bool,
+    home: Path,
 ) -> None:
     """Add a user, or give one a new password."""
     from fits_dagster.dataflow.site import open_site
@@ -98,16 +115,17 @@ def add(
 
     if password is None:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    role = "staff" if staff else role
     settings = load_settings(home)
     for one in settings.sites if both else (site,):
         opened = open_site(settings, one)
         try:
-            new = add_user(opened.engine, name, password, staff=staff, fullname=fullname)
+            new = add_user(opened.engine, name, password, role=role, fullname=fullname)
         except WeakPasswordError as error:
             raise click.ClickException(str(error)) from error
         finally:
             opened.close()
-        click.echo(f"{one}: user {name} {'added' if new else 'changed'}{', staff' if staff else ''}")
+        click.echo(f"{one}: user {name} {'added' if new else 'changed'}{f', {role}' if role else ''}")
 
 
 @user.command("list")
@@ -121,7 +139,7 @@ def list_(site: SiteName, home: Path) -> None:
     opened = open_site(load_settings(home), site)
     try:
         with opened.engine.connect() as connection:
-            for name, is_staff in list_users(connection):
-                click.echo(f"{name}{'  staff' if is_staff else ''}")
+            for person in list_users(connection):
+                click.echo(f"{person.username}  {person.role or '-'}")
     finally:
         opened.close()

@@ -1,4 +1,4 @@
-"""Tables of the work in hand: work items, their history, uploads, DHS files, destinations, drains.
+"""Tables of the work in hand: work items, their history, uploads, edits, DHS files, destinations, drains.
 
 A work item is one file waiting for one stage. Its states:
 
@@ -29,7 +29,18 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from fits_dagster.database.tables import metadata, timestamp
 
-__all__ = ["audit", "destination", "dhs_file", "drain", "event", "pause", "upload", "work_item"]
+__all__ = [
+    "alert",
+    "audit",
+    "destination",
+    "dhs_file",
+    "drain",
+    "event",
+    "header_edit",
+    "pause",
+    "upload",
+    "work_item",
+]
 
 _NOW = func.now()
 _EMPTY = text("''")
@@ -87,6 +98,8 @@ work_item = Table(
         postgresql_where=text("state = 'running'"),
     ),
     Index("ix_work_item_due", "stage", "state", "priority", "sort_key"),
+    Index("ix_work_item_added", "stage", "state", "added_at"),
+    Index("ix_work_item_failed", "stage", "failed_at", postgresql_where=text("state = 'failed'")),
     Index("ix_work_item_night", "night", "stage", "state"),
     Index("ix_work_item_file", "filename"),
     Index("ix_work_item_lease", "lease_expires", postgresql_where=text("state = 'running'")),
@@ -126,6 +139,44 @@ upload = Table(
     Column("started_at", timestamp, nullable=False),
     Column("received_at", timestamp, nullable=False, server_default=_NOW),
     Column("stored_at", timestamp),
+)
+
+#: One row per header edit that was asked for; those of a file are applied in the order of their ids.
+header_edit = Table(
+    "header_edit",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("filename", Text, nullable=False),
+    #: What was asked for: the ``values`` of the request, and ``reject_new``.
+    Column("request", JSONB, nullable=False),
+    #: Keywords and values that it stands for, in order.
+    Column("cards", JSONB, nullable=False),
+    Column("asked_at", timestamp, nullable=False, server_default=_NOW),
+    Column("asked_by", Text, nullable=False, server_default=_EMPTY),
+    #: Null while it waits.
+    Column("applied_at", timestamp),
+    #: Why it could not be applied; null if it was.
+    Column("error", Text),
+    Index("ix_header_edit_waiting", "filename", "path", "id", postgresql_where=text("applied_at is null")),
+)
+
+#: What people are told about: one row per condition, so that nobody is told the same thing at every look.
+alert = Table(
+    "alert",
+    metadata,
+    #: What it is about, e.g. ``disk:/data``.
+    Column("subject", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("first_at", timestamp, nullable=False, server_default=_NOW),
+    Column("last_at", timestamp, nullable=False, server_default=_NOW),
+    #: Looks at which the condition held.
+    Column("seen", BigInteger, nullable=False, server_default=text("1")),
+    #: When it was told last; null if never.
+    Column("told_at", timestamp),
+    #: When the condition was over; null while it lasts.
+    Column("over_at", timestamp),
 )
 
 #: What the copy job knows of the DHS directory: the version of each file that has landed.

@@ -130,7 +130,7 @@ def _greet(system: System, console: Console) -> None:
     for name in system.settings.sites:
         site = open_site(system.settings, name)
         try:
-            add_user(site.engine, _STAFF, password, staff=True, fullname="Staff of the demonstration")
+            add_user(site.engine, _STAFF, password, role="staff", fullname="Staff of the demonstration")
         finally:
             site.close()
     for place, url in system.urls.items():

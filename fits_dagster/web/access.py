@@ -34,7 +34,7 @@ def staff_required(request: Request) -> Person:
         403 without a session of a staff member.
     """
     person = current_person(request)
-    if person is None or not person.is_staff:
+    if person is None or not person.may("staff"):
         raise HTTPException(403, "staff only: please log in with an account that has staff access")
     return person
 
@@ -63,7 +63,7 @@ class StaffOnly:
         person = await run_in_threadpool(
             find_session, self.site.engine, connection.cookies.get(SESSION_COOKIE)
         )
-        if person is not None and person.is_staff:
+        if person is not None and person.may("staff"):
             await self.inner(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()

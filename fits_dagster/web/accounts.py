@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, Engine, text
 
 __all__ = [
+    "ROLES",
     "SESSION_COOKIE",
     "Person",
+    "Role",
     "WeakPasswordError",
     "add_user",
     "check_password_strength",
@@ -23,6 +25,12 @@ __all__ = [
     "sign_in",
     "sign_out",
 ]
+
+#: ``reader`` sees queues and runs; ``operator`` also tries again, cancels and pauses; ``staff`` also reads
+#: data that are not released yet.
+Role: TypeAlias = Literal["reader", "operator", "staff"]
+#: From the fewest rights to all of them.
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 SESSION_COOKIE: Final = "gemini_archive_session"
 _MIN_LENGTH: Final = 14
@@ -40,7 +48,12 @@ class Person:
     """Somebody who is signed in."""
 
     username: str
-    is_staff: bool
+    #: None for somebody who may only do what everybody may.
+    role: Role | None
+
+    def may(self, role: Role) -> bool:
+        """Tell whether this person has at least the rights of a role."""
+        return self.role is not None and ROLES.index(self.role) >= ROLES.index(role)
 
 
 def check_password_strength(password: str) -> None:
@@ -67,9 +80,9 @@ def generate_password() -> str:
 
 
 def add_user(
-    engine: Engine, username: str, password: str, *, staff: bool, fullname: str | None = None
+    engine: Engine, username: str, password: str, *, role: Role | None, fullname: str | None = None
 ) -> bool:
-    """Add a local user, or give an existing one a new password and staff right.
+    """Add a local user, or give an existing one a new password and role.
 
     Returns
     -------
@@ -85,10 +98,10 @@ def add_user(
     with engine.begin() as connection:
         new = connection.scalar(
             text("""
-            insert into users (username, fullname, password_hash, gemini_staff)
-            values (:username, :fullname, :hash, :staff)
+            insert into users (username, fullname, password_hash, role)
+            values (:username, :fullname, :hash, :role)
             on conflict (username) do update set password_hash = excluded.password_hash,
-                gemini_staff = excluded.gemini_staff, fullname = coalesce(excluded.fullname, users.fullname),
+                role = excluded.role, fullname = coalesce(excluded.fullname, users.fullname),
                 password_changed = now()
             returning xmax = 0
             """),
@@ -96,7 +109,7 @@ def add_user(
                 "username": username,
                 "fullname": fullname,
                 "hash": _hasher.hash(password),
-                "staff": staff,
+                "role": role,
             },
         )
         if not new:
@@ -107,10 +120,10 @@ def add_user(
     return bool(new)
 
 
-def list_users(connection: Connection) -> list[tuple[str, bool]]:
-    """Return the names of all users, and whether they are staff."""
-    rows = connection.execute(text("select username, gemini_staff from users order by username"))
-    return [(name, staff) for name, staff in rows]
+def list_users(connection: Connection) -> list[Person]:
+    """Return all users by name."""
+    rows = connection.execute(text("select username, role from users order by username"))
+    return [Person(name, role) for name, role in rows]
 
 
 def sign_in(engine: Engine, username: str, password: str, *, hours: float) -> str | None:
@@ -151,12 +164,12 @@ def find_session(engine: Engine, token: str | None) -> Person | None:
     with engine.connect() as connection:
         row = connection.execute(
             text("""
-            select u.username, u.gemini_staff from session s join users u on u.id = s.user_id
+            select u.username, u.role from session s join users u on u.id = s.user_id
             where s.token_hash = :token and s.expires_at > now()
             """),
             {"token": _hashed(token)},
         ).one_or_none()
-    return Person(row.username, row.gemini_staff) if row is not None else None
+    return Person(row.username, row.role) if row is not None else None
 
 
 def sign_out(engine: Engine, token: str | None) -> None:

@@ -247,7 +247,7 @@ def _check_access(request: Request, row: Row[Any]) -> None:
     if row.header_engineering or (release is not None and release <= datetime.now(UTC).date()):
         return
     person = current_person(request)
-    if person is None or not person.is_staff:
+    if person is None or not person.may("staff"):
         raise HTTPException(403, "not released yet: please log in")
 
 

@@ -21,7 +21,7 @@ PASSWORD = "A-long-passw0rd-for-tests"
 @pytest.fixture
 def staff(archive: Site, archive_http: HttpServer) -> Iterator[requests.Session]:
     """A browser of a staff member who is signed in."""
-    add_user(archive.engine, "anna", PASSWORD, staff=True)
+    add_user(archive.engine, "anna", PASSWORD, role="staff")
     with requests.Session() as session:
         answer = session.post(
             f"{archive_http.url}/login/", data={"username": "anna", "password": PASSWORD}, timeout=10
@@ -50,7 +50,7 @@ def queues(archive: Site) -> int:
 
 
 def test_the_page_is_for_staff(archive: Site, archive_http: HttpServer) -> None:
-    add_user(archive.engine, "visitor", PASSWORD, staff=False)
+    add_user(archive.engine, "visitor", PASSWORD, role=None)
     anonymous = requests.get(f"{archive_http.url}/queuestatus", timeout=10, allow_redirects=False)
     assert anonymous.headers["location"].startswith("/login/")
     assert requests.post(f"{archive_http.url}/queuestatus/json", timeout=10).status_code == 403
@@ -123,7 +123,7 @@ def test_signing_out_ends_the_session(staff: requests.Session, archive_http: Htt
 def test_login_takes_its_parameters_from_the_query_string_too(
     archive: Site, archive_http: HttpServer
 ) -> None:
-    add_user(archive.engine, "astro", PASSWORD, staff=False)
+    add_user(archive.engine, "astro", PASSWORD, role=None)
     url = f"{archive_http.url}/login/?username=astro&password={PASSWORD}"
     assert b"<P>Welcome, you are sucessfully logged in" in requests.post(url, timeout=10).content
     assert b"sucessfully" not in requests.post(f"{url}x", timeout=10).content
@@ -131,7 +131,7 @@ def test_login_takes_its_parameters_from_the_query_string_too(
 
 @pytest.mark.parametrize("target", ["https://elsewhere.example/", "//elsewhere.example", "/\\elsewhere"])
 def test_login_never_leads_to_another_server(archive: Site, archive_http: HttpServer, target: str) -> None:
-    add_user(archive.engine, "anna", PASSWORD, staff=True)
+    add_user(archive.engine, "anna", PASSWORD, role="staff")
     answer = requests.post(
         f"{archive_http.url}/login/",
         data={"username": "anna", "password": PASSWORD, "redirect": target},
@@ -144,7 +144,7 @@ def test_login_never_leads_to_another_server(archive: Site, archive_http: HttpSe
 @pytest.mark.parametrize("password", ["short-1A", "alllowercase-no-digit", "NoOtherCharacter1234"])
 def test_weak_passwords_are_refused(archive: Site, password: str) -> None:
     with pytest.raises(WeakPasswordError, match="14 characters"):
-        add_user(archive.engine, "anna", password, staff=True)
+        add_user(archive.engine, "anna", password, role="staff")
 
 
 def form_token(staff: requests.Session, url: str) -> str:
