@@ -19,6 +19,7 @@ from sqlalchemy import Connection, text
 from fits_dagster.fits.names import night_of, sort_key, trimmed
 
 __all__ = [
+    "BACKGROUND",
     "UNDATED",
     "Lease",
     "NewWork",
@@ -36,6 +37,9 @@ __all__ = [
     "renew",
     "retry_delay",
 ]
+
+#: Priority of backfills: below zero, work gives way to everything else.
+BACKGROUND = -1
 
 #: Night label of files whose name holds no date.
 UNDATED = "00000000"
@@ -171,6 +175,7 @@ with picked as materialized (
     where w.stage = :stage and w.state = 'waiting' and w.not_before <= now()
       and not exists (select 1 from pause where pause.stage = :stage)
       and (cast(:nights as text[]) is null or w.night = any(cast(:nights as text[])))
+      and (cast(:background as boolean) is null or (w.priority < 0) = cast(:background as boolean))
       and not exists (select 1 from work_item r
                       where r.state = 'running' and r.stage = w.stage and r.path = w.path
                         and r.filename = w.filename and r.destination = w.destination)
@@ -195,6 +200,7 @@ def claim(
     nights: Sequence[str] | None = None,
     run_id: str = "",
     oldest: bool = False,
+    background: bool | None = None,
 ) -> list[WorkItem]:
     """Claim work that is due, newest night first; never what somebody else holds.
 
@@ -206,6 +212,8 @@ def claim(
         Night labels to keep to; None for all.
     oldest
         Take what was added first instead, so that old work never starves behind new files.
+    background
+        Keep to work of low priority (true) or to all other work (false); None for both.
     """
     rows = connection.execute(
         _CLAIM_OLDEST if oldest else _CLAIM_NEWEST,
@@ -217,6 +225,7 @@ def claim(
             "token": lease.token,
             "seconds": lease.seconds,
             "run_id": run_id,
+            "background": background,
         },
     ).mappings()
     ordered = sorted(rows, key=lambda r: (r["priority"], r["sort_key"]), reverse=True)

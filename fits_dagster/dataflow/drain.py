@@ -8,8 +8,6 @@ undoes the file's writes: somebody else has it.
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,12 +19,14 @@ from sqlalchemy.exc import DBAPIError
 
 from fits_dagster.database import work as ledger
 from fits_dagster.database.work import Lease, WorkItem
+from fits_dagster.dataflow.heartbeat import worker_name
 from fits_dagster.dataflow.outcomes import DrainReport, Finished
+from fits_dagster.dataflow.pending import has_work_in_hand
 from fits_dagster.dataflow.settling import settle
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Stage
 
-__all__ = ["drain", "drain_once", "worker_name"]
+__all__ = ["drain", "drain_once"]
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +36,10 @@ _DATABASE_PAUSE_S = 1.0
 _PATIENCE_WITH_FAILURES_S = 10.0
 #: A transaction takes what has come within this time.
 _GROUP_SECONDS = 0.2
-
-
-def worker_name() -> str:
-    """Return who is at work here: host, process, thread."""
-    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident() % 100000}"
+#: A drain of background work waits at most so long for other work to be done before each claim.
+_LONGEST_COURTESY_S = 20.0
+#: Items that it takes at once, so that it soon looks again.
+_BACKGROUND_BATCH = 8
 
 
 def drain(
@@ -49,6 +48,7 @@ def drain(
     *,
     nights: Sequence[str] | None = None,
     run_id: str = "",
+    background: bool | None = None,
     linger: float = 0.0,
     stop: Callable[[], bool] = lambda: False,
     idle: Callable[[], bool] = lambda: True,
@@ -61,6 +61,9 @@ def drain(
     ----------
     nights
         Night labels to keep to; None for all.
+    background
+        Keep to work of low priority (true) or to all other work (false); None for both. Background work
+        gives way: nothing of it is begun while other work is due or in hand, except now and then.
     linger
         Seconds to keep polling after the last work; 0 stops as soon as nothing is due.
     stop
@@ -85,12 +88,15 @@ def drain(
         rounds += 1
         try:
             before_round()
+            if background:
+                _give_way(site, stop)
             count = drain_once(
                 site,
                 stage,
                 report,
                 nights=nights,
                 run_id=run_id,
+                background=background,
                 oldest=rounds % _OLDEST_EVERY == 0,
                 stop=stop,
             )
@@ -120,6 +126,7 @@ def drain_once(
     *,
     nights: Sequence[str] | None = None,
     run_id: str = "",
+    background: bool | None = None,
     oldest: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> int:
@@ -136,10 +143,11 @@ def drain_once(
             connection,
             stage.name,
             lease,
-            limit=site.work.batch_size,
+            limit=min(_BACKGROUND_BATCH, site.work.batch_size) if background else site.work.batch_size,
             nights=nights,
             run_id=run_id,
             oldest=oldest,
+            background=background,
         )
         known = stage.prepare(site, connection, items) if items else {}
     if not items:
@@ -156,6 +164,16 @@ def drain_once(
                 with site.engine.begin() as connection:
                     ledger.release(connection, lease, sorted(left))
     return len(items) - (report.deferred - deferred)
+
+
+def _give_way(site: Site, stop: Callable[[], bool]) -> None:
+    """Wait until nothing but background work is due or in hand, though not for ever."""
+    deadline = time.monotonic() + _LONGEST_COURTESY_S
+    while not stop() and time.monotonic() < deadline:
+        with site.engine.connect() as connection:
+            if not has_work_in_hand(connection, None, background=False):
+                return
+        time.sleep(site.work.poll_seconds)
 
 
 def _worked(

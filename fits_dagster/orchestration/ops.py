@@ -2,6 +2,8 @@
 
 # annotations are not postponed here: Dagster reads those of the context and of the resources at once
 
+import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -14,11 +16,22 @@ import dagster as dg
 from fits_dagster.database.management import retry_failed
 from fits_dagster.dataflow import copy
 from fits_dagster.dataflow.drain import drain
+from fits_dagster.dataflow.heartbeat import drain_heartbeat, request_stop
 from fits_dagster.dataflow.outcomes import DrainReport, FileFailure
-from fits_dagster.dataflow.pending import drain_heartbeat, has_work_in_hand, request_stop
+from fits_dagster.dataflow.pending import has_work_in_hand
+from fits_dagster.dataflow.reingest import queue_nights
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Stage
-from fits_dagster.orchestration.partitions import is_live, is_partition, nights_of_run, tonight
+from fits_dagster.orchestration.partitions import (
+    NIGHT_TAG,
+    SITE_TAG,
+    UNIT_TAG,
+    background_unit,
+    is_live,
+    is_partition,
+    nights_of_run,
+    tonight,
+)
 from fits_dagster.orchestration.resources import SiteResource
 
 __all__ = ["stage_op"]
@@ -26,6 +39,24 @@ __all__ = ["stage_op"]
 _ROWS_SHOWN = 200
 _SCAN_EVERY_S = 1.0
 _LINGER_OLD_S = 8.0
+#: Runs of background work leave the processors to everybody else.
+_BACKGROUND_NICENESS = 15
+
+#: What a person may choose who materializes nights, one or a range of them.
+_REINGEST_OPTIONS = {
+    "force": dg.Field(
+        bool,
+        default_value=False,
+        description="Make new versions of all files of the nights, even of unchanged content.",
+    ),
+    "force_md5": dg.Field(
+        bool,
+        default_value=False,
+        description="Compare all files of the nights by MD5, not only by size and time.",
+    ),
+}
+#: The same as tags of a run or a backfill.
+_OPTION_TAG = "fits_dagster/"
 
 
 def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool) -> dg.OpDefinition:
@@ -33,6 +64,9 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool) -> dg.Op
 
     The first one says ``started`` before it works, so that the stages of a run work side by side: a file goes
     on to the next stage while its neighbours are still in this one.
+
+    A run that a person asks for, for one night or a range of them, re-ingests these nights: its first op
+    queues their files as background work, and the run does that work and no other.
     """
     asset = asset_key.path[-1]
     outs = {asset: dg.Out(dg.Nothing, description=f"The night's {asset}, as far as they are known.")}
@@ -45,16 +79,20 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool) -> dg.Op
         ins={"after": dg.In(dg.Nothing)},
         out=outs,
         tags={"fits_dagster/stage": stage.name},
+        config_schema=_REINGEST_OPTIONS if first else None,
     )
     def run_stage(context: dg.OpExecutionContext, site: SiteResource) -> Iterator[Any]:
-        if first:
-            yield dg.Output(None, "started")
         nights = nights_of_run(context)
+        if first:
+            if nights is not None and _is_asked_by_hand(context):
+                _queue_nights(context, site.open(), nights)
+            yield dg.Output(None, "started")
         report = _drain(context, site.open(), stage, nights)
         metadata = _metadata(report)
-        if not context.has_partition_key:
+        if nights is None or (len(nights) > 1 and report.failures):
             _materialize_nights(context, asset_key, report)
         if report.failures:
+            context.instance.add_run_tags(context.run_id, {f"fits_dagster/failed_{stage.name}": "yes"})
             _end_run(context, site.open())
             raise _failure(context, report, metadata)
         yield dg.Output(None, asset, metadata=metadata)
@@ -62,10 +100,38 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool) -> dg.Op
     return run_stage
 
 
+def _is_asked_by_hand(context: dg.OpExecutionContext) -> bool:
+    """Tell whether a person began this run or its backfill, rather than a sensor."""
+    return UNIT_TAG not in context.run.tags and context.run.parent_run_id is None
+
+
+def _background(context: dg.OpExecutionContext, site: Site, nights: Sequence[str] | None) -> bool | None:
+    """Tell which work a run takes: of low priority, all other, or both."""
+    unit = context.run.tags.get(UNIT_TAG)
+    if unit is not None:
+        return unit == background_unit(site.name)
+    # a run without nights, and one that tries failed files again, takes what there is
+    return True if nights is not None and _is_asked_by_hand(context) else None
+
+
+def _queue_nights(context: dg.OpExecutionContext, site: Site, nights: Sequence[str]) -> None:
+    def chosen(option: str) -> bool:
+        tag = context.run.tags.get(f"{_OPTION_TAG}{option}", "")
+        return bool(context.op_config[option]) or tag.lower() in ("1", "true", "yes")
+
+    queued = queue_nights(site, nights, force=chosen("force"), force_md5=chosen("force_md5"))
+    context.log.info(f"{queued} files of {len(nights)} nights queued for ingest, as background work")
+    tags = {SITE_TAG: site.name}
+    context.instance.add_run_tags(context.run_id, tags | ({NIGHT_TAG: nights[0]} if len(nights) == 1 else {}))
+
+
 def _drain(
     context: dg.OpExecutionContext, site: Site, stage: Stage[Any], nights: Sequence[str] | None
 ) -> DrainReport:
     run_id = context.run_id
+    background = _background(context, site, nights)
+    if background and multiprocessing.parent_process() is not None:
+        os.nice(_BACKGROUND_NICENESS)
     if context.run.parent_run_id is not None:
         earlier = [r for r in (context.run.parent_run_id, context.run.root_run_id) if r]
         with site.engine.begin() as connection:
@@ -81,7 +147,7 @@ def _drain(
 
     def idle() -> bool:
         with site.engine.connect() as connection:
-            return not has_work_in_hand(connection, nights)
+            return not has_work_in_hand(connection, nights, background=background)
 
     with (
         drain_heartbeat(site, run_id, stage.name, nights) as asked_to_stop,
@@ -92,7 +158,8 @@ def _drain(
             stage,
             nights=nights,
             run_id=run_id,
-            linger=_linger(site, nights, idle=idle),
+            background=background,
+            linger=_linger(site, nights, idle=idle, background=background),
             idle=idle,
             stop=lambda: asked_to_stop.is_set() or terminated.is_set(),
             before_round=look_at_dhs if stage is copy.STAGE else lambda: None,
@@ -110,12 +177,17 @@ def _end_run(context: dg.OpExecutionContext, site: Site) -> None:
         request_stop(connection, context.run_id)
 
 
-def _linger(site: Site, nights: Sequence[str] | None, *, idle: Callable[[], bool]) -> float:
+def _linger(
+    site: Site, nights: Sequence[str] | None, *, idle: Callable[[], bool], background: bool | None
+) -> float:
     """Return for how long a run waits for more work.
 
     All the time for a night that is on, so that its files never wait for a run to start; a while for the
-    nights before it; briefly for old ones; not at all where there is nothing to do in the first place.
+    nights before it; briefly for old ones and for background work; not at all where there is nothing to do in
+    the first place.
     """
+    if background:
+        return min(site.work.linger_seconds, _LINGER_OLD_S)
     if site.work.standing_runs and nights is not None and tonight(site.settings) in nights:
         return site.work.max_run_seconds
     if idle():
@@ -155,8 +227,11 @@ def _metadata(report: DrainReport) -> dict[str, Any]:
 
 
 def _materialize_nights(context: dg.OpExecutionContext, asset_key: dg.AssetKey, report: DrainReport) -> None:
-    """Tell Dagster which nights a run of several has advanced."""
+    """Tell Dagster which nights a run of several has advanced, without those in which a file failed."""
+    failed = {failure.night for failure in report.failures}
     for night, count in sorted(report.by_night.items()):
+        if night in failed:
+            continue
         context.log_event(
             dg.AssetMaterialization(
                 asset_key,

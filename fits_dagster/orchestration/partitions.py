@@ -10,17 +10,40 @@ import dagster as dg
 from fits_dagster.database.work import UNDATED
 from fits_dagster.settings import SiteSettings
 
-__all__ = ["NIGHTS", "SITE_TAG", "UNIT_TAG", "is_live", "is_partition", "nights_of_run", "tonight"]
+__all__ = [
+    "NIGHTS",
+    "NIGHT_TAG",
+    "SITE_TAG",
+    "UNIT_TAG",
+    "background_unit",
+    "everything_unit",
+    "is_live",
+    "is_partition",
+    "nights_of_run",
+    "tonight",
+]
 
 #: Night labels as in file names. South of UTC the label of tomorrow begins before midnight.
 NIGHTS = dg.DailyPartitionsDefinition(start_date="19990101", fmt="%Y%m%d", end_offset=2)
 
 #: Which site a run works for.
 SITE_TAG = "fits_dagster/site"
-#: What only one run at a time may work on: site and night.
+#: Which night a run works for, where it is one.
+NIGHT_TAG = "fits_dagster/night"
+#: What only one run at a time may work on: site and night. Runs that a person asks for have none.
 UNIT_TAG = "fits_dagster/unit"
 
 _LIVE_DAYS = 2
+
+
+def everything_unit(site: str) -> str:
+    """Return the unit of the run that takes whatever is due at a site."""
+    return f"{site}:everything"
+
+
+def background_unit(site: str) -> str:
+    """Return the unit of the run that takes what is of low priority at a site."""
+    return f"{site}:background"
 
 
 def nights_of_run(context: dg.OpExecutionContext) -> Sequence[str] | None:

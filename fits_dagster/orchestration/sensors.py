@@ -16,12 +16,16 @@ from sqlalchemy.exc import OperationalError
 
 from fits_dagster.database.work import reap
 from fits_dagster.dataflow import copy
-from fits_dagster.dataflow.pending import due_nights, live_runs
+from fits_dagster.dataflow.heartbeat import live_runs, nights_at_work
+from fits_dagster.dataflow.pending import due_nights
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.orchestration.partitions import (
+    NIGHT_TAG,
     SITE_TAG,
     UNIT_TAG,
+    background_unit,
+    everything_unit,
     is_live,
     is_partition,
     tonight,
@@ -42,6 +46,9 @@ _SETTLED_S = 10.0
 _GRACE_S = 60.0
 
 _PARTITION_TAG = "dagster/partition"
+_PRIORITY_TAG = "dagster/priority"
+#: Runs of files that come now are started before those of a backfill that were asked for earlier.
+_LIVE_PRIORITY, _BACKGROUND_PRIORITY = "10", "-10"
 _IN_PROGRESS = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -58,6 +65,8 @@ class Coverage:
     nights: set[str] = field(default_factory=set)
     #: Whether one of them takes whatever is due.
     everything: bool = False
+    #: Whether one of them takes what is of low priority.
+    background: bool = False
 
 
 def build_sensors(site: SiteName, night_job: Job, nights_job: Job) -> list[dg.SensorDefinition]:
@@ -85,6 +94,8 @@ def build_sensors(site: SiteName, night_job: Job, nights_job: Job) -> list[dg.Se
                 nights_job.name,
                 own=opened.work.nights_with_own_run,
             )
+        if arrival not in watched and (request := _background_request(opened, watched, context, nights_job)):
+            requests.append(request)
         if not requests:
             what = (
                 f"work for {len(due)} nights is in hand" if due else f"nothing is due in {', '.join(watched)}"
@@ -143,10 +154,29 @@ def _requests(
         yield dg.RunRequest(
             job_name=night_job,
             partition_key=night,
-            tags={SITE_TAG: site, UNIT_TAG: f"{site}:{night}"},
+            tags={
+                SITE_TAG: site,
+                NIGHT_TAG: night,
+                UNIT_TAG: f"{site}:{night}",
+                _PRIORITY_TAG: _LIVE_PRIORITY if is_live(night) else "0",
+            },
         )
     if set(free) - set(alone) and not covered.everything:
-        yield dg.RunRequest(job_name=nights_job, tags={SITE_TAG: site, UNIT_TAG: f"{site}:everything"})
+        yield dg.RunRequest(job_name=nights_job, tags={SITE_TAG: site, UNIT_TAG: everything_unit(site)})
+
+
+def _background_request(
+    site: Site, stages: Sequence[str], context: dg.SensorEvaluationContext, nights_job: Job
+) -> dg.RunRequest | None:
+    """Ask for a run of the work of low priority that no run of a backfill is at."""
+    with site.engine.connect() as connection:
+        due = set(due_nights(connection, stages, settled_s=_SETTLED_S, background=True))
+        left = due - nights_at_work(connection, stages[0]) if due else due
+    if not left or covered_nights(context.instance, site).background:
+        return None
+    unit = background_unit(site.name)
+    tags = {SITE_TAG: site.name, UNIT_TAG: unit, _PRIORITY_TAG: _BACKGROUND_PRIORITY}
+    return dg.RunRequest(job_name=nights_job.name, tags=tags)
 
 
 def covered_nights(instance: dg.DagsterInstance, site: Site) -> Coverage:
@@ -170,8 +200,12 @@ def covered_nights(instance: dg.DagsterInstance, site: Site) -> Coverage:
             and time.time() - begun > _GRACE_S
         ):
             instance.report_run_failed(run, "No process of this run shows a heartbeat any more.")
+        elif (unit := run.tags.get(UNIT_TAG)) is None:
+            continue
         elif (night := run.tags.get(_PARTITION_TAG)) is not None:
             coverage.nights.add(night)
-        elif run.tags.get(UNIT_TAG) == f"{site.name}:everything":
+        elif unit == everything_unit(site.name):
             coverage.everything = True
+        elif unit == background_unit(site.name):
+            coverage.background = True
     return coverage

@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from fits_dagster.database.management import paused_stages
 from fits_dagster.database.status import last_files
-from fits_dagster.dataflow.pending import QueueDepth, live_runs, queue_depths
+from fits_dagster.dataflow.heartbeat import live_runs
+from fits_dagster.dataflow.pending import QueueDepth, queue_depths
 from fits_dagster.dataflow.site import open_site
 from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.settings import Settings, SiteName

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 
 from fits_dagster.database.server import dagster_url, open_engine, stop_embedded_server
-from fits_dagster.dataflow.pending import live_runs, request_stop
+from fits_dagster.dataflow.heartbeat import live_runs, request_stop
 from fits_dagster.settings import Settings, SiteName, write_effective
 from fits_dagster.system.database import prepare_databases
 from fits_dagster.system.home import (

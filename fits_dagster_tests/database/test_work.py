@@ -174,3 +174,10 @@ def test_pauses_between_attempts_double_up_to_the_cap() -> None:
     pauses = [work.retry_delay(n, 5, 300, 1.0) for n in range(1, 9)]
     assert pauses == [5, 10, 20, 40, 80, 160, 300, 300]
     assert work.retry_delay(3, 5, 300, 0.0) == 10
+
+
+def test_background_work_is_claimed_only_by_who_asks_for_it(engine: Engine) -> None:
+    add(engine, "N20250110S0001.fits", priority=work.BACKGROUND)
+    add(engine, NAME)
+    assert [i.filename for i in claim(engine, background=False)[1]] == [NAME]
+    assert [i.filename for i in claim(engine, background=True)[1]] == ["N20250110S0001.fits"]

@@ -172,7 +172,12 @@ def test_a_run_without_a_heartbeat_is_ended_and_frees_its_night(summit: Site) ->
             nothing()
 
         run = instance.create_run_for_job(
-            summit_night, tags={"fits_dagster/site": "summit", "dagster/partition": "20251123"}
+            summit_night,
+            tags={
+                "fits_dagster/site": "summit",
+                "fits_dagster/unit": "summit:20251123",
+                "dagster/partition": "20251123",
+            },
         )
         assert covered_nights(instance, summit).nights == {"20251123"}
         instance.report_dagster_event(

@@ -1,0 +1,103 @@
+"""Who is at work: the heartbeats of the stages of runs, and how to ask them to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from fits_dagster.dataflow.site import Site
+
+__all__ = ["drain_heartbeat", "live_runs", "nights_at_work", "request_stop", "worker_name"]
+
+_HEARTBEAT_S = 2.0
+#: A drain whose heartbeat is older than this is dead.
+_DEAD_AFTER_S = 20.0
+
+
+def worker_name() -> str:
+    """Return who is at work here: host, process, thread."""
+    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident() % 100000}"
+
+
+def nights_at_work(connection: Connection, stage: str) -> set[str]:
+    """Return the nights that a living drain of a stage keeps to."""
+    rows = connection.scalars(
+        text("""
+        select jsonb_array_elements_text(nights) from drain
+        where stage = :stage and jsonb_typeof(nights) = 'array'
+          and heartbeat > now() - make_interval(secs => :dead)
+        """),
+        {"stage": stage, "dead": _DEAD_AFTER_S},
+    )
+    return set(rows)
+
+
+def live_runs(connection: Connection) -> set[str]:
+    """Return the runs of which some stage has a fresh heartbeat."""
+    rows = connection.scalars(
+        text("select distinct run_id from drain where heartbeat > now() - make_interval(secs => :dead)"),
+        {"dead": _DEAD_AFTER_S},
+    )
+    return set(rows)
+
+
+_BEAT = text("update drain set heartbeat = now() where id = :id returning stop_requested")
+
+
+def request_stop(connection: Connection, run_id: str | None = None) -> None:
+    """Ask drains to finish the files in hand, release the rest, and end: those of one run, or all."""
+    connection.execute(
+        text("update drain set stop_requested = true where cast(:run as text) is null or run_id = :run"),
+        {"run": run_id},
+    )
+
+
+@contextmanager
+def drain_heartbeat(
+    site: Site, run_id: str, stage: str, nights: Sequence[str] | None
+) -> Iterator[threading.Event]:
+    """Show that a run works on a stage for as long as the context lasts and the process lives.
+
+    Yields
+    ------
+    threading.Event
+        Set when somebody asks the drain to end in good order (:func:`request_stop`).
+    """
+    with site.engine.begin() as connection:
+        drain_id = connection.scalar(
+            text("""
+            insert into drain (run_id, stage, nights, owner)
+            values (:run_id, :stage, cast(:nights as jsonb), :owner) returning id
+            """),
+            {"run_id": run_id, "stage": stage, "nights": json.dumps(nights), "owner": worker_name()},
+        )
+    over, stop = threading.Event(), threading.Event()
+
+    def beat() -> None:
+        while not over.wait(_HEARTBEAT_S):
+            try:
+                with site.engine.begin() as connection:
+                    if connection.scalar(_BEAT, {"id": drain_id}):
+                        stop.set()
+            except DBAPIError:
+                continue
+
+    thread = threading.Thread(target=beat, name="drain-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield stop
+    finally:
+        over.set()
+        thread.join()
+        with site.engine.begin() as connection:
+            connection.execute(
+                text("delete from drain where id = :id or heartbeat < now() - interval '1 day'"),
+                {"id": drain_id},
+            )
