@@ -145,6 +145,12 @@ class SiteSettings(_Frozen):
     #: Periodic looks for files that were changed by hand, and the time zone of their schedules.
     rescans: tuple[RescanSettings, ...] = ()
     time_zone: str = "UTC"
+    #: Standing checks look at so many nights, tonight included.
+    checked_nights: int = Field(default=4, ge=1)
+    #: A file that is due or in hand for longer than this is stuck.
+    stuck_minutes: float = Field(default=30.0, gt=0)
+    #: Types of calibrations that no science file is said to lack.
+    optional_calibrations: tuple[str, ...] = ("photometric_standard", "slitillum")
     #: Uploads are refused with 507 when the staging disk would have less free space than this.
     min_free_bytes: int = Field(default=200_000_000, ge=0)
     #: Largest accepted upload.

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from fits_dagster.calibration import associate_headers
+from fits_dagster.calibration.coverage import calibration_coverage
 from fits_dagster.database.work import WorkItem
 from fits_dagster.dataflow.site import Site
-from fits_dagster.dataflow.stage import Committed, Stage
+from fits_dagster.dataflow.stage import Committed, NightSummary, Stage
 
 __all__ = ["STAGE", "AssociateStage"]
 
@@ -38,6 +39,28 @@ class AssociateStage(Stage[int]):
         """Replace the associations of many headers in a few statements."""
         found: Mapping[int, int] = associate_headers(connection, [header for _, header in group])
         return [Committed("associated", detail=f"{found.get(header, 0)} calibrations") for _, header in group]
+
+    def summary(self, site: Site, connection: Connection, nights: Sequence[str]) -> NightSummary | None:
+        """Tell which types were found and which are missing, and what science exposures lack."""
+        coverage = calibration_coverage(connection, nights, optional=site.settings.optional_calibrations)
+        figures = {
+            "files_with_needs": coverage.files,
+            "science_files": coverage.science_files,
+            "science_files_that_lack_a_type": len(coverage.incomplete),
+            "science_files_that_lack_what_they_need": len(coverage.unusable),
+            **{f"found {caltype}": count for caltype, count in coverage.found.items()},
+            **{f"missing {caltype}": count for caltype, count in coverage.missing.items()},
+        }
+        rows = [
+            {
+                "file": each.name,
+                "instrument": each.instrument,
+                "lacks": ", ".join(each.lacking),
+                "needed": ", ".join(each.demanded) or "-",
+            }
+            for each in coverage.incomplete
+        ]
+        return NightSummary(figures, "science_files_that_lack_a_type_table", rows)
 
 
 STAGE = AssociateStage()

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from fits_dagster.database.work import NewWork, WorkItem
 from fits_dagster.dataflow.site import Site
 
-__all__ = ["Committed", "NotReady", "Result", "Stage"]
+__all__ = ["Committed", "NightSummary", "NotReady", "Result", "Stage"]
 
 Result = TypeVar("Result")
 
@@ -40,6 +40,16 @@ class Committed:
     #: Bytes of the file, for figures.
     size: int = 0
     detail: str = ""
+
+
+@dataclass(frozen=True)
+class NightSummary:
+    """What a stage has to tell of whole nights, beyond the files that it has just done."""
+
+    figures: Mapping[str, int]
+    #: A table: its name, and its rows.
+    title: str = ""
+    rows: Sequence[Mapping[str, str]] = ()
 
 
 class Stage(ABC, Generic[Result]):
@@ -82,6 +92,10 @@ class Stage(ABC, Generic[Result]):
 
     def after_commit(self, site: Site, item: WorkItem, result: Result) -> None:
         """Clean up once the transaction is durable (a staged file, for instance)."""
+
+    def summary(self, site: Site, connection: Connection, nights: Sequence[str]) -> NightSummary | None:
+        """Tell of the state of nights that this stage has just worked on; None if there is nothing to say."""
+        return None
 
     def after_failure(self, site: Site, connection: Connection, item: WorkItem, error: BaseException) -> None:
         """Note consequences of a failure beyond this item (a destination that is down)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from fits_dagster.orchestration.checks import build_check_sensor, build_checks
 from fits_dagster.orchestration.flows import FLOWS, build_assets, build_graph
 from fits_dagster.orchestration.housekeeping import build_housekeeping
 from fits_dagster.orchestration.resources import SiteResource
@@ -36,7 +37,7 @@ def build_definitions(site: SiteName) -> dg.Definitions:
     }
     night_job = dg.define_asset_job(
         f"{site}_night",
-        selection=dg.AssetSelection.assets(*assets.keys),
+        selection=dg.AssetSelection.assets(*assets.keys).without_checks(),
         description=f"Work through what is due for one night at the {site}.",
         executor_def=executor,
         tags=tags,
@@ -50,8 +51,9 @@ def build_definitions(site: SiteName) -> dg.Definitions:
     )
     return dg.Definitions(
         assets=[assets],
+        asset_checks=[build_checks(site)],
         jobs=[night_job, nights_job],
-        sensors=build_sensors(site, night_job, nights_job),
+        sensors=[*build_sensors(site, night_job, nights_job), build_check_sensor(site)],
         schedules=[*build_rescans(settings.site(site)), *build_housekeeping(site, settings.keep_runs_days)],
         resources={"site": resource, "site_resource": resource},
         executor=executor,

@@ -88,9 +88,9 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool) -> dg.Op
                 _queue_nights(context, site.open(), nights)
             yield dg.Output(None, "started")
         report = _drain(context, site.open(), stage, nights)
-        metadata = _metadata(report)
+        metadata = _metadata(report) | _of_nights(site.open(), stage, nights or sorted(report.by_night))
         if nights is None or (len(nights) > 1 and report.failures):
-            _materialize_nights(context, asset_key, report)
+            _materialize_nights(context, site.open(), stage, asset_key, report)
         if report.failures:
             context.instance.add_run_tags(context.run_id, {f"fits_dagster/failed_{stage.name}": "yes"})
             _end_run(context, site.open())
@@ -226,7 +226,26 @@ def _metadata(report: DrainReport) -> dict[str, Any]:
     return metadata
 
 
-def _materialize_nights(context: dg.OpExecutionContext, asset_key: dg.AssetKey, report: DrainReport) -> None:
+def _of_nights(site: Site, stage: Stage[Any], nights: Sequence[str]) -> dict[str, Any]:
+    """Say what the stage has to tell of whole nights."""
+    dated = [night for night in nights if is_partition(night)]
+    if not dated:
+        return {}
+    with site.engine.connect() as connection:
+        summary = stage.summary(site, connection, dated)
+    if summary is None:
+        return {}
+    table = dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in summary.rows[:_ROWS_SHOWN]])
+    return {**summary.figures, **({summary.title: table} if summary.rows else {})}
+
+
+def _materialize_nights(
+    context: dg.OpExecutionContext,
+    site: Site,
+    stage: Stage[Any],
+    asset_key: dg.AssetKey,
+    report: DrainReport,
+) -> None:
     """Tell Dagster which nights a run of several has advanced, without those in which a file failed."""
     failed = {failure.night for failure in report.failures}
     for night, count in sorted(report.by_night.items()):
@@ -236,7 +255,7 @@ def _materialize_nights(context: dg.OpExecutionContext, asset_key: dg.AssetKey, 
             dg.AssetMaterialization(
                 asset_key,
                 partition=night if is_partition(night) else None,
-                metadata={"files": count},
+                metadata={"files": count, **_of_nights(site, stage, [night])},
                 description=f"{count} files of night {night}",
             )
         )
