@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from pathlib import Path
 
 import click
 
-__all__ = ["home_option", "json_option", "site_option"]
+__all__ = ["home_option", "json_option", "person_at_the_keyboard", "site_option"]
 
 home_option = click.option(
     "--home",
@@ -26,3 +28,8 @@ site_option = click.option(
     show_default=True,
     help="Which site.",
 )
+
+
+def person_at_the_keyboard() -> str:
+    """Return who runs a command, for the audit."""
+    return f"{os.environ.get('SUDO_USER') or getpass.getuser()} (command line)"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
 
-from fits_dagster.cli.options import home_option, json_option, site_option
+from fits_dagster.cli.options import home_option, json_option, person_at_the_keyboard, site_option
 from fits_dagster.database.management import (
     Selection,
     cancel_items,
@@ -30,16 +28,11 @@ from fits_dagster.dataflow.site import Site, open_site
 from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.settings import SiteName, load_settings
 
-__all__ = ["add_to_ingest_queue", "queue"]
+__all__ = ["queue"]
 
 _console = Console()
 _ALL_STAGES = sorted({stage.name for stages in SITE_STAGES.values() for stage in stages})
 _stage_choice = click.Choice(_ALL_STAGES)
-
-
-def _who() -> str:
-    """Return the name of the person at the keyboard, for the audit."""
-    return f"{os.environ.get('SUDO_USER') or getpass.getuser()} (command line)"
 
 
 def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -161,7 +154,7 @@ def retry(home: Path, site: SiteName, dry_run: bool, **values: Any) -> None:
         home,
         site,
         values,
-        lambda connection, selection: retry_items(connection, selection, who=_who()),
+        lambda connection, selection: retry_items(connection, selection, who=person_at_the_keyboard()),
         verb="tried again",
         dry_run=dry_run,
     )
@@ -176,7 +169,7 @@ def cancel(home: Path, site: SiteName, yes: bool, **values: Any) -> None:
         home,
         site,
         values,
-        lambda connection, selection: cancel_items(connection, selection, who=_who()),
+        lambda connection, selection: cancel_items(connection, selection, who=person_at_the_keyboard()),
         verb="cancelled",
         dry_run=not yes,
     )
@@ -190,7 +183,7 @@ def pause(stages: Sequence[str], site: SiteName, home: Path) -> None:
     """Let stages take no further work; their queues keep what comes."""
     with _opened(home, site) as opened, opened.engine.begin() as connection:
         for stage in stages:
-            pause_stage(connection, stage, who=_who())
+            pause_stage(connection, stage, who=person_at_the_keyboard())
             click.echo(f"{site}: {stage} is paused")
 
 
@@ -202,7 +195,7 @@ def resume(stages: Sequence[str], site: SiteName, home: Path) -> None:
     """Let paused stages go on."""
     with _opened(home, site) as opened, opened.engine.begin() as connection:
         for stage in stages:
-            was = resume_stage(connection, stage, who=_who())
+            was = resume_stage(connection, stage, who=person_at_the_keyboard())
             click.echo(f"{site}: {stage} {'goes on' if was else 'was not paused'}")
 
 
@@ -226,85 +219,3 @@ def drain(stages: Sequence[str], site: SiteName, home: Path) -> None:
                 click.echo(f"  {failure.filename}: {failure.reason}: {failure.error}", err=True)
             failed += len(report.failures)
     sys.exit(1 if failed else 0)
-
-
-@click.command()
-@click.option(
-    "--file-re",
-    help="Regular expression searched in the names, or today, twoday, fourday, tenday, twentyday (UTC days).",
-)
-@click.option("--path", default="", help="Directory relative to the store.")
-@click.option("--force", is_flag=True, help="Make new versions unconditionally.")
-@click.option(
-    "--force_md5", "--force-md5", "force_md5", is_flag=True, help="Compare by MD5, not only by time."
-)
-@click.option("--after", type=click.DateTime(), help="Ingest only after this time (UTC).")
-@click.option("--newfiles", type=float, help="Only files changed in the last N days.")
-@click.option("--filename", help="Just this file.")
-@click.option(
-    "--listfile",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Names from a text file, one a line, with their paths.",
-)
-@click.option("--selection", help="Names from the database, e.g. GMOS-N/20251123.")
-@click.option("--dry-run", is_flag=True, help="Only say which.")
-@click.option("--debug", is_flag=True, help="Name every file.")
-@click.option("--demon", is_flag=True, help="Write to the log only.")
-@click.option(
-    "--site",
-    type=click.Choice(["summit", "archive"]),
-    default="summit",
-    show_default=True,
-    help="Which site.",
-)
-@home_option
-def add_to_ingest_queue(
-    file_re: str | None,
-    path: str,
-    force: bool,
-    force_md5: bool,
-    after: datetime | None,
-    newfiles: float | None,
-    filename: str | None,
-    listfile: Path | None,
-    selection: str | None,
-    dry_run: bool,
-    debug: bool,
-    demon: bool,
-    site: SiteName,
-    home: Path,
-) -> None:
-    """Queue files of the store for ingest: those that are new or have changed, unless forced.
-
-    A file that is not in the store is named and left out; then the exit status is 1.
-    """
-    from fits_dagster.dataflow.requeue import IngestRequest, queue_for_ingest
-    from fits_dagster.logs import configure_logging
-
-    settings = load_settings(home)
-    if demon:
-        configure_logging(settings, "add_to_ingest_queue")
-    request = IngestRequest(
-        path=path,
-        file_re=file_re,
-        newer_than_days=newfiles,
-        filename=filename,
-        listed=listfile.read_text().split() if listfile is not None else None,
-        selection=selection,
-        force=force,
-        force_md5=force_md5,
-        after=after.replace(tzinfo=UTC) if after is not None else None,
-    )
-    with _opened(home, site) as opened:
-        try:
-            report = queue_for_ingest(opened, request, dry_run=dry_run)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--file-re") from error
-    if not demon:
-        for key in report.queued if debug or dry_run else ():
-            click.echo(key)
-        word = "would be queued" if dry_run else "queued"
-        click.echo(f"{report.looked_at} files looked at, {len(report.queued)} {word}")
-    for key in report.missing:
-        click.echo(f"{key} is not in the store", err=True)
-    sys.exit(1 if report.missing else 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,7 @@ from fits_dagster.database.server import open_engine
 from fits_dagster.settings import Settings, SiteName, SiteSettings, WorkSettings
 from fits_dagster.storage import ObjectStore, open_store
 
-__all__ = ["Site", "open_site"]
+__all__ = ["Site", "open_site", "opened_site"]
 
 _MAX_DEFAULT_WORKERS = 4
 
@@ -55,3 +57,13 @@ def open_site(settings: Settings, name: SiteName, *, s3_client: Any = None) -> S
         engine=open_engine(settings, name),
         store=open_store(site, s3_client),
     )
+
+
+@contextmanager
+def opened_site(settings: Settings, name: SiteName) -> Iterator[Site]:
+    """Open a site for the time of the context; see :func:`open_site`."""
+    site = open_site(settings, name)
+    try:
+        yield site
+    finally:
+        site.close()

@@ -1,0 +1,203 @@
+"""Commands that put files on the queues by hand."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+
+from fits_dagster.cli.options import home_option
+from fits_dagster.dataflow.site import opened_site
+from fits_dagster.settings import SiteName, load_settings
+
+if TYPE_CHECKING:
+    from fits_dagster.dataflow.requeue_versions import LaterStage
+
+__all__ = ["add_to_calcache_queue", "add_to_export_queue", "add_to_ingest_queue", "add_to_preview_queue"]
+
+_Command: TypeAlias = Callable[..., Any]
+
+_file_re = click.option(
+    "--file-re",
+    help="Regular expression searched in the names, or today, twoday, fourday, tenday, twentyday (UTC days).",
+)
+_filename = click.option("--filename", help="Just this file.")
+_listfile = click.option(
+    "--listfile",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Names from a text file, one a line, with their paths.",
+)
+_selection = click.option("--selection", help="Names from the database, e.g. GMOS-N/20251123.")
+
+
+def _combined(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    """Make one decorator of several options, shown in their order."""
+
+    def decorate(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _telling(site: SiteName) -> Callable[[_Command], _Command]:
+    """Return the options that all these commands end with."""
+    return _combined(
+        click.option("--dry-run", is_flag=True, help="Only say which."),
+        click.option("--debug", is_flag=True, help="Name every file."),
+        click.option("--demon", is_flag=True, help="Write to the log only."),
+        click.option(
+            "--site",
+            type=click.Choice(["summit", "archive"]),
+            default=site,
+            show_default=True,
+            help="Which site.",
+        ),
+        home_option,
+    )
+
+
+#: What chooses among the files that the database knows.
+_choosing = _combined(
+    _file_re,
+    click.option("--path", help="Directory relative to the store; default: all of them."),
+    _filename,
+    _listfile,
+    _selection,
+    click.option("--instrument", help="Only of this instrument, as headers spell it."),
+    click.option("--lastdays", "last_days", type=float, help="Only observed in the last N days."),
+    click.option("--all", "everything", is_flag=True, help="Every file that the database knows."),
+    click.option("--after", type=click.DateTime(), help="Only after this time (UTC)."),
+    click.option("--background", is_flag=True, help="At low priority: when there is nothing else to do."),
+)
+
+
+@click.command()
+@_file_re
+@click.option("--path", default="", help="Directory relative to the store.")
+@click.option("--force", is_flag=True, help="Make new versions unconditionally.")
+@click.option(
+    "--force_md5", "--force-md5", "force_md5", is_flag=True, help="Compare by MD5, not only by time."
+)
+@click.option("--after", type=click.DateTime(), help="Ingest only after this time (UTC).")
+@click.option("--newfiles", type=float, help="Only files changed in the last N days.")
+@_filename
+@_listfile
+@_selection
+@_telling("summit")
+def add_to_ingest_queue(
+    file_re: str | None,
+    path: str,
+    force: bool,
+    force_md5: bool,
+    after: datetime | None,
+    newfiles: float | None,
+    filename: str | None,
+    listfile: Path | None,
+    selection: str | None,
+    dry_run: bool,
+    debug: bool,
+    demon: bool,
+    site: SiteName,
+    home: Path,
+) -> None:
+    """Queue files of the store for ingest: those that are new or have changed, unless forced.
+
+    A file that is not in the store is named and left out; then the exit status is 1.
+    """
+    from fits_dagster.dataflow.requeue import IngestRequest, queue_for_ingest
+    from fits_dagster.logs import configure_logging
+
+    settings = load_settings(home)
+    if demon:
+        configure_logging(settings, "add_to_ingest_queue")
+    request = IngestRequest(
+        path=path,
+        file_re=file_re,
+        newer_than_days=newfiles,
+        filename=filename,
+        listed=listfile.read_text().split() if listfile is not None else None,
+        selection=selection,
+        force=force,
+        force_md5=force_md5,
+        after=after.replace(tzinfo=UTC) if after is not None else None,
+    )
+    with opened_site(settings, site) as opened:
+        try:
+            report = queue_for_ingest(opened, request, dry_run=dry_run)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+    _tell(report.queued, report.looked_at, dry_run=dry_run, debug=debug, demon=demon)
+    for key in report.missing:
+        click.echo(f"{key} is not in the store", err=True)
+    sys.exit(1 if report.missing else 0)
+
+
+@click.command()
+@_choosing
+@click.option("--destination", "destinations", multiple=True, help="Base URL; default: all of the settings.")
+@_telling("summit")
+def add_to_export_queue(**options: Any) -> None:
+    """Queue present files for export. What the destination has already is not sent again."""
+    _queue_versions("export", options)
+
+
+@click.command()
+@_choosing
+@click.option("--missing", "without_preview", is_flag=True, help="Only files without a preview.")
+@_telling("archive")
+def add_to_preview_queue(**options: Any) -> None:
+    """Queue current files for a new preview."""
+    _queue_versions("preview", options)
+
+
+@click.command()
+@_choosing
+@click.option("--include-eng", "include_engineering", is_flag=True, help="Engineering files too.")
+@click.option("--ignore-mdbad", "include_unready", is_flag=True, help="Files with unfit metadata too.")
+@_telling("archive")
+def add_to_calcache_queue(**options: Any) -> None:
+    """Queue current files for a new computation of their calibration associations."""
+    _queue_versions("associate", options)
+
+
+def _queue_versions(stage: LaterStage, options: dict[str, Any]) -> None:
+    from fits_dagster.dataflow.requeue_versions import VersionRequest, queue_versions
+    from fits_dagster.logs import configure_logging
+
+    settings = load_settings(options.pop("home"))
+    site, dry_run, debug, demon = (options.pop(name) for name in ("site", "dry_run", "debug", "demon"))
+    if demon:
+        configure_logging(settings, f"add_to_{stage}_queue")
+    everything, filename, listfile = (options.pop(name) for name in ("everything", "filename", "listfile"))
+    names = None
+    if filename is not None or listfile is not None:
+        names = [filename] if filename is not None else listfile.read_text().split()
+    criteria = ("file_re", "path", "selection", "instrument", "last_days")
+    if names is None and not everything and all(options[name] is None for name in criteria):
+        raise click.UsageError("say which files: --file-re, --filename, --selection …, or --all")
+    after = options.pop("after")
+    request = VersionRequest(
+        names=names, after=after.replace(tzinfo=UTC) if after is not None else None, **options
+    )
+    with opened_site(settings, site) as opened:
+        try:
+            keys = queue_versions(opened, stage, request, dry_run=dry_run)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+    _tell(keys, None, dry_run=dry_run, debug=debug, demon=demon)
+
+
+def _tell(keys: Sequence[str], looked_at: int | None, *, dry_run: bool, debug: bool, demon: bool) -> None:
+    if demon:
+        return
+    for key in keys if debug or dry_run else ():
+        click.echo(key)
+    word = "would be queued" if dry_run else "queued"
+    looked = f"{looked_at} files looked at, " if looked_at is not None else ""
+    click.echo(f"{looked}{len(keys)} {word}")
