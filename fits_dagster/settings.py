@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 __all__ = [
+    "AlertSettings",
     "RescanSettings",
     "S3Settings",
     "Settings",
@@ -91,6 +92,36 @@ class RescanSettings(_Frozen):
     enabled: bool = True
 
 
+class AlertSettings(_Frozen):
+    """Who is told, how, and from when on something is worth telling."""
+
+    #: Mail server and addresses; nobody is written to without an address.
+    smtp_host: str = "localhost"
+    smtp_port: int = Field(default=25, ge=1, le=65535)
+    email_from: str = ""
+    email_to: tuple[str, ...] = ()
+    subject_prefix: str = "[fits_dagster]"
+    #: Address that gets a JSON object with ``text`` and ``alerts`` by POST (chat services take it).
+    webhook_url: SecretStr = SecretStr("")
+    timeout_seconds: float = Field(default=10.0, gt=0)
+    #: Seconds between two looks; and between two looks at whole nights, which ask the destinations.
+    look_seconds: float = Field(default=30.0, gt=0)
+    night_seconds: float = Field(default=300.0, gt=0)
+    #: What comes back within this time after it was told is not told again.
+    quiet_minutes: float = Field(default=30.0, ge=0)
+    #: What lasts is told again after this time.
+    repeat_hours: float = Field(default=6.0, gt=0)
+    #: So many files due in one stage are worth telling.
+    long_queue: int = Field(default=1000, ge=1)
+    #: A destination that has not taken files for so long is worth telling.
+    destination_minutes: float = Field(default=15.0, gt=0)
+    #: Dagster's daemon and sensors must give a sign of life so often.
+    tick_minutes: float = Field(default=5.0, gt=0)
+    #: Least free space of the sites' directories, and of further or single ones, GB (1024^3 bytes).
+    least_free_gb: float = Field(default=5.0, ge=0)
+    disk_free_gb: dict[str, float] = Field(default_factory=dict)
+
+
 #: As the summit's crontab had them.
 SUMMIT_RESCANS = (
     RescanSettings(name="fourday", cron="*/15 * * * *", file_re="fourday"),
@@ -138,6 +169,10 @@ class SiteSettings(_Frozen):
     export_cookie: SecretStr = SecretStr("")
     #: Accepted values of that cookie; none: every upload is refused.
     upload_cookies: tuple[SecretStr, ...] = ()
+    #: Cookie ``gemini_api_authorization`` sent with header edits to destinations; none: files are sent.
+    export_api_cookie: SecretStr = SecretStr("")
+    #: Accepted values of that cookie; none: every request to edit headers is refused.
+    api_cookies: tuple[SecretStr, ...] = ()
     #: Seconds of silence after which a request to another server has failed.
     request_timeout_seconds: float = Field(default=10.0, gt=0)
     #: Files younger than this are left alone for now by a rescan's ingest; 0 turns that off.
@@ -173,6 +208,7 @@ class Settings(BaseSettings):
     #: Sign-on lasts this long.
     session_hours: float = Field(default=12.0, gt=0)
     work: WorkSettings = WorkSettings()
+    alerts: AlertSettings = AlertSettings()
     #: Time that Dagster's finished runs, and their events, are kept.
     keep_runs_days: float = Field(default=14.0, gt=0)
     summit: SiteSettings = SiteSettings()
@@ -193,6 +229,7 @@ class Settings(BaseSettings):
             "using_previews": True,
             "using_calibration_cache": True,
             "upload_cookies": (secret,) if secret else (),
+            "api_cookies": (secret,) if secret else (),
         } | _mapping(values.get("archive"))
         archive_url = f"http://{archive.get('host', '127.0.0.1')}:{archive['port']}"
         summit = {
@@ -204,8 +241,12 @@ class Settings(BaseSettings):
             "export_destinations": (archive_url,),
             "export_cookie": secret,
             "upload_cookies": (secret,) if secret else (),
+            "api_cookies": (secret,) if secret else (),
             "rescans": SUMMIT_RESCANS,
         } | _mapping(values.get("summit"))
+        # the secret of this machine is no business of another one
+        if summit["export_destinations"] in ((archive_url,), [archive_url]):
+            summit.setdefault("export_api_cookie", secret)
         return values | {"summit": summit, "archive": archive}
 
     @classmethod

@@ -169,6 +169,9 @@ alert = Table(
     Column("subject", Text, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("message", Text, nullable=False),
+    #: Number of files or the like, now and when it was told last.
+    Column("size", BigInteger, nullable=False, server_default=text("1")),
+    Column("told_size", BigInteger),
     Column("first_at", timestamp, nullable=False, server_default=_NOW),
     Column("last_at", timestamp, nullable=False, server_default=_NOW),
     #: Looks at which the condition held.

@@ -90,14 +90,21 @@ def running_system(settings: Settings, *, tell: Callable[[str], None] = lambda _
 
 
 def _with_shared_secret(settings: Settings) -> Settings:
-    """Let the summit of this machine upload to its archive, where the settings name no cookie."""
+    """Let the summit of this machine export to its archive, where the settings name no cookies."""
     summit, archive = settings.summit, settings.archive
-    if summit.export_cookie.get_secret_value() or archive.upload_cookies:
-        return settings
-    secret = SecretStr(upload_cookie(settings))
+    ours: dict[str, object] = {}
+    theirs: dict[str, object] = {}
+    if not summit.export_cookie.get_secret_value() and not archive.upload_cookies:
+        secret = SecretStr(upload_cookie(settings))
+        ours |= {"export_cookie": secret, "upload_cookies": (secret,)}
+        theirs["upload_cookies"] = (secret,)
+    exports_here = summit.export_destinations == (f"http://{archive.host}:{archive.port}",)
+    if exports_here and not summit.export_api_cookie.get_secret_value() and not archive.api_cookies:
+        secret = SecretStr(upload_cookie(settings))
+        ours |= {"export_api_cookie": secret, "api_cookies": summit.api_cookies or (secret,)}
+        theirs["api_cookies"] = (secret,)
     return settings.with_sites(
-        summit=summit.model_copy(update={"export_cookie": secret, "upload_cookies": (secret,)}),
-        archive=archive.model_copy(update={"upload_cookies": (secret,)}),
+        summit=summit.model_copy(update=ours), archive=archive.model_copy(update=theirs)
     )
 
 
@@ -167,6 +174,11 @@ def _start(settings: Settings, supervisor: Supervisor, tell: Callable[[str], Non
             [python, "-m", "dagster._daemon", "run", "-w", str(workspace)],
             logs / f"{_DAEMON}.log",
             environment,
+        )
+    )
+    supervisor.add(
+        ChildProcess(
+            "alerts", [python, "-m", "fits_dagster.alerts"], logs / "alerts-process.log", environment
         )
     )
     for site in settings.sites:

@@ -61,6 +61,8 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        sa.Column("told_size", sa.BigInteger()),
         sa.Column("first_at", _TIME, server_default=_NOW, nullable=False),
         sa.Column("last_at", _TIME, server_default=_NOW, nullable=False),
         sa.Column("seen", sa.BigInteger(), server_default=sa.text("1"), nullable=False),

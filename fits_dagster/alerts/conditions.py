@@ -1,0 +1,185 @@
+"""Conditions of a site that somebody should know of."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooLateError
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import text
+
+from fits_dagster.alerts.alarm import Alarm
+from fits_dagster.dataflow.checks import checks_of
+from fits_dagster.dataflow.site import Site
+from fits_dagster.settings import AlertSettings
+
+__all__ = ["NIGHT_CHECKS", "disk_alarms", "night_alarms", "site_alarms"]
+
+log = logging.getLogger(__name__)
+
+_GB: Final = 1024**3
+#: A directory that does not answer within this time hangs.
+_DISK_PATIENCE_S: Final = 20.0
+NIGHT_CHECKS: Final = ("night_complete", "md5_equal")
+
+
+def site_alarms(site: Site, settings: AlertSettings) -> Iterator[Alarm]:
+    """Yield what is wrong at a site, by its database: a few queries.
+
+    Raises
+    ------
+    sqlalchemy.exc.DBAPIError
+        The database does not answer.
+    """
+    yield from _failed(site)
+    yield from _stuck(site)
+    yield from _growing(site, settings)
+    yield from _destinations_down(site, settings)
+
+
+_FAILED = text("""
+select stage, coalesce(reason, 'unknown') as reason, count(*) as total,
+       (array_agg(filename order by failed_at desc))[1:3] as newest
+from work_item where state = 'failed' group by 1, 2 order by 1, 2
+""")
+
+
+def _failed(site: Site) -> Iterator[Alarm]:
+    with site.engine.connect() as connection:
+        rows = connection.execute(_FAILED).all()
+    for row in rows:
+        yield Alarm(
+            "failed",
+            f"failed:{site.name}:{row.stage}:{row.reason}",
+            f"{site.name}: {row.total} files have failed in {row.stage} with {row.reason}, "
+            f"the latest: {', '.join(row.newest)}. See /queuestatus.",
+            row.total,
+        )
+
+
+def _stuck(site: Site) -> Iterator[Alarm]:
+    for check in checks_of(site.name):
+        if check.name != "nothing_stuck":
+            continue
+        found = check.look(site)
+        if not found.passed:
+            files = ", ".join(str(row["file"]) for row in found.rows[:3])
+            yield Alarm(
+                "stuck",
+                f"stuck:{site.name}:{check.stage}",
+                f"{site.name}: {check.stage} stands still: {found.summary}"
+                + (f" ({files})" if files else ""),
+            )
+
+
+_DUE = text("""
+select stage, count(*) as due, min(added_at) as oldest from work_item
+where state = 'waiting' and not_before <= now() and priority >= 0
+group by stage having count(*) >= :most order by stage
+""")
+
+
+def _growing(site: Site, settings: AlertSettings) -> Iterator[Alarm]:
+    with site.engine.connect() as connection:
+        rows = connection.execute(_DUE, {"most": settings.long_queue}).all()
+    for row in rows:
+        yield Alarm(
+            "growing",
+            f"growing:{site.name}:{row.stage}",
+            f"{site.name}: {row.due} files wait for {row.stage}, the oldest since "
+            f"{row.oldest:%Y-%m-%d %H:%M} UTC.",
+            row.due,
+        )
+
+
+_DOWN = text("""
+select w.destination, count(*) as waiting, min(w.added_at) as oldest, max(d.error) as error
+from work_item w join destination d on d.url = w.destination and d.failures > 0
+where w.stage = 'export' and w.state in ('waiting', 'running')
+group by w.destination having min(w.added_at) < now() - make_interval(secs => :seconds)
+""")
+
+
+def _destinations_down(site: Site, settings: AlertSettings) -> Iterator[Alarm]:
+    with site.engine.connect() as connection:
+        rows = connection.execute(_DOWN, {"seconds": settings.destination_minutes * 60.0}).all()
+    for row in rows:
+        yield Alarm(
+            "destination",
+            f"destination:{site.name}:{row.destination}",
+            f"{site.name}: {row.destination} has not taken files for long: {row.waiting} wait, the oldest "
+            f"since {row.oldest:%Y-%m-%d %H:%M} UTC. It says: {row.error}",
+        )
+
+
+def night_alarms(site: Site) -> Iterator[Alarm]:
+    """Yield what is incomplete or altered in the last nights; asks the destinations."""
+    for check in checks_of(site.name):
+        if check.name not in NIGHT_CHECKS:
+            continue
+        found = check.look(site)
+        if not found.passed:
+            files = ", ".join(f"{row['file']} {row['state']}" for row in found.rows[:5])
+            yield Alarm(
+                "night",
+                f"night:{site.name}:{check.name}",
+                f"{site.name}: {found.summary}" + (f" ({files})" if files else ""),
+            )
+
+
+def disk_alarms(site: Site, settings: AlertSettings) -> Iterator[Alarm]:
+    """Yield directories that cannot be read, hang, or have too little free space.
+
+    Each is looked at in a thread: a hanging mount must not hold up the rest.
+    """
+    places = _places(site, settings)
+    pool = ThreadPoolExecutor(max(1, len(places)), thread_name_prefix="disk")
+    try:
+        looks = {path: pool.submit(_free_gb, path) for path in places}
+        for path, (kind, least) in places.items():
+            subject = f"{kind}:{site.name}:{path}"
+            try:
+                free = looks[path].result(_DISK_PATIENCE_S)
+            except TooLateError:
+                yield Alarm(
+                    kind, subject, f"{site.name}: {path} does not answer within {_DISK_PATIENCE_S:.0f} s."
+                )
+            except OSError as error:
+                yield Alarm(kind, subject, f"{site.name}: {path} cannot be read: {error.strerror or error}.")
+            else:
+                if free < least:
+                    message = f"{site.name}: {path} has {free:.1f} GB free, less than {least:g} GB."
+                    yield Alarm("disk", f"disk:{site.name}:{path}", message)
+    finally:
+        # a thread that hangs in the kernel cannot be ended; it is left behind
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _places(site: Site, settings: AlertSettings) -> Mapping[Path, tuple[str, float]]:
+    """Return the directories to look at: what an alarm about each is called, and its least free space, GB."""
+    own: Mapping[str, Callable[[], Path | None]] = {
+        "disk": lambda: site.settings.store_directory if site.settings.store == "directory" else None,
+        "staging": lambda: site.settings.staging_directory,
+        "dhs": lambda: site.settings.dhs_directory,
+    }
+    places: dict[Path, tuple[str, float]] = {}
+    for name, directory in own.items():
+        path = directory()
+        if path is not None:
+            kind = "dhs" if name == "dhs" else "disk"
+            places[path] = (kind, settings.disk_free_gb.get(str(path), settings.least_free_gb))
+    for named, least in settings.disk_free_gb.items():
+        places.setdefault(Path(named), ("disk", least))
+    return places
+
+
+def _free_gb(path: Path) -> float:
+    # reading the directory wakes an automounter; the figures of an unmounted directory mean nothing
+    with os.scandir(path) as entries:
+        next(entries, None)
+    return shutil.disk_usage(path).free / _GB
