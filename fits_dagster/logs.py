@@ -1,35 +1,123 @@
-"""Log files under the home directory: one line per state change, rotated."""
+"""Log files under the home directory: one line per state change, a file per site and stage, rotated.
+
+Several processes may write to one file: runs of several nights work on the same stage at once.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import time
-from logging.handlers import RotatingFileHandler
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from concurrent_log_handler import ConcurrentRotatingFileHandler
 
 from fits_dagster.settings import Settings
 
-__all__ = ["configure_logging"]
+__all__ = ["configure_logging", "follow", "log_files", "tail"]
 
-_FORMAT = "%(asctime)s,%(msecs)03d %(process)d:%(module)s:%(lineno)d %(levelname)s: %(message)s"
-_MAX_BYTES = 100_000_000
-_KEEP = 10
+_FORMAT: Final = "%(asctime)s,%(msecs)03d %(process)d:%(module)s:%(lineno)d %(levelname)s: %(message)s"
+_MAX_BYTES: Final = 100_000_000
+_KEEP: Final = 10
+_LOOK_EVERY_S: Final = 0.3
+_TAIL_BYTES: Final = 1_000_000
+#: What a record may carry besides its message.
+_EXTRAS: Final = ("action", "frame", "stage", "attempt")
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record as an object: time, where, level, message, and what else it carries."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "process": record.process,
+            "where": f"{record.module}:{record.lineno}",
+            "message": record.getMessage(),
+            **{name: getattr(record, name) for name in _EXTRAS if hasattr(record, name)},
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
 
 
 def configure_logging(settings: Settings, name: str, level: int = logging.INFO) -> None:
     """Write this process's log lines to ``<home>/logs/<name>.log``, times in UTC.
 
-    Calling it again does nothing.
+    As text, or as JSON where the settings say so. Calling it again does nothing.
     """
     root = logging.getLogger("fits_dagster")
-    if any(isinstance(handler, RotatingFileHandler) for handler in root.handlers):
+    if any(isinstance(handler, ConcurrentRotatingFileHandler) for handler in root.handlers):
         return
     directory = settings.home / "logs"
     directory.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(
-        directory / f"{name}.log", maxBytes=_MAX_BYTES, backupCount=_KEEP, delay=True
+    handler = ConcurrentRotatingFileHandler(
+        directory / f"{name}.log",
+        maxBytes=_MAX_BYTES,
+        backupCount=_KEEP,
+        encoding="utf-8",
+        lock_file_directory=str(directory / ".locks"),
     )
-    formatter = logging.Formatter(_FORMAT, datefmt="%Y-%m-%d %H:%M:%S")
+    formatter = _JsonFormatter() if settings.log_json else logging.Formatter(_FORMAT, "%Y-%m-%d %H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     root.addHandler(handler)
     root.setLevel(level)
+
+
+def log_files(settings: Settings, names: Sequence[str] = ()) -> list[Path]:
+    """Return the log files whose names contain one of some words, or all, by name.
+
+    Parameters
+    ----------
+    names
+        Words between the dashes of a name: a stage (``ingest``), a site, or both (``summit-ingest``).
+    """
+    found = sorted((settings.home / "logs").glob("*.log"))
+    if not names:
+        return found
+    pattern = re.compile("|".join(rf"(?:^|-){re.escape(name)}(?:-|$)" for name in names))
+    return [path for path in found if pattern.search(path.stem)]
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """Return the last lines of a file."""
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - _TAIL_BYTES))
+        text = stream.read().decode("utf-8", "replace")
+    return text.splitlines()[-lines:] if lines else []
+
+
+def follow(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield lines as they are written, for ever; goes on with the new file after a rotation."""
+    places = {path: (path.stat().st_ino, path.stat().st_size) for path in paths}
+    rests = dict.fromkeys(paths, b"")
+    while True:
+        quiet = True
+        for path in paths:
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue
+            inode, position = places[path]
+            if stat.st_ino != inode or stat.st_size < position:
+                inode, position = stat.st_ino, 0
+            if stat.st_size > position:
+                quiet = False
+                with path.open("rb") as stream:
+                    stream.seek(position)
+                    content = rests[path] + stream.read(_TAIL_BYTES)
+                    position = stream.tell()
+                *lines, rests[path] = content.split(b"\n")
+                for line in lines:
+                    yield path, line.decode("utf-8", "replace")
+            places[path] = (inode, position)
+        if quiet:
+            time.sleep(_LOOK_EVERY_S)

@@ -211,6 +211,10 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     #: Time that Dagster's finished runs, and their events, are kept.
     keep_runs_days: float = Field(default=14.0, gt=0)
+    #: Time that the histories of files are kept.
+    keep_events_days: float = Field(default=400.0, gt=0)
+    #: Write log files as JSON, one object a line.
+    log_json: bool = False
     summit: SiteSettings = SiteSettings()
     archive: SiteSettings = SiteSettings()
 

@@ -32,6 +32,7 @@ from fits_dagster.database.tables import metadata, timestamp
 __all__ = [
     "alert",
     "audit",
+    "bookmark",
     "destination",
     "dhs_file",
     "drain",
@@ -182,6 +183,15 @@ alert = Table(
     Column("over_at", timestamp),
 )
 
+#: Where a long round through the database goes on next time.
+bookmark = Table(
+    "bookmark",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("set_at", timestamp, nullable=False, server_default=_NOW),
+)
+
 #: What the copy job knows of the DHS directory: the version of each file that has landed.
 dhs_file = Table(
     "dhs_file",
@@ -231,6 +241,8 @@ drain = Table(
     Column("run_id", Text, nullable=False, index=True),
     Column("stage", Text, nullable=False),
     Column("nights", JSONB, nullable=False),
+    #: Whether it keeps to work of low priority (true), to all other work (false), or takes both (null).
+    Column("background", Boolean),
     Column("owner", Text, nullable=False),
     Column("started_at", timestamp, nullable=False, server_default=_NOW),
     Column("heartbeat", timestamp, nullable=False, server_default=_NOW),

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from fits_dagster.dataflow.site import Site
 
-__all__ = ["drain_heartbeat", "live_runs", "nights_at_work", "request_stop", "worker_name"]
+__all__ = ["drain_heartbeat", "live_runs", "nights_in_background", "request_stop", "worker_name"]
 
 _HEARTBEAT_S = 2.0
 #: A drain whose heartbeat is older than this is dead.
@@ -26,15 +26,15 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident() % 100000}"
 
 
-def nights_at_work(connection: Connection, stage: str) -> set[str]:
-    """Return the nights that a living drain of a stage keeps to."""
+def nights_in_background(connection: Connection) -> set[str]:
+    """Return the nights of whose background work a living run takes care."""
     rows = connection.scalars(
         text("""
-        select jsonb_array_elements_text(nights) from drain
-        where stage = :stage and jsonb_typeof(nights) = 'array'
+        select distinct jsonb_array_elements_text(nights) from drain
+        where background is not false and jsonb_typeof(nights) = 'array'
           and heartbeat > now() - make_interval(secs => :dead)
         """),
-        {"stage": stage, "dead": _DEAD_AFTER_S},
+        {"dead": _DEAD_AFTER_S},
     )
     return set(rows)
 
@@ -61,9 +61,14 @@ def request_stop(connection: Connection, run_id: str | None = None) -> None:
 
 @contextmanager
 def drain_heartbeat(
-    site: Site, run_id: str, stage: str, nights: Sequence[str] | None
+    site: Site, run_id: str, stage: str, nights: Sequence[str] | None, *, background: bool | None = None
 ) -> Iterator[threading.Event]:
     """Show that a run works on a stage for as long as the context lasts and the process lives.
+
+    Parameters
+    ----------
+    background
+        Whether it keeps to work of low priority (true), to all other work (false), or takes both.
 
     Yields
     ------
@@ -73,10 +78,16 @@ def drain_heartbeat(
     with site.engine.begin() as connection:
         drain_id = connection.scalar(
             text("""
-            insert into drain (run_id, stage, nights, owner)
-            values (:run_id, :stage, cast(:nights as jsonb), :owner) returning id
+            insert into drain (run_id, stage, nights, background, owner)
+            values (:run_id, :stage, cast(:nights as jsonb), :background, :owner) returning id
             """),
-            {"run_id": run_id, "stage": stage, "nights": json.dumps(nights), "owner": worker_name()},
+            {
+                "run_id": run_id,
+                "stage": stage,
+                "nights": json.dumps(nights),
+                "background": background,
+                "owner": worker_name(),
+            },
         )
     over, stop = threading.Event(), threading.Event()
 

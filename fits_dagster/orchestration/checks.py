@@ -49,7 +49,7 @@ def build_checks(site: SiteName) -> dg.AssetChecksDefinition:
         can_subset=True,
     )
     def look(context: dg.AssetCheckExecutionContext, site_resource: SiteResource) -> Iterator[Any]:
-        opened = site_resource.open()
+        opened = site_resource.open("checks")
         for key in context.selected_asset_check_keys:
             check = checks[key]
             found = check.look(opened)
@@ -78,7 +78,7 @@ def build_check_sensor(site: SiteName) -> dg.SensorDefinition:
     def look(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> dg.SensorResult:
         told: dict[str, Any] = json.loads(context.cursor or "{}")
         try:
-            events = list(_changes(site_resource.open(), checks, told))
+            events = list(_changes(site_resource.open("checks"), checks, told))
         except (OSError, OperationalError) as error:
             return dg.SensorResult(skip_reason=f"{type(error).__name__}: {error}")
         reason = None if events else "no answer has changed"

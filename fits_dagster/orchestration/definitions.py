@@ -54,7 +54,15 @@ def build_definitions(site: SiteName) -> dg.Definitions:
         asset_checks=[build_checks(site)],
         jobs=[night_job, nights_job],
         sensors=[*build_sensors(site, night_job, nights_job), build_check_sensor(site)],
-        schedules=[*build_rescans(settings.site(site)), *build_housekeeping(site, settings.keep_runs_days)],
+        schedules=[
+            *build_rescans(settings.site(site)),
+            *build_housekeeping(
+                site,
+                settings.site(site),
+                keep_runs_days=settings.keep_runs_days,
+                keep_events_days=settings.keep_events_days,
+            ),
+        ],
         resources={"site": resource, "site_resource": resource},
         executor=executor,
     )

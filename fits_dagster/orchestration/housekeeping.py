@@ -1,19 +1,33 @@
-"""House-keeping: Dagster's records of old runs, which would else grow without bound."""
+"""House-keeping: scheduled upkeep of a site, and of Dagster's own records of it."""
 
 # annotations are not postponed here: Dagster reads those of the context and of the resources at once
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from sqlalchemy import delete
 
+from fits_dagster.dataflow.checks import recent_nights
+from fits_dagster.dataflow.reconcile import night_reports
+from fits_dagster.dataflow.site import Site
 from fits_dagster.orchestration.partitions import SITE_TAG
-from fits_dagster.settings import SiteName
+from fits_dagster.orchestration.resources import SiteResource
+from fits_dagster.settings import SiteName, SiteSettings
+from fits_dagster.upkeep.pruning import prune_records, vacuum
+from fits_dagster.upkeep.removal import RemovalRequest, remove_files
+from fits_dagster.upkeep.roll_call import roll_call
 
-__all__ = ["build_housekeeping", "prune_runs"]
+__all__ = ["build_housekeeping", "prune_runless_events", "prune_runs"]
 
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _BATCH = 100
 _MOST = 20_000
+#: Files of one hourly roll-call.
+_ROLL_CALL = 25_000
 
 
 def prune_runs(instance: dg.DagsterInstance, older_than: datetime, tags: dict[str, str] | None = None) -> int:
@@ -39,31 +53,147 @@ def prune_runs(instance: dg.DagsterInstance, older_than: datetime, tags: dict[st
     return pruned
 
 
-def build_housekeeping(site: SiteName, keep_days: float) -> list[dg.ScheduleDefinition]:
-    """Make the daily schedule that prunes a site's old runs."""
+def prune_runless_events(instance: dg.DagsterInstance, older_than: datetime) -> int:
+    """Delete events that belong to no run, answers of checks above all; returns how many.
 
-    @dg.op(name="prune_runs", description=f"Deletes finished runs older than {keep_days:g} days.")
-    def prune(context: dg.OpExecutionContext) -> None:
-        older_than = datetime.now(UTC) - timedelta(days=keep_days)
-        pruned = prune_runs(context.instance, older_than, {SITE_TAG: site})
-        context.log.info(f"{pruned} runs deleted")
-        context.add_output_metadata({"pruned": pruned})
+    Dagster prunes events with their runs only.
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        return 0
+    before = older_than.replace(tzinfo=None)
+    checks, events = AssetCheckExecutionsTable.c, SqlEventLogStorageTable.c
+    with storage.index_connection() as connection:
+        connection.execute(
+            delete(AssetCheckExecutionsTable).where(checks.run_id == "", checks.create_timestamp < before)
+        )
+        found = connection.execute(
+            delete(SqlEventLogStorageTable).where(events.run_id == "", events.timestamp < before)
+        )
+    return int(found.rowcount)
+
+
+def build_housekeeping(
+    site: SiteName, settings: SiteSettings, *, keep_runs_days: float, keep_events_days: float
+) -> list[dg.ScheduleDefinition]:
+    """Make the schedules of a site's upkeep, each with a job of one op."""
+
+    def prune(context: dg.OpExecutionContext, opened: Site) -> dict[str, Any]:
+        older_than = datetime.now(UTC) - timedelta(days=keep_runs_days)
+        return {
+            "runs": prune_runs(context.instance, older_than, {SITE_TAG: site}),
+            "events without a run": prune_runless_events(context.instance, older_than),
+            **prune_records(opened, keep_events_days),
+        }
+
+    def vacuumed(_: dg.OpExecutionContext, opened: Site) -> dict[str, Any]:
+        vacuum(opened)
+        return {}
+
+    def called(_: dg.OpExecutionContext, opened: Site) -> dict[str, Any]:
+        report = roll_call(opened, limit=_ROLL_CALL)
+        return {"called": report.called, "missing": len(report.missing), "files": _listed(report.missing)}
+
+    def reported(context: dg.OpExecutionContext, opened: Site) -> dict[str, Any]:
+        figures: dict[str, Any] = {}
+        for report in night_reports(opened, recent_nights(opened)[1:2]):
+            counts = ", ".join(f"{count} {state}" for state, count in sorted(report.counts.items()))
+            context.log.info(f"{report.night}: {len(report.files)} files expected: {counts}")
+            figures |= {"night": report.night, "expected": len(report.files), **report.counts}
+            figures["incomplete"] = _listed([f"{file.name}: {file.state}" for file in report.incomplete])
+            figures["unanswered"] = _listed([f"{url}: {why}" for url, why in report.unanswered.items()])
+        return figures
+
+    def removed(context: dg.OpExecutionContext, opened: Site) -> dict[str, Any]:
+        config = context.op_config
+        dry_run = config["dry_run"]
+        request = RemovalRequest(
+            older_than_days=config["older_than_days"],
+            target_free_gb=config["target_free_gb"],
+            most_files=config["most_files"],
+        )
+        report = remove_files(opened, request, who="schedule remove_files", dry_run=dry_run)
+        for reason, keys in report.kept.items():
+            context.log.warning(f"{len(keys)} files kept: {reason}: {_listed(keys)}")
+        return {
+            "dry_run": dry_run,
+            "removed": len(report.removed),
+            "gigabytes": round(report.bytes / 1024**3, 3),
+            "kept": sum(map(len, report.kept.values())),
+            "files": _listed(report.removed),
+        }
+
+    schedules = [
+        _schedule(
+            site, settings, "housekeeping", "40 20 * * *", "Delete old runs, events and sessions.", prune
+        ),
+        _schedule(site, settings, "vacuum", "0 7 * * *", "Vacuum and analyse the database.", vacuumed),
+        _schedule(
+            site, settings, "roll_call", "1 * * * *", "Look for the files that should be there.", called
+        ),
+        _schedule(
+            site, settings, "night_report", "0 8 * * *", "Expected against arrived, last night.", reported
+        ),
+    ]
+    if settings.export_destinations and settings.store == "directory":
+        schedules.append(
+            _schedule(
+                site,
+                settings,
+                "remove_files",
+                "5 8 * * *",
+                "Remove old files that every destination holds. A dry run unless it is configured otherwise.",
+                removed,
+                on=False,
+                config_schema={
+                    "dry_run": dg.Field(bool, default_value=True),
+                    "older_than_days": dg.Field(float, default_value=30.0),
+                    "target_free_gb": dg.Field(dg.Noneable(float), default_value=None),
+                    "most_files": dg.Field(int, default_value=2000),
+                },
+            )
+        )
+    return schedules
+
+
+def _schedule(
+    site: SiteName,
+    settings: SiteSettings,
+    name: str,
+    cron: str,
+    description: str,
+    work: Callable[[dg.OpExecutionContext, Site], dict[str, Any]],
+    *,
+    on: bool = True,
+    config_schema: Any = None,
+) -> dg.ScheduleDefinition:
+    """Make a schedule of a job of one op that does some work on the site and shows its figures."""
+
+    @dg.op(name=name, description=description, config_schema=config_schema)
+    def upkeep(context: dg.OpExecutionContext, site: SiteResource) -> None:
+        figures = work(context, site.open("upkeep"))
+        context.log.info(", ".join(f"{key}: {value}" for key, value in figures.items()) or "done")
+        context.add_output_metadata(figures)
 
     @dg.job(
-        name="housekeeping",
-        description="Delete Dagster's records of old runs.",
-        tags={SITE_TAG: site},
+        name=f"{name}_job",
+        description=description,
+        tags={SITE_TAG: site, "fits_dagster/stage": "upkeep"},
         executor_def=dg.in_process_executor,
     )
-    def housekeeping() -> None:
-        prune()
+    def upkeep_job() -> None:
+        upkeep()
 
-    return [
-        dg.ScheduleDefinition(
-            name="daily_housekeeping",
-            job=housekeeping,
-            cron_schedule="40 20 * * *",
-            execution_timezone="UTC",
-            default_status=dg.DefaultScheduleStatus.RUNNING,
-        )
-    ]
+    return dg.ScheduleDefinition(
+        name=name,
+        job=upkeep_job,
+        cron_schedule=cron,
+        execution_timezone=settings.time_zone,
+        description=description,
+        default_status=dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
+    )
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:50])
+    return f"{shown} and {len(names) - 50} more" if len(names) > 50 else shown or "none"

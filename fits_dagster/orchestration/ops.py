@@ -82,18 +82,19 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool) -> dg.Op
         config_schema=_REINGEST_OPTIONS if first else None,
     )
     def run_stage(context: dg.OpExecutionContext, site: SiteResource) -> Iterator[Any]:
+        opened = site.open(stage.name)
         nights = nights_of_run(context)
         if first:
             if nights is not None and _is_asked_by_hand(context):
-                _queue_nights(context, site.open(), nights)
+                _queue_nights(context, opened, nights)
             yield dg.Output(None, "started")
-        report = _drain(context, site.open(), stage, nights)
-        metadata = _metadata(report) | _of_nights(site.open(), stage, nights or sorted(report.by_night))
+        report = _drain(context, opened, stage, nights)
+        metadata = _metadata(report) | _of_nights(opened, stage, nights or sorted(report.by_night))
         if nights is None or (len(nights) > 1 and report.failures):
-            _materialize_nights(context, site.open(), stage, asset_key, report)
+            _materialize_nights(context, opened, stage, asset_key, report)
         if report.failures:
             context.instance.add_run_tags(context.run_id, {f"fits_dagster/failed_{stage.name}": "yes"})
-            _end_run(context, site.open())
+            _end_run(context, opened)
             raise _failure(context, report, metadata)
         yield dg.Output(None, asset, metadata=metadata)
 
@@ -150,7 +151,7 @@ def _drain(
             return not has_work_in_hand(connection, nights, background=background)
 
     with (
-        drain_heartbeat(site, run_id, stage.name, nights) as asked_to_stop,
+        drain_heartbeat(site, run_id, stage.name, nights, background=background) as asked_to_stop,
         _stop_on_sigterm() as terminated,
     ):
         report = drain(

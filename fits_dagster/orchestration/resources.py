@@ -21,13 +21,19 @@ class SiteResource(dg.ConfigurableResource[Any]):
     site: str
     _opened: dict[int, Site] = PrivateAttr(default_factory=dict)
 
-    def open(self) -> Site:
-        """Return the site; a forked process gets connections of its own."""
+    def open(self, log: str) -> Site:
+        """Return the site; a forked process gets connections of its own.
+
+        Parameters
+        ----------
+        log
+            What this process does, for the name of its log file.
+        """
         pid = os.getpid()
         if pid not in self._opened:
             settings = load_settings()
             name = cast(SiteName, self.site)
-            configure_logging(settings, f"{name}-dataflow")
+            configure_logging(settings, f"{name}-{log}")
             self._opened[pid] = open_site(settings, name, s3_client=self._s3_client(settings.site(name)))
         return self._opened[pid]
 

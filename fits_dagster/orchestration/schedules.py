@@ -26,7 +26,7 @@ class RescanConfig(dg.Config):
 def rescan_op(context: dg.OpExecutionContext, config: RescanConfig, site: SiteResource) -> None:
     """Compare a directory with the database: one listing, one query."""
     report = rescan(
-        site.open(), config.path, matches=name_matcher(config.file_re) if config.file_re else None
+        site.open("rescan"), config.path, matches=name_matcher(config.file_re) if config.file_re else None
     )
     context.log.info(f"{report.seen} files looked at in {report.seconds:.2f} s, {report.changed} queued")
     context.add_output_metadata(

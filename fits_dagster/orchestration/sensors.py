@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from fits_dagster.database.work import reap
 from fits_dagster.dataflow import copy
-from fits_dagster.dataflow.heartbeat import live_runs, nights_at_work
+from fits_dagster.dataflow.heartbeat import live_runs, nights_in_background
 from fits_dagster.dataflow.pending import due_nights
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stages import SITE_STAGES
@@ -111,7 +111,7 @@ def build_sensors(site: SiteName, night_job: Job, nights_job: Job) -> list[dg.Se
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def arrivals(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterator[Request]:
-        opened = site_resource.open()
+        opened = site_resource.open("sensors")
         try:
             if site == "summit":
                 copy.scan_dhs(opened)
@@ -128,7 +128,7 @@ def build_sensors(site: SiteName, night_job: Job, nights_job: Job) -> list[dg.Se
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def queue(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterator[Request]:
-        opened = site_resource.open()
+        opened = site_resource.open("sensors")
         try:
             with opened.engine.begin() as connection:
                 freed = reap(connection)
@@ -171,7 +171,7 @@ def _background_request(
     """Ask for a run of the work of low priority that no run of a backfill is at."""
     with site.engine.connect() as connection:
         due = set(due_nights(connection, stages, settled_s=_SETTLED_S, background=True))
-        left = due - nights_at_work(connection, stages[0]) if due else due
+        left = due - nights_in_background(connection) if due else due
     if not left or covered_nights(context.instance, site).background:
         return None
     unit = background_unit(site.name)

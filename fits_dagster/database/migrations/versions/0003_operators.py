@@ -1,4 +1,4 @@
-"""roles, header edits, alerts, and indexes for long queues
+"""roles, header edits, alerts, bookmarks, and indexes for long queues
 
 Revision ID: 0003
 Revises: 0002
@@ -70,6 +70,14 @@ def upgrade() -> None:
         sa.Column("over_at", _TIME),
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_alert")),
     )
+    op.create_table(
+        "bookmark",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("set_at", _TIME, server_default=_NOW, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_bookmark")),
+    )
+    op.add_column("drain", sa.Column("background", sa.Boolean()))
     op.create_index("ix_work_item_added", "work_item", ["stage", "state", "added_at"])
     op.create_index(
         "ix_work_item_failed",
@@ -83,6 +91,8 @@ def downgrade() -> None:
     """Undo this revision."""
     op.drop_index("ix_work_item_failed", "work_item")
     op.drop_index("ix_work_item_added", "work_item")
+    op.drop_column("drain", "background")
+    op.drop_table("bookmark")
     op.drop_table("alert")
     op.drop_table("header_edit")
     op.drop_table("login_failure")

@@ -1,0 +1,48 @@
+"""``fits-dagster logs``: what the parts of the system write down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fits_dagster.cli.options import home_option
+from fits_dagster.settings import load_settings
+
+__all__ = ["logs"]
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("-f", "--follow", "following", is_flag=True, help="Go on with what is written, until Ctrl-C.")
+@click.option(
+    "-n", "--lines", default=20, show_default=True, type=click.IntRange(0), help="Last lines of each."
+)
+@home_option
+def logs(names: tuple[str, ...], following: bool, lines: int, home: Path) -> None:
+    """Print the last lines of log files, and follow them.
+
+    NAMES are stages (ingest), sites (summit), both (summit-ingest) or parts (web, sensors, daemon, alerts).
+    Without any, the files are listed.
+    """
+    from fits_dagster.logs import follow, log_files, tail
+
+    files = log_files(load_settings(home), names)
+    if not files:
+        raise click.ClickException(f"no log file of {', '.join(names) or 'this home'}")
+    if not names:
+        for path in files:
+            click.echo(f"{path.stat().st_size:>12} {path}")
+        return
+    several = len(files) > 1
+    found = [(line, path) for path in files for line in tail(path, lines)]
+    # lines begin with their time; what a program printed by itself comes first
+    for line, path in sorted(found, key=lambda pair: pair[0][:23]) if several else found:
+        click.echo(f"{path.stem}: {line}" if several else line)
+    if not following:
+        return
+    try:
+        for path, line in follow(files):
+            click.echo(f"{path.stem}: {line}" if several else line)
+    except KeyboardInterrupt:
+        return

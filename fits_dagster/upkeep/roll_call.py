@@ -1,0 +1,130 @@
+"""Roll-call: is every file that the database calls present still in the store, and unaltered?"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import text
+
+from fits_dagster.dataflow.site import Site
+from fits_dagster.storage.landing import md5_of
+
+__all__ = ["RollCallReport", "roll_call"]
+
+log = logging.getLogger(__name__)
+
+_BATCH: Final = 1000
+_BOOKMARK: Final = "roll_call"
+
+_NEXT = text("""
+select id, path, filename, file_md5 from diskfile where present and id > :after order by id limit :limit
+""")
+# a version that was superseded meanwhile is no longer the business of this look
+_GONE = text("update diskfile set present = false where id = any(:ids) and present returning id")
+_READ = text("select position from bookmark where name = :name")
+_WRITE = text("""
+insert into bookmark (name, position) values (:name, :position)
+on conflict (name) do update set position = excluded.position, set_at = now()
+""")
+
+
+@dataclass
+class RollCallReport:
+    """What a roll-call found."""
+
+    called: int = 0
+    #: Keys of files that the store does not have.
+    missing: list[str] = field(default_factory=list)
+    #: Keys of files whose bytes differ from what was ingested.
+    altered: list[str] = field(default_factory=list)
+    #: Whether the round reached the end of the database; the next one begins anew.
+    complete: bool = False
+
+
+def roll_call(
+    site: Site,
+    *,
+    limit: int | None = None,
+    check_md5: bool = False,
+    dry_run: bool = False,
+    on_batch: Callable[[int], object] = lambda _: None,
+) -> RollCallReport:
+    """Look for every present version in the store; what is missing is no longer present.
+
+    A limited call goes on where the one before ended, so that all files have their turn. A missing file stays
+    current (canonical): what is known of it remains true.
+
+    Parameters
+    ----------
+    limit
+        Files to call; None for all of them, from the beginning.
+    check_md5
+        Read every file and compare its MD5. A difference is told and changes nothing.
+    dry_run
+        Change nothing.
+    on_batch
+        Called with the number of files called so far.
+
+    Raises
+    ------
+    OSError
+        The store cannot be read, or is empty; nothing is marked then.
+    """
+    report = RollCallReport()
+    _check_store(site)
+    after = 0
+    if limit is not None:
+        with site.engine.connect() as connection:
+            after = connection.scalar(_READ, {"name": _BOOKMARK}) or 0
+    while limit is None or report.called < limit:
+        size = _BATCH if limit is None else min(_BATCH, limit - report.called)
+        with site.engine.connect() as connection:
+            rows = connection.execute(_NEXT, {"after": after, "limit": size}).all()
+        if not rows:
+            report.complete = True
+            after = 0
+            break
+        after = rows[-1].id
+        missing: list[int] = []
+        for row in rows:
+            key = f"{row.path}/{row.filename}" if row.path else row.filename
+            if site.store.stat(key) is None:
+                missing.append(row.id)
+                report.missing.append(key)
+            elif check_md5 and _differs(site, key, row.file_md5):
+                report.altered.append(key)
+        report.called += len(rows)
+        if not dry_run:
+            _mark(site, missing, after if limit is not None else None)
+        on_batch(report.called)
+    if not dry_run and limit is not None:
+        _mark(site, [], after)
+    for key in report.missing:
+        log.warning("%s is not in the store; no longer present", key)
+    for key in report.altered:
+        log.error("%s: its bytes are not those that were ingested", key)
+    return report
+
+
+def _check_store(site: Site) -> None:
+    """Refuse to take a store that is not mounted for one that has lost everything."""
+    with site.engine.connect() as connection:
+        expected = connection.scalar(text("select 1 from diskfile where present and path = '' limit 1"))
+    if expected and next(iter(site.store.objects("")), None) is None:
+        raise OSError(f"the store of the {site.name} is empty although it should hold files: is it mounted?")
+
+
+def _mark(site: Site, missing: Sequence[int], position: int | None) -> None:
+    with site.engine.begin() as connection:
+        if missing:
+            connection.execute(_GONE, {"ids": missing})
+        if position is not None:
+            connection.execute(_WRITE, {"name": _BOOKMARK, "position": position})
+
+
+def _differs(site: Site, key: str, md5: str) -> bool:
+    with site.store.local(key) as path:
+        return md5_of(path) != md5

@@ -1,0 +1,127 @@
+"""Log files: the old line format, JSON on request, several writers and a rotation, following."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fits_dagster import logs
+from fits_dagster.cli import cli
+from fits_dagster.settings import Settings, load_settings
+
+
+@pytest.fixture
+def clean_logger() -> Iterator[logging.Logger]:
+    """The package's logger without handlers; it gets those it had back afterwards."""
+    logger = logging.getLogger("fits_dagster")
+    before, logger.handlers = logger.handlers, []
+    yield logger
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers = before
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    return load_settings(tmp_path)
+
+
+def test_lines_have_the_known_format(home: Settings, clean_logger: logging.Logger) -> None:
+    logs.configure_logging(home, "summit-ingest")
+    logs.configure_logging(home, "summit-ingest")
+    clean_logger.getChild("dataflow").info("ingested N20251123S0001.fits")
+    [line] = logs.tail(home.home / "logs" / "summit-ingest.log", 10)
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \d+:test_logs:\d+ INFO: ingested N20251123S0001.fits", line
+    )
+
+
+def test_json_on_request_carries_what_the_line_is_about(tmp_path: Path, clean_logger: logging.Logger) -> None:
+    settings = load_settings(tmp_path, log_json=True)
+    logs.configure_logging(settings, "archive-store")
+    clean_logger.warning("failed", extra={"stage": "store", "frame": "N1.fits", "attempt": 2})
+    line = json.loads((tmp_path / "logs" / "archive-store.log").read_text())
+    assert (line["level"], line["message"], line["stage"], line["frame"]) == (
+        "WARNING",
+        "failed",
+        "store",
+        "N1.fits",
+    )
+    assert line["time"].endswith("+00:00")
+
+
+def test_files_are_chosen_by_site_and_stage(home: Settings) -> None:
+    directory = home.home / "logs"
+    directory.mkdir(parents=True)
+    for name in ("summit-ingest", "archive-ingest", "summit-export", "daemon"):
+        (directory / f"{name}.log").touch()
+
+    def chosen(*names: str) -> list[str]:
+        return [path.stem for path in logs.log_files(home, names)]
+
+    assert chosen("ingest") == ["archive-ingest", "summit-ingest"]
+    assert chosen("summit-ingest", "daemon") == ["daemon", "summit-ingest"]
+    assert len(chosen()) == 4
+    assert chosen("gest") == []
+
+
+def test_several_processes_write_one_file_through_a_rotation(tmp_path: Path) -> None:
+    program = """
+import logging, sys
+from pathlib import Path
+from fits_dagster import logs
+from fits_dagster.settings import load_settings
+logs._MAX_BYTES = 4000
+logs.configure_logging(load_settings(Path(sys.argv[1])), "summit-ingest")
+for n in range(100):
+    logging.getLogger("fits_dagster").info("writer %s line %d", sys.argv[2], n)
+"""
+    writers = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path), str(number)]) for number in range(3)
+    ]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    files = sorted((tmp_path / "logs").glob("summit-ingest.log*"))
+    assert 1 < len(files) <= 11
+    assert all(path.stat().st_size <= 4200 for path in files)
+    kept = "".join(path.read_text() for path in files)
+    assert all(re.search(r": writer \d line \d+$", line) for line in kept.splitlines())
+    assert "writer 0 line 99" in kept or "writer 1 line 99" in kept
+
+
+def test_following_goes_on_after_a_rotation(home: Settings) -> None:
+    path = home.home / "logs" / "summit-ingest.log"
+    path.parent.mkdir(parents=True)
+    path.write_text("old\n")
+    lines = logs.follow([path])
+
+    def write() -> None:
+        time.sleep(0.5)
+        with path.open("a") as stream:
+            stream.write("one\ntwo\n")
+        time.sleep(1.0)
+        path.rename(path.with_suffix(".log.1"))
+        path.write_text("three\n")
+
+    threading.Thread(target=write, daemon=True).start()
+    assert [next(lines)[1] for _ in range(3)] == ["one", "two", "three"]
+
+
+def test_the_command_shows_several_files_in_the_order_of_time(home: Settings) -> None:
+    directory = home.home / "logs"
+    directory.mkdir(parents=True)
+    (directory / "summit-ingest.log").write_text("2026-01-01 00:00:02,000 b\n")
+    (directory / "archive-ingest.log").write_text("2026-01-01 00:00:01,000 a\n2026-01-01 00:00:03,000 c\n")
+    answer = CliRunner().invoke(cli, ["logs", "ingest", "--home", str(home.home)])
+    assert [line.split()[-1] for line in answer.output.splitlines()] == ["a", "b", "c"]
+    answer = CliRunner().invoke(cli, ["logs", "nothing", "--home", str(home.home)])
+    assert answer.exit_code == 1

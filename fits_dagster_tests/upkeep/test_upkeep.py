@@ -1,0 +1,186 @@
+"""Upkeep: what is missing is noticed, only what is safe elsewhere is removed, old records go."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import text
+
+from fits_dagster.cli import cli
+from fits_dagster.database.work import NewWork, add_work
+from fits_dagster.dataflow import copy, export, ingest, store
+from fits_dagster.dataflow.drain import drain
+from fits_dagster.dataflow.reconcile import night_reports
+from fits_dagster.dataflow.rescan import rescan
+from fits_dagster.dataflow.site import Site
+from fits_dagster.upkeep.pruning import prune_records, vacuum
+from fits_dagster.upkeep.removal import RemovalRequest, remove_files
+from fits_dagster.upkeep.roll_call import roll_call
+
+NIGHT = "20251123"
+
+
+def flags(site: Site) -> dict[str, tuple[bool, bool]]:
+    with site.engine.connect() as connection:
+        rows = connection.execute(text("select filename, present, canonical from diskfile order by id"))
+        return {name: (present, canonical) for name, present, canonical in rows}
+
+
+def root(site: Site) -> Path:
+    assert site.settings.store_directory is not None
+    return site.settings.store_directory
+
+
+@pytest.fixture
+def stocked(summit: Site, night: list[Path]) -> Site:
+    """A summit with five ingested files."""
+    for source in night[:5]:
+        shutil.copy(source, root(summit))
+    rescan(summit)
+    assert drain(summit, ingest.STAGE).done == 5
+    return summit
+
+
+@pytest.fixture
+def arrived(connected_summit: Site, archive: Site, night: list[Path]) -> Site:
+    """A summit whose four files have all come from the DHS and are at the archive."""
+    assert connected_summit.settings.dhs_directory is not None
+    for source in night[:4]:
+        target = connected_summit.settings.dhs_directory / source.name
+        shutil.copy(source, target)
+        long_ago = time.time() - 3600
+        os.utime(target, (long_ago, long_ago))
+    copy.scan_dhs(connected_summit)
+    drain(connected_summit, copy.STAGE, linger=2)
+    for site, stage in (
+        (connected_summit, ingest.STAGE),
+        (connected_summit, export.STAGE),
+        (archive, store.STAGE),
+        (archive, ingest.STAGE),
+    ):
+        assert drain(site, stage).done == 4
+    return connected_summit
+
+
+def test_a_missing_file_is_no_longer_present_and_stays_current(stocked: Site, night: list[Path]) -> None:
+    (root(stocked) / night[1].name).unlink()
+    assert roll_call(stocked, dry_run=True).missing == [night[1].name]
+    assert flags(stocked)[night[1].name] == (True, True)
+    report = roll_call(stocked)
+    assert (report.called, report.missing, report.complete) == (5, [night[1].name], True)
+    assert flags(stocked)[night[1].name] == (False, True)
+    assert flags(stocked)[night[0].name] == (True, True)
+
+
+def test_limited_calls_take_turns_and_begin_anew_at_the_end(stocked: Site) -> None:
+    rounds = [roll_call(stocked, limit=2) for _ in range(4)]
+    assert [report.called for report in rounds] == [2, 2, 1, 2]
+    assert [report.complete for report in rounds] == [False, False, True, False]
+
+
+def test_altered_bytes_are_told_and_nothing_is_changed(stocked: Site, night: list[Path]) -> None:
+    path = root(stocked) / night[2].name
+    stat = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-3000] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert roll_call(stocked).altered == []
+    assert roll_call(stocked, check_md5=True).altered == [night[2].name]
+    assert flags(stocked)[night[2].name] == (True, True)
+
+
+def test_a_store_that_is_not_mounted_does_not_lose_everything(stocked: Site) -> None:
+    for path in root(stocked).iterdir():
+        path.unlink()
+    with pytest.raises(OSError, match="is it mounted"):
+        roll_call(stocked)
+    assert all(present for present, _ in flags(stocked).values())
+
+
+def test_nothing_is_removed_without_being_told_to(arrived: Site) -> None:
+    report = remove_files(arrived, RemovalRequest(), who="anna")
+    assert len(report.removed) == 4
+    assert len(list(root(arrived).glob("*.fits"))) == 4
+
+
+def test_what_the_archive_holds_is_removed_and_not_copied_again(arrived: Site, archive: Site) -> None:
+    report = remove_files(arrived, RemovalRequest(most_files=3), who="anna", dry_run=False)
+    assert len(report.removed) == 3
+    assert len(list(root(arrived).glob("*.fits"))) == 1
+    assert [flags(arrived)[name] for name in report.removed] == [(False, True)] * 3
+    # the DHS still has them; they are known, and neither copied nor ingested again, and nobody misses them
+    assert copy.scan_dhs(arrived) == []
+    assert rescan(arrived).changed == 0
+    [told] = night_reports(arrived, [NIGHT])
+    assert told.counts == {"complete": 4}
+    with arrived.engine.connect() as connection:
+        assert (
+            connection.scalar(text("select count(*) from audit where action = 'remove' and who = 'anna'"))
+            == 3
+        )
+
+
+def reasons(site: Site, **options: Any) -> dict[str, int]:
+    report = remove_files(site, RemovalRequest(**options), who="anna", dry_run=False)
+    return {reason: len(keys) for reason, keys in report.kept.items()}
+
+
+def test_what_is_not_safe_is_kept_with_the_reason(arrived: Site, archive: Site, night: list[Path]) -> None:
+    url = arrived.settings.export_destinations[0]
+    with archive.engine.begin() as connection:
+        connection.execute(
+            text("update diskfile set present = false where filename like :name"),
+            {"name": f"{night[0].name}%"},
+        )
+        connection.execute(
+            text("update diskfile set data_md5 = 'x' where filename like :name"),
+            {"name": f"{night[1].name}%"},
+        )
+    with arrived.engine.begin() as connection:
+        add_work(connection, [NewWork(stage="export", filename=night[2].name, destination=url)])
+    os.utime(root(arrived) / night[3].name, (1e9, 1e9))
+    assert reasons(arrived) == {
+        f"{url} has no version": 1,
+        f"{url} has another content": 1,
+        "on a queue": 1,
+        "changed since it was ingested": 1,
+    }
+    assert len(list(root(arrived).glob("*.fits"))) == 4
+
+
+def test_removal_stops_when_both_targets_are_met(arrived: Site) -> None:
+    report = remove_files(arrived, RemovalRequest(target_files=2, target_free_gb=0), who="anna")
+    assert len(report.removed) == 2
+    report = remove_files(arrived, RemovalRequest(target_files=4, target_free_gb=1e9), who="anna")
+    assert len(report.removed) == 4, "few enough files, but not enough space"
+
+
+def test_a_site_that_sends_nothing_removes_nothing(archive: Site) -> None:
+    with pytest.raises(ValueError, match="sends its files nowhere"):
+        remove_files(archive, RemovalRequest(), who="anna")
+
+
+def test_old_records_are_pruned_and_recent_ones_kept(stocked: Site) -> None:
+    with stocked.engine.begin() as connection:
+        connection.execute(text("update event set at = now() - interval '500 days' where id % 2 = 0"))
+        old = connection.scalar(text("select count(*) from event where at < now() - interval '400 days'"))
+        every = connection.scalar(text("select count(*) from event"))
+    assert old and every
+    assert prune_records(stocked, 400.0)["event"] == old
+    with stocked.engine.connect() as connection:
+        assert connection.scalar(text("select count(*) from event")) == every - old
+    vacuum(stocked)
+
+
+def test_commands_have_help_and_refuse_a_home_without_a_database(tmp_path: Path) -> None:
+    for name in ("roll-call", "remove-files", "prune", "vacuum"):
+        assert CliRunner().invoke(cli, ["upkeep", name, "--help"]).exit_code == 0
+    answer = CliRunner().invoke(cli, ["upkeep", "vacuum", "--home", str(tmp_path / "none")])
+    assert answer.exit_code != 0
