@@ -6,7 +6,7 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +19,7 @@ from fits_dagster.dataflow.site import open_site
 from fits_dagster.demo.report import DemoReport
 from fits_dagster.demo.run import DemoOptions, run_demo
 from fits_dagster.demo.watch import Watcher
+from fits_dagster.settings import Settings
 from fits_dagster.system.up import System
 
 __all__ = ["measure_latency", "print_latency"]
@@ -36,7 +37,15 @@ _WAY: Sequence[tuple[str, str]] = (
 )
 
 
-def measure_latency(home: Path | None, *, files: int = 40, seconds: float = 20.0) -> dict[str, Any]:
+def measure_latency(
+    home: Path | None,
+    *,
+    files: int = 40,
+    seconds: float = 20.0,
+    prepare: Callable[[Settings], None] = lambda _: None,
+    before: Callable[[System], None] = lambda _: None,
+    after: Callable[[System], None] = lambda _: None,
+) -> dict[str, Any]:
     """Run a demonstration on a temporary home and time its files.
 
     Parameters
@@ -47,6 +56,9 @@ def measure_latency(home: Path | None, *, files: int = 40, seconds: float = 20.0
         Simulated files of a night.
     seconds
         Time over which they are written into the DHS directory.
+    prepare, before, after
+        Called with the settings of the home before it starts, with the running system before the first file,
+        and when all have settled.
 
     Returns
     -------
@@ -59,6 +71,7 @@ def measure_latency(home: Path | None, *, files: int = 40, seconds: float = 20.0
 
     def look(system: System, _: DemoReport) -> None:
         steps.update(_steps(system))
+        after(system)
 
     if home is not None:
         home.mkdir(parents=True, exist_ok=True)
@@ -68,7 +81,7 @@ def measure_latency(home: Path | None, *, files: int = 40, seconds: float = 20.0
         # what the demonstration tells while it runs must not come between the figures
         console = Console(file=sys.stderr)
         options = DemoOptions(home=Path(name), files=files, seconds=seconds)
-        report = run_demo(options, console, after=look)
+        report = run_demo(options, console, prepare=prepare, before=before, after=look)
     latency = {place: asdict(value) for place, value in report.latency.items()}
     last = report.latency["archive_preview"]
     reached = (

@@ -8,7 +8,7 @@ from typing import Any
 from fits_dagster.database.work import WorkItem
 from fits_dagster.dataflow.stage import Committed
 
-__all__ = ["DrainReport", "FileFailure", "Finished"]
+__all__ = ["DrainReport", "FileFailure", "Finished", "NightFigures"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,14 @@ class FileFailure:
 
 
 @dataclass
+class NightFigures:
+    """What was done for one night."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass
 class DrainReport:
     """What a drain did."""
 
@@ -35,7 +43,7 @@ class DrainReport:
     seconds: float = 0.0
     deferred: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
-    by_night: dict[str, int] = field(default_factory=dict)
+    by_night: dict[str, NightFigures] = field(default_factory=dict)
     failures: list[FileFailure] = field(default_factory=list)
     retrying: list[FileFailure] = field(default_factory=list)
 
@@ -44,7 +52,9 @@ class DrainReport:
         self.done += 1
         self.bytes += committed.size
         self.outcomes[committed.outcome] = self.outcomes.get(committed.outcome, 0) + 1
-        self.by_night[item.night] = self.by_night.get(item.night, 0) + 1
+        night = self.by_night.setdefault(item.night, NightFigures())
+        night.files += 1
+        night.bytes += committed.size
 
 
 @dataclass(frozen=True)

@@ -64,12 +64,18 @@ def run_demo(
     options: DemoOptions,
     console: Console,
     *,
+    prepare: Callable[[Settings], None] = lambda _: None,
+    before: Callable[[System], None] = lambda _: None,
     after: Callable[[System, DemoReport], None] = lambda *_: None,
 ) -> DemoReport:
     """Run the demonstration.
 
     Parameters
     ----------
+    prepare
+        Called with the settings of the fresh home, before anything is started on it.
+    before
+        Called with the running system, before the first file is fed.
     after
         Called with the running system and the figures, before everything is stopped.
 
@@ -80,6 +86,7 @@ def run_demo(
     """
     settings = demo_settings(options.home)
     _fresh_home(settings)
+    prepare(settings)
     with console.status("starting: the night's files") as status:
         if options.from_directory is not None:
             sources = choose_files(options.from_directory)
@@ -91,6 +98,7 @@ def run_demo(
         system = system_context.__enter__()
     try:
         _greet(system, console)
+        before(system)
         report = _show(system, sources, options.seconds, console)
         after(system, report)
         return report

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from fits_dagster.database.management import retry_failed
 from fits_dagster.dataflow import copy
 from fits_dagster.dataflow.drain import drain
 from fits_dagster.dataflow.heartbeat import drain_heartbeat, request_stop
-from fits_dagster.dataflow.outcomes import DrainReport, FileFailure
+from fits_dagster.dataflow.outcomes import DrainReport
 from fits_dagster.dataflow.pending import has_work_in_hand
 from fits_dagster.dataflow.reingest import queue_nights
 from fits_dagster.dataflow.site import Site
@@ -28,15 +28,14 @@ from fits_dagster.orchestration.partitions import (
     UNIT_TAG,
     background_unit,
     is_live,
-    is_partition,
     nights_of_run,
     tonight,
 )
 from fits_dagster.orchestration.resources import SiteResource
+from fits_dagster.orchestration.telling import failure, listed, night_figures, run_figures, tell_nights
 
 __all__ = ["stage_op"]
 
-_ROWS_SHOWN = 200
 _SCAN_EVERY_S = 1.0
 _LINGER_OLD_S = 8.0
 #: Runs of background work leave the processors to everybody else.
@@ -89,14 +88,20 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool) -> dg.Op
                 _queue_nights(context, opened, nights)
             yield dg.Output(None, "started")
         report = _drain(context, opened, stage, nights)
-        metadata = _metadata(report) | _of_nights(opened, stage, nights or sorted(report.by_night))
-        if nights is None or (len(nights) > 1 and report.failures):
-            _materialize_nights(context, opened, stage, asset_key, report)
+        alone = nights is not None and len(nights) == 1
+        if report.failures or not alone:
+            tell_nights(context, opened, stage, asset_key, report)
         if report.failures:
             context.instance.add_run_tags(context.run_id, {f"fits_dagster/failed_{stage.name}": "yes"})
             _end_run(context, opened)
-            raise _failure(context, report, metadata)
-        yield dg.Output(None, asset, metadata=metadata)
+            raise failure(context, report)
+        figures = run_figures(report)
+        if alone:
+            figures |= night_figures(opened, stage, nights or ())
+        else:
+            # this goes to each night of the range, whose own figures have just been told
+            figures = {f"run_{name}": value for name, value in figures.items()}
+        yield dg.Output(None, asset, metadata=figures)
 
     return run_stage
 
@@ -166,7 +171,7 @@ def _drain(
             before_round=look_at_dhs if stage is copy.STAGE else lambda: None,
         )
     context.log.info(
-        f"{stage.name}: {report.done} files done ({_listed(report.outcomes)}), {report.bytes / 1e6:.1f} MB, "
+        f"{stage.name}: {report.done} files done ({listed(report.outcomes)}), {report.bytes / 1e6:.1f} MB, "
         f"{len(report.failures)} failed, {len(report.retrying)} to be tried again"
     )
     return report
@@ -210,85 +215,3 @@ def _stop_on_sigterm() -> Iterator[threading.Event]:
         yield stop
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _metadata(report: DrainReport) -> dict[str, Any]:
-    """Figures that the UI plots, and the files that will be tried again."""
-    metadata: dict[str, Any] = {
-        "files": report.done,
-        "megabytes": round(report.bytes / 1e6, 3),
-        "seconds": round(report.seconds, 2),
-        "failed": len(report.failures),
-        "retrying": len(report.retrying),
-        **{outcome: count for outcome, count in report.outcomes.items()},
-    }
-    if report.retrying:
-        metadata["files_to_be_tried_again"] = _table(report.retrying)
-    return metadata
-
-
-def _of_nights(site: Site, stage: Stage[Any], nights: Sequence[str]) -> dict[str, Any]:
-    """Say what the stage has to tell of whole nights."""
-    dated = [night for night in nights if is_partition(night)]
-    if not dated:
-        return {}
-    with site.engine.connect() as connection:
-        summary = stage.summary(site, connection, dated)
-    if summary is None:
-        return {}
-    table = dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in summary.rows[:_ROWS_SHOWN]])
-    return {**summary.figures, **({summary.title: table} if summary.rows else {})}
-
-
-def _materialize_nights(
-    context: dg.OpExecutionContext,
-    site: Site,
-    stage: Stage[Any],
-    asset_key: dg.AssetKey,
-    report: DrainReport,
-) -> None:
-    """Tell Dagster which nights a run of several has advanced, without those in which a file failed."""
-    failed = {failure.night for failure in report.failures}
-    for night, count in sorted(report.by_night.items()):
-        if night in failed:
-            continue
-        context.log_event(
-            dg.AssetMaterialization(
-                asset_key,
-                partition=night if is_partition(night) else None,
-                metadata={"files": count, **_of_nights(site, stage, [night])},
-                description=f"{count} files of night {night}",
-            )
-        )
-
-
-def _failure(context: dg.OpExecutionContext, report: DrainReport, metadata: Mapping[str, Any]) -> dg.Failure:
-    for failure in report.failures[:_ROWS_SHOWN]:
-        context.log.error(f"{failure.filename}: {failure.reason}: {failure.error}\n{failure.traceback}")
-    return dg.Failure(
-        description=f"{report.stage}: {len(report.failures)} files failed, {report.done} done: "
-        + "; ".join(f"{f.filename}: {f.reason}" for f in report.failures[:10]),
-        metadata={**metadata, "failed_files": _table(report.failures)},
-        allow_retries=False,
-    )
-
-
-def _table(failures: Sequence[FileFailure]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table(
-        [
-            dg.TableRecord(
-                {
-                    "file": f"{f.path}/{f.filename}" if f.path else f.filename,
-                    "night": f.night,
-                    "reason": f.reason,
-                    "error": f.error[:500],
-                    "again_in_s": "" if f.retry_in is None else f"{f.retry_in:.0f}",
-                }
-            )
-            for f in failures[:_ROWS_SHOWN]
-        ]
-    )
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "nothing to do"

@@ -1,0 +1,208 @@
+"""What a backfill of many old nights costs the files that come meanwhile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
+
+from fits_dagster.bench.latency import measure_latency
+from fits_dagster.database.server import stop_embedded_server
+from fits_dagster.dataflow import ingest
+from fits_dagster.dataflow.drain import drain
+from fits_dagster.dataflow.rescan import rescan
+from fits_dagster.dataflow.site import opened_site
+from fits_dagster.settings import Settings
+from fits_dagster.simulator import simulate_night
+from fits_dagster.system.database import prepare_databases
+from fits_dagster.system.home import ensure_directories
+from fits_dagster.system.up import System
+from fits_dagster.web.accounts import add_user, generate_password
+
+__all__ = ["measure_backfill", "print_backfill"]
+
+_AIM: Final = 1.5
+_FIRST: Final = date(2015, 1, 1)
+_ASSETS: Final = ("dataflow_files", "header_updates", "observations", "exports")
+#: Files that the backfill has done when the measurement begins.
+_UNDER_WAY: Final = 20
+_START_S: Final = 180.0
+
+_LAUNCH: Final = """
+mutation Launch($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
+  }
+}
+"""
+
+
+@dataclass
+class _Backfill:
+    """A backfill of old nights of the summit, with ``force``."""
+
+    nights: int
+    files_per_night: int
+    home: Path | None
+    begun: datetime | None = None
+    done: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> list[str]:
+        return [f"{_FIRST + timedelta(days=day):%Y%m%d}" for day in range(self.nights)]
+
+    def prepare(self, settings: Settings) -> None:
+        """Give the summit its old nights: on its disk and in its database, nothing to be done."""
+        ensure_directories(settings)
+        store = settings.summit.store_directory
+        assert store is not None
+        with tempfile.TemporaryDirectory(prefix="fits-dagster-nights-", dir=self.home) as name:
+            sources = simulate_night(Path(name), files=self.files_per_night, night="20150101")
+            first = [store / f"N{self.labels[0]}S{number:04d}.fits" for number in range(1, len(sources) + 1)]
+            for source, target in zip(sources, first, strict=True):
+                shutil.copyfile(source, target)
+        for label in self.labels[1:]:
+            for number, target in enumerate(first, 1):
+                (store / f"N{label}S{number:04d}.fits").hardlink_to(target)
+        prepare_databases(settings)
+        try:
+            # they have been exported long ago
+            alone = settings.with_sites(summit=settings.summit.model_copy(update={"export_destinations": ()}))
+            with opened_site(alone, "summit") as summit:
+                rescan(summit)
+                drain(summit, ingest.STAGE)
+        finally:
+            if not settings.database_url:
+                stop_embedded_server(settings)
+
+    def launch(self, system: System) -> None:
+        """Ask the Dagster UI for the backfill, as a person does, and wait until it is under way."""
+        password = generate_password()
+        with opened_site(system.settings, "summit") as summit:
+            add_user(summit.engine, "backfill", password, role="operator")
+            url = system.urls["summit"]
+            with requests.Session() as session:
+                form = {"username": "backfill", "password": password}
+                session.post(f"{url}/login/", data=form, timeout=30).raise_for_status()
+                params = {
+                    "assetSelection": [{"path": ["summit", asset]} for asset in _ASSETS],
+                    "partitionNames": self.labels,
+                    "tags": [{"key": "fits_dagster/force", "value": "true"}],
+                    "title": "bench",
+                }
+                answer = session.post(
+                    f"{url}/dagster/graphql",
+                    json={"query": _LAUNCH, "variables": {"params": params}},
+                    timeout=120,
+                )
+                answer.raise_for_status()
+                launched = answer.json()["data"]["launchPartitionBackfill"]
+            if launched["__typename"] != "LaunchBackfillSuccess":
+                raise RuntimeError(f"the backfill was refused: {launched}")
+            self.begun = datetime.now(UTC)
+            deadline = time.monotonic() + _START_S
+            while self._ingested(summit) < _UNDER_WAY:
+                system.supervisor.look()
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"the backfill did not begin within {_START_S:.0f} s")
+                time.sleep(0.5)
+            self.done["at_the_first_live_file"] = self._ingested(summit)
+
+    def look(self, system: System) -> None:
+        """Note how far it has come while the live files travelled."""
+        assert self.begun is not None
+        with opened_site(system.settings, "summit") as summit:
+            self.done["at_the_last_live_file"] = self._ingested(summit)
+        self.done["seconds"] = round((datetime.now(UTC) - self.begun).total_seconds(), 1)
+
+    def _ingested(self, summit: Any) -> int:
+        with summit.engine.connect() as connection:
+            return int(
+                connection.scalar(
+                    text(
+                        "select count(*) from event where stage = 'ingest' and outcome = 'ingested' "
+                        "and at >= :begun and night = any(:nights)"
+                    ),
+                    {"begun": self.begun, "nights": self.labels},
+                )
+                or 0
+            )
+
+
+def measure_backfill(
+    home: Path | None, *, nights: int = 300, files_per_night: int = 10, files: int = 40, seconds: float = 20.0
+) -> dict[str, Any]:
+    """Time the files of tonight, first alone, then while a backfill of old nights is under way.
+
+    Parameters
+    ----------
+    home
+        Directory below which the homes are made; by default that of temporary files.
+    nights, files_per_night
+        What the backfill ingests again, with ``force``.
+    files, seconds
+        Live files, and the time over which they are fed.
+
+    Returns
+    -------
+    dict
+        Ready for JSON: latency to the archive's preview without and with the backfill, seconds, and the ratio
+        of the 95th percentiles.
+    """
+    alone = measure_latency(home, files=files, seconds=seconds)
+    backfill = _Backfill(nights, files_per_night, home)
+    beside = measure_latency(
+        home,
+        files=files,
+        seconds=seconds,
+        prepare=backfill.prepare,
+        before=backfill.launch,
+        after=backfill.look,
+    )
+    without, with_it = (each["latency"]["archive_preview"] for each in (alone, beside))
+    ratio = with_it["p95_s"] / without["p95_s"] if with_it["p95_s"] and without["p95_s"] else None
+    return {
+        "bench": "backfill",
+        "nights": nights,
+        "files_of_the_backfill": nights * files_per_night,
+        "live_files": files,
+        "without": without,
+        "with": with_it,
+        "ratio_p95": round(ratio, 2) if ratio is not None else None,
+        "backfill": backfill.done,
+        "missing": alone["missing"] + beside["missing"],
+        "altered": alone["altered"] + beside["altered"],
+        "timed_out": alone["timed_out"] or beside["timed_out"],
+        "aim": f"p95 with the backfill <= {_AIM} x without",
+        "reached": ratio is not None and ratio <= _AIM,
+        "cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+def print_backfill(figures: dict[str, Any], console: Console) -> None:
+    """Show the figures as a table."""
+    table = Table("from complete on the DHS to the preview", "median s", "p95 s", "max s")
+    for name in ("without", "with"):
+        cells = (f"{figures[name][key]:.1f}" for key in ("median_s", "p95_s", "max_s"))
+        table.add_row(f"{name} the backfill", *cells)
+    console.print(table)
+    done = figures["backfill"]
+    came = done["at_the_last_live_file"] - done["at_the_first_live_file"]
+    console.print(
+        f"ratio of p95: {figures['ratio_p95']} ({figures['aim']}); the backfill did {came} of "
+        f"{figures['files_of_the_backfill']} files meanwhile; {figures['cores']} cores, load average "
+        f"{figures['load_average']}",
+        style="dim",
+        highlight=False,
+    )

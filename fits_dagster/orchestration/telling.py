@@ -1,0 +1,111 @@
+"""What a run tells Dagster: figures that the UI plots, tables of files, which nights were advanced."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from fits_dagster.dataflow.outcomes import DrainReport, FileFailure, NightFigures
+from fits_dagster.dataflow.site import Site
+from fits_dagster.dataflow.stage import Stage
+from fits_dagster.orchestration.partitions import is_partition
+
+__all__ = ["failure", "listed", "night_figures", "run_figures", "tell_nights"]
+
+_ROWS_SHOWN = 200
+
+
+def run_figures(report: DrainReport) -> dict[str, Any]:
+    """Return the figures of a run, and the files that will be tried again."""
+    figures: dict[str, Any] = {
+        "files": report.done,
+        "megabytes": round(report.bytes / 1e6, 3),
+        "seconds": round(report.seconds, 2),
+        "failed": len(report.failures),
+        "retrying": len(report.retrying),
+        **{outcome: count for outcome, count in report.outcomes.items()},
+    }
+    if report.retrying:
+        figures["files_to_be_tried_again"] = _table(report.retrying)
+    return figures
+
+
+def night_figures(site: Site, stage: Stage[Any], nights: Sequence[str]) -> dict[str, Any]:
+    """Return what a stage has to tell of whole nights."""
+    dated = [night for night in nights if is_partition(night)]
+    if not dated:
+        return {}
+    with site.engine.connect() as connection:
+        summary = stage.summary(site, connection, dated)
+    if summary is None:
+        return {}
+    table = dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in summary.rows[:_ROWS_SHOWN]])
+    return {**summary.figures, **({summary.title: table} if summary.rows else {})}
+
+
+def tell_nights(
+    context: dg.OpExecutionContext,
+    site: Site,
+    stage: Stage[Any],
+    asset_key: dg.AssetKey,
+    report: DrainReport,
+) -> None:
+    """Tell the figures of each night that a run has advanced.
+
+    A night without a failure counts as materialized; one with a failure is only observed.
+    """
+    failed = Counter(each.night for each in report.failures)
+    for night in sorted({*report.by_night, *failed}):
+        done = report.by_night.get(night, NightFigures())
+        figures: dict[str, Any] = {
+            "files": done.files,
+            "megabytes": round(done.bytes / 1e6, 3),
+            "failed": failed[night],
+            **night_figures(site, stage, [night]),
+        }
+        event = dg.AssetObservation if failed[night] else dg.AssetMaterialization
+        context.log_event(
+            event(
+                asset_key,
+                partition=night if is_partition(night) else None,
+                metadata=figures,
+                description=f"night {night}: {done.files} files done, {failed[night]} failed",
+            )
+        )
+
+
+def failure(context: dg.OpExecutionContext, report: DrainReport) -> dg.Failure:
+    """Make the failure of a step: its files with reason and error; tracebacks go to the log of the run."""
+    for each in report.failures[:_ROWS_SHOWN]:
+        context.log.error(f"{each.filename}: {each.reason}: {each.error}\n{each.traceback}")
+    return dg.Failure(
+        description=f"{report.stage}: {len(report.failures)} files failed, {report.done} done: "
+        + "; ".join(f"{each.filename}: {each.reason}" for each in report.failures[:10]),
+        metadata={**run_figures(report), "failed_files": _table(report.failures)},
+        allow_retries=False,
+    )
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Write counts in words."""
+    return ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "nothing to do"
+
+
+def _table(failures: Sequence[FileFailure]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {
+                    "file": f"{each.path}/{each.filename}" if each.path else each.filename,
+                    "night": each.night,
+                    "reason": each.reason,
+                    "error": each.error[:500],
+                    "again_in_s": "" if each.retry_in is None else f"{each.retry_in:.0f}",
+                }
+            )
+            for each in failures[:_ROWS_SHOWN]
+        ]
+    )
