@@ -68,6 +68,7 @@ def _settings(home: Path) -> Settings:
             "export_destinations": (f"http://127.0.0.1:{port}",),
             "export_path_map": {},
             "export_cookie": _COOKIE,
+            "export_api_cookie": _COOKIE,
         },
         archive={
             "database_url": "",
@@ -78,6 +79,7 @@ def _settings(home: Path) -> Settings:
             "staging_directory": home / "archive" / "staging",
             "defer_seconds": 0.0,
             "upload_cookies": (_COOKIE,),
+            "api_cookies": (_COOKIE,),
         },
     )
 

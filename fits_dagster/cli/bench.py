@@ -109,6 +109,22 @@ def export(files: int, megabytes: float, workers: tuple[int, ...], home: Path | 
 
 
 @bench.command()
+@_files(4)
+@_size(30.0)
+@_workers
+@_home
+@json_option
+def header_export(
+    files: int, megabytes: float, workers: tuple[int, ...], home: Path | None, as_json: bool
+) -> None:
+    """Export of edited headers alone; floor: the transfer of the same files."""
+    from fits_dagster.bench.header_export import measure_header_export
+
+    runs = measure_header_export(home, files=files, megabytes=megabytes, workers=workers or (1, 2))
+    _show("header-export", runs, as_json)
+
+
+@bench.command()
 @_files(12)
 @_home
 @json_option
@@ -133,6 +149,28 @@ def latency(files: int, seconds: float, home: Path | None, as_json: bool) -> Non
         click.echo(json.dumps(figures, indent=1))
     else:
         print_latency(figures, Console())
+
+
+@bench.command()
+@click.option("--nights", default=300, show_default=True, type=click.IntRange(1), help="Old nights.")
+@click.option("--files-per-night", default=10, show_default=True, type=click.IntRange(1))
+@_files(40)
+@click.option("--seconds", default=20.0, show_default=True, help="Time over which live files are fed.")
+@_home
+@json_option
+def backfill(
+    nights: int, files_per_night: int, files: int, seconds: float, home: Path | None, as_json: bool
+) -> None:
+    """Live files while a backfill of old nights is under way; floor: without it."""
+    from fits_dagster.bench.backfill import measure_backfill, print_backfill
+
+    figures = measure_backfill(
+        home, nights=nights, files_per_night=files_per_night, files=files, seconds=seconds
+    )
+    if as_json:
+        click.echo(json.dumps(figures, indent=1))
+    else:
+        print_backfill(figures, Console())
 
 
 @bench.command()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 from rich.console import Console
 
-from fits_dagster.cli.options import home_option, json_option, site_option
+from fits_dagster.cli.options import home_option, json_option, person_at_the_keyboard, site_option
 from fits_dagster.settings import SiteName, load_settings
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def user() -> None:
 @click.argument("name")
 @click.option(
     "--role",
-    type=click.Choice(["reader", "operator", "staff"]),
+    type=click.Choice(["reader", "operator", "staff", "none"]),
     help="reader: may look at queues and runs; operator: may also try again, cancel and pause; "
-    "staff: may also read data that are not released yet.",
+    "staff: may also read data that are not released yet. Not given: an existing user keeps the role.",
 )
 @click.option("--staff", is_flag=True, help="Short for --role staff.")
 @click.option("--fullname")
@@ -101,7 +101,7 @@ def user() -> None:
 @home_option
 def add(
     name: str,
-    role: Role | None,
+    role: Role | Literal["none"] | None,
     staff: bool,
     fullname: str | None,
     password: str | None,
@@ -109,18 +109,27 @@ def add(
     both: bool,
     home: Path,
 ) -> None:
-    """Add a user, or give one a new password."""
+    """Add a user, or give one a new password and role. This ends the user's sessions."""
     from fits_dagster.dataflow.site import open_site
     from fits_dagster.web.accounts import WeakPasswordError, add_user
 
     if password is None:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     role = "staff" if staff else role
+    new_role: Role | None = None if role == "none" else role
     settings = load_settings(home)
     for one in settings.sites if both else (site,):
         opened = open_site(settings, one)
         try:
-            new = add_user(opened.engine, name, password, role=role, fullname=fullname)
+            new = add_user(
+                opened.engine,
+                name,
+                password,
+                role=new_role,
+                fullname=fullname,
+                keep_role=role is None,
+                who=person_at_the_keyboard(),
+            )
         except WeakPasswordError as error:
             raise click.ClickException(str(error)) from error
         finally:

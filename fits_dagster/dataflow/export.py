@@ -1,54 +1,51 @@
 """Export: from the dataflow directory to another server, over HTTP, verified at both ends.
 
 The destination is asked first which content it has (the MD5 of the uncompressed data); the same content is
-not sent again. Data travel bzip2-compressed, compressed while they stream; the destination's answer must
-name the size and MD5 of exactly what was sent, or nothing counts as done.
+not sent again. Where only header cards were edited since, the cards are sent and the destination makes the
+same content of them; a destination that does not gets the file. Data travel bzip2-compressed, compressed
+while they stream. The destination's answer must confirm exactly what was sent, or nothing counts as done.
 """
 
 from __future__ import annotations
 
-import bz2
-import hashlib
+import logging
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Final
 
 import requests
 from sqlalchemy import Connection, text
 
 from fits_dagster import __version__
 from fits_dagster.database import files
+from fits_dagster.database.edits import HeaderUpdate
 from fits_dagster.database.files import StoredVersion
 from fits_dagster.database.work import WorkItem
+from fits_dagster.dataflow.destination import (
+    UPLOAD_COOKIE,
+    DestinationDownError,
+    HeaderUpdateRefusedError,
+    ask,
+    send_file,
+    send_header_update,
+)
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Committed, NotReady, Stage
-from fits_dagster.errors import FileError, TransientError
+from fits_dagster.errors import FileError
 
-__all__ = ["STAGE", "UPLOAD_COOKIE", "ExportStage", "compressed_stream", "destination_path"]
+__all__ = ["STAGE", "ExportStage", "destination_path"]
 
-UPLOAD_COOKIE: Final = "gemini_fits_upload_auth"
+log = logging.getLogger(__name__)
+
 _DATE: Final = r"20\d\d[01]\d[0123]\d"
-_CHUNK: Final = 1 << 18
 _PENDING_DELAY_S: Final = 10.0
 _FIRST_PAUSE_S: Final = 5.0
 _LONGEST_PAUSE_S: Final = 300.0
-
-
-class DestinationDownError(TransientError):
-    """The destination does not answer, or answers with a server error."""
-
-    reason = "destination_down"
-
-
-class BadAnswerError(TransientError):
-    """The destination's answer does not confirm what was sent."""
-
-    reason = "bad_answer"
+#: A destination that does not take header edits is not asked again for so long.
+_NO_EDITS_S: Final = 300.0
 
 
 def destination_path(path: str, path_map: Mapping[str, str]) -> str:
@@ -64,34 +61,6 @@ def destination_path(path: str, path_map: Mapping[str, str]) -> str:
         if re.fullmatch(pattern.replace("<DATE>", _DATE), path):
             return there
     return path
-
-
-@dataclass
-class _Sent:
-    """Size and MD5 of the compressed bytes, summed up while they stream."""
-
-    size: int = 0
-    md5: str = ""
-
-
-def compressed_stream(path: Path, sent: _Sent) -> Iterator[bytes]:
-    """Yield a file's bytes compressed with bzip2 (as they are, if the name says they already are)."""
-    digest = hashlib.md5(usedforsecurity=False)
-    compressor = None if path.name.endswith(".bz2") else bz2.BZ2Compressor()
-    with path.open("rb", buffering=0) as source:
-        while chunk := source.read(_CHUNK):
-            if compressor is not None:
-                chunk = compressor.compress(chunk)
-            if chunk:
-                digest.update(chunk)
-                sent.size += len(chunk)
-                yield chunk
-    if compressor is not None:
-        chunk = compressor.flush()
-        digest.update(chunk)
-        sent.size += len(chunk)
-        yield chunk
-    sent.md5 = digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -116,6 +85,7 @@ class ExportStage(Stage[_Exported]):
     def __init__(self) -> None:
         self._local = threading.local()
         self._down_until: dict[str, float] = {}
+        self._no_edits_until: dict[str, float] = {}
 
     def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, _Known]:
         """Fetch the present version of each file, and which destinations are to be left alone."""
@@ -207,7 +177,7 @@ class ExportStage(Stage[_Exported]):
 
     def _exchange(self, site: Site, item: WorkItem, version: StoredVersion, there: str) -> _Exported:
         session, timeout = self._session(site), site.settings.request_timeout_seconds
-        remote = _ask(session, item.destination, there, version.name, timeout)
+        remote = ask(session, item.destination, there, version.name, timeout)
         if remote is not None:
             if remote.get("pending_ingest"):
                 raise NotReady(
@@ -217,73 +187,45 @@ class ExportStage(Stage[_Exported]):
                 )
             if remote["data_md5"] == version.data_md5:
                 return _Exported("already_there", 0, f"{item.destination} has this content")
+            done = self._send_header_update(site, item, version, there, remote["data_md5"])
+            if done is not None:
+                return done
         with site.store.local(item.key) as path:
-            return _send(session, item.destination, there, path, timeout)
+            sent = send_file(session, item.destination, there, path, timeout)
+        megabytes = sent.size / 1e6
+        detail = f"{megabytes:.2f} MB at {megabytes / sent.seconds:.1f} MB/s to {item.destination}"
+        return _Exported("exported", sent.size, detail)
 
-
-def _ask(
-    session: requests.Session, url: str, path: str, name: str, timeout: float
-) -> Mapping[str, Any] | None:
-    """Ask a destination which version of a file it has; None when it has none."""
-    query = (
-        f"{url.rstrip('/')}/jsonfilelist/present/path={quote(path.replace('/', '=slash='), safe='=')}"
-        f"/filename={quote(name)}"
-    )
-    response = session.get(query, timeout=timeout, allow_redirects=False)
-    if response.status_code >= 500:
-        raise DestinationDownError(f"{query}: status {response.status_code}")
-    if response.status_code != 200:
-        raise BadAnswerError(f"{query}: status {response.status_code}")
-    try:
-        answer = response.json()
-    except ValueError as error:
-        raise BadAnswerError(f"{query}: the answer is not JSON: {response.text[:100]!r}") from error
-    if not isinstance(answer, list) or not all(isinstance(entry, dict) for entry in answer):
-        raise BadAnswerError(f"{query}: the answer is not a list of objects")
-    if not answer:
-        return None
-    if len(answer) > 1:
-        raise BadAnswerError(f"{query}: {len(answer)} present versions", reason="ambiguous_at_destination")
-    entry: Mapping[str, Any] = answer[0]
-    if not isinstance(entry.get("data_md5"), str):
-        raise BadAnswerError(f"{query}: the answer has no data_md5")
-    return entry
-
-
-def _send(session: requests.Session, url: str, path: str, source: Path, timeout: float) -> _Exported:
-    """Stream a file to a destination and verify its answer."""
-    name = source.name if source.name.endswith(".bz2") else f"{source.name}.bz2"
-    target = "/".join([url.rstrip("/"), "upload_file", *([quote(path)] if path else []), quote(name)])
-    sent = _Sent()
-    began = time.monotonic()
-    response = session.post(
-        target,
-        data=compressed_stream(source, sent),
-        timeout=timeout,
-        headers={"Content-Type": "application/octet-stream"},
-        allow_redirects=False,
-    )
-    if response.status_code in (401, 403):
-        raise BadAnswerError(
-            f"{target}: status {response.status_code}: is the upload cookie right?", reason="refused"
-        )
-    if response.status_code >= 500:
-        raise DestinationDownError(f"{target}: status {response.status_code}")
-    if response.status_code != 200:
-        raise BadAnswerError(f"{target}: status {response.status_code}: {response.text[:100]!r}")
-    try:
-        first = response.json()[0]
-        said = (first["filename"], first["size"], first["md5"])
-    except (ValueError, LookupError, TypeError) as error:
-        raise BadAnswerError(f"{target}: unreadable answer {response.text[:100]!r}") from error
-    if said != (name, sent.size, sent.md5):
-        raise BadAnswerError(
-            f"{target}: sent {(name, sent.size, sent.md5)}, the answer says {said}",
-            reason="verification_mismatch",
-        )
-    seconds = max(time.monotonic() - began, 1e-6)
-    detail = f"{sent.size / 1e6:.2f} MB at {sent.size / 1e6 / seconds:.1f} MB/s to {url}"
-    return _Exported("exported", sent.size, detail)
+    def _send_header_update(
+        self, site: Site, item: WorkItem, version: StoredVersion, there: str, remote_md5: str
+    ) -> _Exported | None:
+        """Send header cards instead of the file where that is enough; None where it is not, or fails."""
+        hint = HeaderUpdate.of_payload(item.payload)
+        cookie = site.settings.export_api_cookie.get_secret_value()
+        if (
+            hint is None
+            or not cookie
+            or (remote_md5, version.data_md5) != (hint.data_md5_before, hint.data_md5_after)
+            or time.monotonic() < self._no_edits_until.get(item.destination, 0.0)
+        ):
+            return None
+        try:
+            sent = send_header_update(
+                self._session(site),
+                item.destination,
+                there,
+                version.name,
+                hint,
+                cookie=cookie,
+                timeout=site.settings.request_timeout_seconds,
+            )
+        except (HeaderUpdateRefusedError, requests.RequestException) as error:
+            log.info("%s did not take the header edit of %s: %s", item.destination, item.key, error)
+            if not isinstance(error, HeaderUpdateRefusedError) or error.for_good:
+                self._no_edits_until[item.destination] = time.monotonic() + _NO_EDITS_S
+            return None
+        detail = f"{len(hint.cards)} header cards, {sent.size} bytes, to {item.destination}"
+        return _Exported("header_exported", sent.size, detail)
 
 
 STAGE = ExportStage()

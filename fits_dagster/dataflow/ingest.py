@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from fits_dagster.calibration.freshness import follow_ups as calibration_follow_ups
 from fits_dagster.database import files, tables
+from fits_dagster.database.edits import HeaderUpdate, chained
 from fits_dagster.database.files import StoredVersion
 from fits_dagster.database.instruments import INSTRUMENT_TABLES
 from fits_dagster.database.work import UNDATED, NewWork, WorkItem
@@ -150,16 +151,7 @@ class IngestStage(Stage[_Ingested]):
             header_id = _insert_record(site, connection, diskfile_id, observation, description)
             follow_ups += _archive_follow_ups(site, connection, item, diskfile_id, header_id)
         if site.settings.store == "directory":
-            follow_ups += [
-                NewWork(
-                    stage="export",
-                    path=item.path,
-                    filename=item.filename,
-                    destination=url,
-                    priority=item.priority,
-                )
-                for url in site.settings.export_destinations
-            ]
+            follow_ups += _exports(site, connection, item, _header_update(item, result.before, observation))
         return Committed(
             "ingested",
             follow_ups=follow_ups,
@@ -275,6 +267,34 @@ def _shows_a_standard(site: Site, description: Description) -> bool | None:
     if catalogue is None or description.record.get("spectroscopy") is not False:
         return None
     return load_standards(catalogue).any_inside(description.footprints) or None
+
+
+def _header_update(
+    item: WorkItem, before: StoredVersion | None, observation: Observation
+) -> HeaderUpdate | None:
+    """Return the hint that came with an item if it tells how the version before became this one."""
+    hint = HeaderUpdate.of_payload(item.payload)
+    if hint is None or before is None:
+        return None
+    contents = (before.data_md5, observation.inspection.data_md5)
+    return hint if contents == (hint.data_md5_before, hint.data_md5_after) else None
+
+
+def _exports(site: Site, connection: Connection, item: WorkItem, hint: HeaderUpdate | None) -> list[NewWork]:
+    """Queue the export to every destination, with what tells how little has to be sent."""
+    return [
+        NewWork(
+            stage="export",
+            path=item.path,
+            filename=item.filename,
+            destination=url,
+            priority=item.priority,
+            payload=chained(
+                connection, hint, stage="export", path=item.path, filename=item.filename, destination=url
+            ),
+        )
+        for url in site.settings.export_destinations
+    ]
 
 
 def _archive_follow_ups(

@@ -11,16 +11,21 @@ import hashlib
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from sqlalchemy import Connection
+
+from fits_dagster.database.edits import lock_uploads_of
 from fits_dagster.database.files import insert_row
 from fits_dagster.database.queues import upload
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow.site import Site
 from fits_dagster.errors import DataflowError, Retry
+from fits_dagster.fits.names import trimmed
 from fits_dagster.storage import check_key
 from fits_dagster.storage.landing import TEMPORARY_MARK, fsync_directory
 
@@ -106,8 +111,21 @@ class Reception:
         self._digest.update(chunk)
         self._stream.write(chunk)
 
-    def finish(self, *, batch: str | None = None, remote_address: str | None = None) -> Received:
-        """Make the upload durable: sync, rename, and commit its row with the work that follows."""
+    def finish(
+        self,
+        *,
+        batch: str | None = None,
+        remote_address: str | None = None,
+        check: Callable[[Connection], object] = lambda _: None,
+    ) -> Received:
+        """Make the upload durable: sync, rename, and commit its row with the work that follows.
+
+        Parameters
+        ----------
+        check
+            Looks, in the transaction, whether it is still wanted, and raises if it is not; no other upload
+            of the same file becomes durable between.
+        """
         self._stream.flush()
         os.fsync(self._stream.fileno())
         self._stream.close()
@@ -115,6 +133,12 @@ class Reception:
         fsync_directory(self._directory)
         received = Received(self._filename, self._path, self.size, self._digest.hexdigest())
         with self._site.engine.begin() as connection:
+            lock_uploads_of(connection, self._path, trimmed(self._filename))
+            try:
+                check(connection)
+            except Exception:
+                self.staged.unlink(missing_ok=True)
+                raise
             upload_id = insert_row(
                 connection,
                 upload,

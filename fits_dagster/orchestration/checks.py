@@ -78,7 +78,7 @@ def build_check_sensor(site: SiteName) -> dg.SensorDefinition:
     def look(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> dg.SensorResult:
         told: dict[str, Any] = json.loads(context.cursor or "{}")
         try:
-            events = list(_changes(site_resource.open("checks"), checks, told))
+            events = list(_changes(site_resource.open("checks"), checks, told, context.instance))
         except (OSError, OperationalError) as error:
             return dg.SensorResult(skip_reason=f"{type(error).__name__}: {error}")
         reason = None if events else "no answer has changed"
@@ -88,9 +88,12 @@ def build_check_sensor(site: SiteName) -> dg.SensorDefinition:
 
 
 def _changes(
-    site: Site, checks: Mapping[dg.AssetCheckKey, Check], told: dict[str, Any]
+    site: Site, checks: Mapping[dg.AssetCheckKey, Check], told: dict[str, Any], instance: dg.DagsterInstance
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Look at the checks that are due, and yield the answers that differ from those told before.
+
+    An answer is told again when its asset was materialized after it: the UI shows answers about the latest
+    materialization only.
 
     Parameters
     ----------
@@ -103,8 +106,10 @@ def _changes(
         if now - looked < check.every_s:
             continue
         found = check.look(site)
-        rows = json.dumps([found.passed, found.summary, list(found.rows)], sort_keys=True, default=str)
-        digest = hashlib.sha256(rows.encode()).hexdigest()[:16]
+        latest = instance.get_latest_materialization_event(key.asset_key)
+        about = latest.timestamp if latest is not None else None
+        answer = json.dumps([found.passed, found.summary, list(found.rows), about], default=str)
+        digest = hashlib.sha256(answer.encode()).hexdigest()[:16]
         again = digest == before and now - said < _TELL_AGAIN_S
         told[name] = (now, said if again else now, digest)
         if not again:

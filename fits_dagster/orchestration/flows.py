@@ -51,10 +51,16 @@ FLOWS: Mapping[SiteName, Flow] = {
                 "dataflow_files",
                 "Files of the night in the dataflow directory: copied from the DHS, whole, verified.",
             ),
+            "edit": AssetNode(
+                "header_updates",
+                "Header edits of the night's files that were applied.",
+                ("dataflow_files",),
+            ),
             "ingest": AssetNode(
                 "observations",
                 "Records of the night's files in the summit database: a version and a header record each.",
-                ("dataflow_files",),
+                # not of dataflow_files besides: Dagster refuses backfills of a graph with such a diamond
+                ("header_updates",),
             ),
             "export": AssetNode(
                 "exports",

@@ -1,17 +1,38 @@
-"""Who may see what: the session cookie, and the staff rule."""
+"""Who may see and do what: the session cookie, and the roles."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import quote
+
 from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import URL
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fits_dagster.dataflow.site import Site
-from fits_dagster.web.accounts import SESSION_COOKIE, Person, find_session
+from fits_dagster.web.accounts import SESSION_COOKIE, Person, Role, find_session
 
-__all__ = ["StaffOnly", "current_person", "site_of", "staff_required"]
+__all__ = [
+    "PERSON_KEY",
+    "RoleGuard",
+    "SignInNeededError",
+    "current_person",
+    "login_address",
+    "require_role",
+    "role_required",
+    "site_of",
+]
+
+#: Entry of an ASGI scope that holds who asks, for applications behind :class:`RoleGuard`.
+PERSON_KEY: Final = "fits_dagster.person"
+
+
+class SignInNeededError(Exception):
+    """Nobody is signed in; a page sends its visitor to the login form, and back afterwards."""
 
 
 def site_of(request: Request) -> Site:
@@ -21,38 +42,70 @@ def site_of(request: Request) -> Site:
 
 
 def current_person(request: Request) -> Person | None:
-    """Return who is signed in."""
-    return find_session(site_of(request).engine, request.cookies.get(SESSION_COOKIE))
+    """Return who is signed in; asked once for each request."""
+    if not hasattr(request.state, "person"):
+        request.state.person = find_session(site_of(request).engine, request.cookies.get(SESSION_COOKIE))
+    person: Person | None = request.state.person
+    return person
 
 
-def staff_required(request: Request) -> Person:
-    """Refuse everybody but staff.
+def require_role(request: Request, role: Role, *, is_page: bool = False) -> Person:
+    """Refuse everybody who has not at least the rights of a role.
+
+    Parameters
+    ----------
+    is_page
+        Send somebody who is not signed in to the login form instead of refusing.
 
     Raises
     ------
     fastapi.HTTPException
-        403 without a session of a staff member.
+        403; the text names the role that is needed.
+    SignInNeededError
+        Nobody is signed in, and this is a page.
     """
     person = current_person(request)
-    if person is None or not person.may("staff"):
-        raise HTTPException(403, "staff only: please log in with an account that has staff access")
+    if person is None:
+        if is_page:
+            raise SignInNeededError
+        raise HTTPException(403, f"this needs the role {role}: please log in with an account that has it")
+    if not person.may(role):
+        have = f"the role {person.role}" if person.role else "no role"
+        raise HTTPException(403, f"this needs the role {role}; {person.username} has {have}")
     return person
 
 
-class StaffOnly:
-    """Serve another application under a path, pages and websockets, for staff alone.
+def role_required(role: Role, *, is_page: bool = False) -> Callable[[Request], Person]:
+    """Make the dependency that lets only those in who have a role, see :func:`require_role`."""
 
-    The inner application must know the path by itself: requests reach it unchanged.
+    def check(request: Request) -> Person:
+        return require_role(request, role, is_page=is_page)
+
+    return check
+
+
+def login_address(url: URL) -> str:
+    """Return the address of the login form that leads back to a page."""
+    back = f"{url.path}?{url.query}" if url.query else url.path
+    return f"/login/?redirect={quote(back, safe='/')}"
+
+
+class RoleGuard:
+    """Serve another application under a path, pages and websockets, for those who have a role.
+
+    The inner application must know the path by itself: requests reach it with their path unchanged, and with
+    who asks under :data:`PERSON_KEY` of their scope.
     """
 
-    def __init__(self, app: ASGIApp, *, prefix: str, inner: ASGIApp, site: Site) -> None:
+    def __init__(self, app: ASGIApp, *, prefix: str, inner: ASGIApp, site: Site, role: Role) -> None:
         self.app = app
         self.prefix = prefix
         self.inner = inner
         self.site = site
+        self.role = role
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let staff through; send others to the login page, or refuse them."""
+        """Let through who has the role; send others to the login page, or refuse them."""
         path = scope.get("path", "")
         if scope["type"] not in ("http", "websocket") or not (
             path == self.prefix or path.startswith(f"{self.prefix}/")
@@ -63,12 +116,13 @@ class StaffOnly:
         person = await run_in_threadpool(
             find_session, self.site.engine, connection.cookies.get(SESSION_COOKIE)
         )
-        if person is not None and person.may("staff"):
-            await self.inner(scope, receive, send)
+        if person is not None and person.may(self.role):
+            known: dict[str, Any] = {**scope, PERSON_KEY: person}
+            await self.inner(known, receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 4403})
         elif person is None and "text/html" in connection.headers.get("accept", ""):
-            await RedirectResponse(f"/login/?redirect={path}", 302)(scope, receive, send)
+            await RedirectResponse(login_address(connection.url), 302)(scope, receive, send)
         else:
-            await PlainTextResponse("staff only", 403)(scope, receive, send)
+            await PlainTextResponse(f"this needs the role {self.role}", 403)(scope, receive, send)

@@ -11,6 +11,9 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, Engine, text
 
+from fits_dagster.database.management import write_audit
+from fits_dagster.web.throttling import Attempt, clear_failures, hold, note_failure, refuse_if_locked
+
 __all__ = [
     "ROLES",
     "SESSION_COOKIE",
@@ -34,6 +37,8 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 SESSION_COOKIE: Final = "gemini_archive_session"
 _MIN_LENGTH: Final = 14
+#: Browsers of one user that may be signed in at a time; the oldest session gives way.
+_MOST_SESSIONS: Final = 100
 _hasher = PasswordHasher()
 #: Verified against when there is no such user, so that both cases take the same time.
 _NOBODY: Final = _hasher.hash(secrets.token_hex(16))
@@ -80,9 +85,25 @@ def generate_password() -> str:
 
 
 def add_user(
-    engine: Engine, username: str, password: str, *, role: Role | None, fullname: str | None = None
+    engine: Engine,
+    username: str,
+    password: str,
+    *,
+    role: Role | None,
+    fullname: str | None = None,
+    keep_role: bool = False,
+    who: str = "fits_dagster",
 ) -> bool:
     """Add a local user, or give an existing one a new password and role.
+
+    That ends the user's sessions, and a pause after too many failures.
+
+    Parameters
+    ----------
+    keep_role
+        Leave the role of an existing user as it is.
+    who
+        Who does this, for the audit.
 
     Returns
     -------
@@ -96,28 +117,34 @@ def add_user(
     """
     check_password_strength(password)
     with engine.begin() as connection:
-        new = connection.scalar(
+        before = connection.execute(
+            text("select role from users where username = :u for update"), {"u": username}
+        ).one_or_none()
+        if before is not None and keep_role:
+            role = before.role
+        connection.execute(
             text("""
             insert into users (username, fullname, password_hash, role)
             values (:username, :fullname, :hash, :role)
             on conflict (username) do update set password_hash = excluded.password_hash,
                 role = excluded.role, fullname = coalesce(excluded.fullname, users.fullname),
                 password_changed = now()
-            returning xmax = 0
             """),
-            {
-                "username": username,
-                "fullname": fullname,
-                "hash": _hasher.hash(password),
-                "role": role,
-            },
+            {"username": username, "fullname": fullname, "hash": _hasher.hash(password), "role": role},
         )
-        if not new:
-            connection.execute(
-                text("delete from session where user_id = (select id from users where username = :u)"),
-                {"u": username},
+        connection.execute(
+            text("delete from session where user_id = (select id from users where username = :u)"),
+            {"u": username},
+        )
+        clear_failures(connection, Attempt.of(username, ""))
+        if before is None:
+            write_audit(connection, who, "user added", f"{username}: role {role or 'none'}")
+        else:
+            change = (
+                f"role {before.role or 'none'} -> {role or 'none'}" if before.role != role else "password"
             )
-    return bool(new)
+            write_audit(connection, who, "user changed", f"{username}: {change}")
+    return before is None
 
 
 def list_users(connection: Connection) -> list[Person]:
@@ -126,35 +153,64 @@ def list_users(connection: Connection) -> list[Person]:
     return [Person(name, role) for name, role in rows]
 
 
-def sign_in(engine: Engine, username: str, password: str, *, hours: float) -> str | None:
+def sign_in(engine: Engine, username: str, password: str, *, hours: float, address: str = "") -> str | None:
     """Check a password and open a session.
+
+    Parameters
+    ----------
+    address
+        Network address of the browser; failures are counted for it, as they are for the name.
 
     Returns
     -------
     str or None
         Value for the session cookie; None when name or password are wrong.
+
+    Raises
+    ------
+    TooManyFailuresError
+        There were too many failures of late; the password was not looked at.
     """
+    attempt = Attempt.of(username, address)
     with engine.begin() as connection:
-        row = connection.execute(
-            text("select id, password_hash from users where username = :u"), {"u": username}
-        ).one_or_none()
-        try:
-            _hasher.verify(row.password_hash if row is not None else _NOBODY, password)
-        except (VerificationError, InvalidHashError):
+        hold(connection, attempt)
+        refuse_if_locked(connection, attempt)
+        user_id = _verified(connection, username, password)
+        if user_id is None:
+            note_failure(connection, attempt)
             return None
-        if row is None:
-            return None
+        clear_failures(connection, attempt)
         token = secrets.token_urlsafe(32)
         connection.execute(
             text("""
             insert into session (token_hash, user_id, expires_at)
             values (:token, :id, now() + make_interval(secs => :seconds))
             """),
-            {"token": _hashed(token), "id": row.id, "seconds": hours * 3600},
+            {"token": _hashed(token), "id": user_id, "seconds": hours * 3600},
         )
-        connection.execute(text("update users set last_login = now() where id = :id"), {"id": row.id})
-        connection.execute(text("delete from session where expires_at < now()"))
+        connection.execute(text("update users set last_login = now() where id = :id"), {"id": user_id})
+        connection.execute(_OLD_SESSIONS, {"id": user_id, "most": _MOST_SESSIONS})
     return token
+
+
+_OLD_SESSIONS = text("""
+delete from session where expires_at <= now() or token_hash in
+    (select token_hash from session where user_id = :id and expires_at > now()
+     order by created_at desc, token_hash offset :most)
+""")
+
+
+def _verified(connection: Connection, username: str, password: str) -> int | None:
+    """Return the user of a name and a password; takes the same time when there is no such user."""
+    row = connection.execute(
+        text("select id, password_hash from users where username = :u"),
+        {"u": username.replace("\x00", "\ufffd")},
+    ).one_or_none()
+    try:
+        _hasher.verify(row.password_hash if row is not None else _NOBODY, password)
+    except (VerificationError, InvalidHashError):
+        return None
+    return int(row.id) if row is not None else None
 
 
 def find_session(engine: Engine, token: str | None) -> Person | None:

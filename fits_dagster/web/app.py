@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from fits_dagster import __version__
 from fits_dagster.dataflow.site import Site
-from fits_dagster.web import calmgr, login, queuestatus, records, upload
-from fits_dagster.web.access import StaffOnly
+from fits_dagster.web import actions, calmgr, history, login, queuestatus, records, update_headers, upload
+from fits_dagster.web.access import RoleGuard, SignInNeededError, login_address
 from fits_dagster.web.dagster_ui import DAGSTER_PREFIX, dagster_app
 from fits_dagster.web.pages import page
 
@@ -36,8 +36,8 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
     )
     app.state.site = site
     app.state.session_hours = session_hours
-    for router in (login.router, queuestatus.router, records.router, upload.router, calmgr.router):
-        app.include_router(router)
+    for part in (login, history, queuestatus, actions, records, upload, update_headers, calmgr):
+        app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
     @app.get("/")
@@ -56,6 +56,11 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
             return page(request, "refused.html", status=error.status_code, detail=error.detail)
         return JSONResponse({"error": str(error.detail)}, error.status_code)
 
+    @app.exception_handler(SignInNeededError)
+    async def sign_in_first(request: Request, error: SignInNeededError) -> Response:
+        return RedirectResponse(login_address(request.url), 302)
+
     if dagster_workspace is not None:
-        app.add_middleware(StaffOnly, prefix=DAGSTER_PREFIX, inner=dagster_app(dagster_workspace), site=site)
+        inner = dagster_app(dagster_workspace)
+        app.add_middleware(RoleGuard, prefix=DAGSTER_PREFIX, inner=inner, site=site, role="reader")
     return app

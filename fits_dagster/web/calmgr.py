@@ -21,7 +21,7 @@ from fits_dagster.calibration.requests import RequestError, answer_request
 from fits_dagster.calibration.why import explain_all
 from fits_dagster.database.selection import path_elements, select_files
 from fits_dagster.database.tables import diskfile, file, header
-from fits_dagster.web.access import site_of, staff_required
+from fits_dagster.web.access import require_role, site_of
 from fits_dagster.web.descriptions import MAX_DESCRIPTION_BYTES, DescriptionError, read_description
 
 __all__ = ["router"]
@@ -141,7 +141,7 @@ def why(request: Request, rest: str) -> JSONResponse:
         hidden = connection.scalar(_HIDDEN, {"ids": list(canonical_headers(connection, asked)[:1])})
     if hidden:
         # elevation and rotator angle tell where the telescope pointed
-        staff_required(request)
+        require_role(request, "staff")
     return JSONResponse(_plain({each.caltype: each.as_dict() for each in explanations}), headers=_NO_CACHE)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fits_dagster.web.access import PERSON_KEY
+
 if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
     from starlette.types import ASGIApp
 
 __all__ = ["DAGSTER_PREFIX", "dagster_app"]
@@ -14,16 +17,32 @@ DAGSTER_PREFIX = "/dagster"
 
 
 def dagster_app(workspace: Path) -> ASGIApp:
-    """Make Dagster's web server for a workspace file.
+    """Make Dagster's web server for a workspace file; each request may do what its person may.
 
     The instance is the one of ``DAGSTER_HOME``. Dagster's web server knows no login of its own; the caller
-    must guard it.
+    must guard it, and tell it who asks (:class:`fits_dagster.web.access.RoleGuard`). Everything but looking
+    is refused by Dagster itself to requests of readers, and to those of nobody: they get a read-only context.
     """
     from dagster import DagsterInstance
-    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
     from dagster._core.workspace.load_target import WorkspaceFileTarget
-    from dagster_webserver.app import create_app_from_workspace_process_context
+    from dagster_webserver.webserver import DagsterWebserver
+
+    class Webserver(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContext]):
+        """One web server for all roles: a second one would cost another schema and other code locations."""
+
+        def _make_request_context(self, conn: HTTPConnection) -> WorkspaceRequestContext:
+            person = conn.scope.get(PERSON_KEY)
+            process = self._process_context
+            return WorkspaceRequestContext(
+                instance=process.instance,
+                current_workspace=process.get_current_workspace(),
+                process_context=process,
+                version=process.version,
+                source=conn,
+                read_only=person is None or not person.may("operator"),
+            )
 
     instance = DagsterInstance.get()
     context = WorkspaceProcessContext(instance, WorkspaceFileTarget(paths=[str(workspace)])).__enter__()
-    return create_app_from_workspace_process_context(context, path_prefix=DAGSTER_PREFIX)
+    return Webserver(context, DAGSTER_PREFIX).create_asgi_app()

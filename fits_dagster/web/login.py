@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
+import math
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -10,13 +10,14 @@ from starlette.concurrency import run_in_threadpool
 
 from fits_dagster.web.access import current_person, site_of
 from fits_dagster.web.accounts import SESSION_COOKIE, sign_in, sign_out
+from fits_dagster.web.forms import read_form
 from fits_dagster.web.pages import page
+from fits_dagster.web.throttling import TooManyFailuresError
 
 __all__ = ["router"]
 
 router = APIRouter()
 
-_MAX_FORM_BYTES = 10_000
 #: astroquery's client looks for these bytes, misspelling included.
 WELCOME = "Welcome, you are sucessfully logged in"
 
@@ -32,11 +33,20 @@ def login_form(request: Request, redirect: str = "") -> HTMLResponse:
 @router.post("/login/", response_class=HTMLResponse)
 async def login(request: Request) -> Response:
     """Sign in with ``username``, ``password`` (form or query string); ``redirect`` is where to go then."""
-    form = await _form(request)
+    # the query string counts too; the body wins
+    form = {**request.query_params, **await read_form(request)}
     username, password = form.get("username", ""), form.get("password", "")
     site, hours = site_of(request), request.app.state.session_hours
-    token = await run_in_threadpool(sign_in, site.engine, username, password, hours=hours)
     target = _local(form.get("redirect", ""))
+    try:
+        token = await run_in_threadpool(
+            sign_in, site.engine, username, password, hours=hours, address=_address(request)
+        )
+    except TooManyFailuresError as error:
+        text = f"{error} Please try again in {_for_how_long(error.seconds)}."
+        refusal = page(request, "login.html", status=429, redirect=target, error=text, name=username)
+        refusal.headers["Retry-After"] = str(math.ceil(error.seconds))
+        return refusal
     if token is None:
         return page(
             request, "login.html", redirect=target, error="Name or password are wrong.", name=username
@@ -61,15 +71,14 @@ def logout(request: Request) -> Response:
     return response
 
 
-async def _form(request: Request) -> dict[str, str]:
-    """Read parameters from the query string and a urlencoded body; the body wins."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_FORM_BYTES:
-            break
-    posted = {k: v[-1] for k, v in parse_qs(body.decode("utf-8", "replace")).items()}
-    return {**request.query_params, **posted}
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _for_how_long(seconds: float) -> str:
+    if seconds <= 60:
+        return f"{math.ceil(seconds)} seconds"
+    return f"{math.ceil(seconds / 60)} minutes"
 
 
 def _local(target: str) -> str:

@@ -152,7 +152,8 @@ def _query() -> Select[Any]:
     pending = (
         select(func.count())
         .where(
-            work_item.c.stage == "ingest",
+            # what has been received and not yet stored will be ingested
+            work_item.c.stage.in_(("store", "ingest")),
             work_item.c.state.in_(("waiting", "running")),
             work_item.c.path == diskfile.c.path,
             work_item.c.filename.in_((file.c.name, file.c.name + ".bz2")),

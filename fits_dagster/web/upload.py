@@ -7,19 +7,15 @@ nothing behind; names cannot leave the staging directory; two uploads of one nam
 
 from __future__ import annotations
 
-import hmac
-import json
 import logging
-from collections.abc import Iterable
 from typing import Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from fits_dagster.dataflow.export import UPLOAD_COOKIE
+from fits_dagster.dataflow.destination import UPLOAD_COOKIE
 from fits_dagster.dataflow.receive import (
     PROCESSED_CALIBRATION_PATH,
     Reception,
@@ -28,6 +24,7 @@ from fits_dagster.dataflow.receive import (
 )
 from fits_dagster.storage import UnsafeNameError
 from fits_dagster.web.access import site_of
+from fits_dagster.web.cookies import is_accepted
 
 __all__ = ["router"]
 
@@ -42,7 +39,7 @@ async def upload_file(request: Request, rest: str, batch: str | None = None) -> 
     """Receive one file."""
     site = site_of(request)
     address = request.client.host if request.client else None
-    if not _is_authorized(request.cookies.get(UPLOAD_COOKIE), site.settings.upload_cookies):
+    if not is_accepted(request.cookies.get(UPLOAD_COOKIE), site.settings.upload_cookies):
         log.warning("upload of %s from %s refused: no or wrong cookie", rest, address)
         return PlainTextResponse("not authorized", 403)
     path, _, filename = rest.rpartition("/")
@@ -104,16 +101,3 @@ async def _receive(request: Request, reception: Reception) -> Response | None:
     if declared is not None and declared.isdigit() and int(declared) != reception.size:
         return PlainTextResponse(f"{reception.size} bytes came instead of {declared}", 400)
     return None
-
-
-def _is_authorized(given: str | None, accepted: Iterable[SecretStr]) -> bool:
-    """Compare the cookie with the accepted values; a value may be a JSON list of values."""
-    values: list[str] = []
-    for secret in accepted:
-        value = secret.get_secret_value()
-        try:
-            listed = json.loads(value)
-        except ValueError:
-            listed = None
-        values += [str(v) for v in listed] if isinstance(listed, list) else [value]
-    return bool(given) and any(v and hmac.compare_digest(v.encode(), str(given).encode()) for v in values)

@@ -36,6 +36,7 @@ def run(home: Path, name: str, *options: str) -> dict[str, Any]:
         ("reingest", ("--files", "50"), 1),
         ("copy", ("--files", "1", *SMALL, "--workers", "2"), 1),
         ("export", ("--files", "1", *SMALL, "--workers", "1"), 1),
+        ("header-export", ("--files", "1", *SMALL, "--workers", "1"), 1),
         ("preview", ("--files", "1"), 2),
     ],
 )

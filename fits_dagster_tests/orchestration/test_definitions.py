@@ -28,10 +28,11 @@ ROOT = Path(__file__).resolve().parents[2]
             "summit",
             {
                 "summit/dataflow_files": set(),
-                "summit/observations": {"summit/dataflow_files"},
+                "summit/header_updates": {"summit/dataflow_files"},
+                "summit/observations": {"summit/header_updates"},
                 "summit/exports": {"summit/observations"},
             },
-            ["copy", "ingest", "export"],
+            ["copy", "edit", "ingest", "export"],
         ),
         (
             "archive",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -22,6 +23,9 @@ RUNS = """{ runsOrError { ... on Runs { results {
 FAILURES = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
     __typename ... on ExecutionStepFailureEvent { stepKey failureMetadata { metadataEntries {
         label ... on TableMetadataEntry { table { records } } } } } } } } }"""
+CHECKS = """{ assetNodeOrError(assetKey: {path: ["archive", "calibration_associations"]}) { ... on AssetNode {
+    assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization {
+        evaluation { success severity } } } } } } } }"""
 AGAIN = """mutation($p: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $p) {
     __typename ... on LaunchRunSuccess { run { runId } } } }"""
 
@@ -144,6 +148,41 @@ def _all_versions(system: RunningSystem) -> list[str]:
         answer = requests.get(f"{system.urls['archive']}/jsonfilelist/filepre={prefix}", timeout=10)
         found += [entry["name"] for entry in answer.json()]
     return found
+
+
+def calibrations(system: RunningSystem, name: str) -> dict[str, list[str]]:
+    """The cached associations of a file, by type; none before it is known."""
+    answer = system.run("calibrations", name, "--json", "--site", "archive")
+    found: dict[str, list[str]] = json.loads(answer.stdout)[name] if answer.returncode == 0 else {}
+    return found
+
+
+def science_is_calibrated(system: RunningSystem) -> bool | None:
+    """What the check of the associations says of their latest materialization."""
+    checks = system.graphql("archive", CHECKS)["assetNodeOrError"]["assetChecksOrError"]["checks"]
+    [check] = [c for c in checks if c["name"] == "every_science_file_has_what_it_needs"]
+    execution = check["executionForLatestMaterialization"]
+    return execution["evaluation"]["success"] if execution and execution["evaluation"] else None
+
+
+def test_a_late_calibration_reaches_its_science_file_within_a_minute_and_the_check_turns_green(
+    system: RunningSystem, night: list[Path]
+) -> None:
+    science, late = night[32], night[33]
+    for source in (science, *night[8:10]):
+        shutil.copy(source, system.dhs)
+    wait_until(lambda: calibrations(system, science.name), seconds=120, what="the science file is associated")
+    assert calibrations(system, science.name)["flat"] == []
+    wait_until(lambda: science_is_calibrated(system) is False, seconds=120, what="the check warns")
+    for source in (late, *night[34:36]):
+        shutil.copy(source, system.dhs)
+    wait_until(lambda: late.name in system.archived(), seconds=120, what="the late flat is in the archive")
+    wait_until(
+        lambda: calibrations(system, science.name)["flat"] == [late.name],
+        seconds=60,
+        what="the science file has the late flat",
+    )
+    wait_until(lambda: science_is_calibrated(system) is True, seconds=120, what="the check is green")
 
 
 def test_a_web_application_that_dies_is_started_again(system: RunningSystem) -> None:

@@ -14,7 +14,7 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from fits_dagster.dataflow.export import UPLOAD_COOKIE
+from fits_dagster.dataflow.destination import UPLOAD_COOKIE
 from fits_dagster.dataflow.site import Site
 from fits_dagster_tests.conftest import COOKIE, HttpServer
 
@@ -179,9 +179,9 @@ def test_a_staged_file_that_was_damaged_is_not_stored(archive: Site, archive_htt
 def test_a_cookie_value_may_be_a_list(archive: Site) -> None:
     from pydantic import SecretStr
 
-    from fits_dagster.web.upload import _is_authorized
+    from fits_dagster.web.cookies import is_accepted
 
     accepted = [SecretStr(json.dumps(["new", "old"]))]
-    assert _is_authorized("old", accepted)
-    assert not _is_authorized(json.dumps(["new", "old"]), accepted)
-    assert not _is_authorized("", [SecretStr("")])
+    assert is_accepted("old", accepted)
+    assert not is_accepted(json.dumps(["new", "old"]), accepted)
+    assert not is_accepted("", [SecretStr("")])

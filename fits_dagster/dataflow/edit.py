@@ -1,0 +1,219 @@
+"""Edit: the header edits that were asked for, applied to a file of the dataflow directory.
+
+All edits of a file that wait are applied in the order in which they were asked for, as one change: the file
+is written anew beside the old one and takes its place in one step. The DHS original stays as it is. Doing it
+twice changes nothing the second time, so a worker that is killed after the file was written and before that
+was noted does no harm: the repeat finds the cards as wanted, and the file goes on to ingest all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from fits_dagster.database.edits import (
+    HeaderUpdate,
+    WaitingEdit,
+    chained,
+    settle_edits,
+    waiting_edits,
+)
+from fits_dagster.database.work import NewWork, WorkItem
+from fits_dagster.dataflow.header_request import RefusedItemError, check_cards
+from fits_dagster.dataflow.site import Site
+from fits_dagster.dataflow.stage import Committed, NotReady, Stage
+from fits_dagster.errors import FileError, TransientError
+from fits_dagster.fits.edit import Edit, EditError, EditReport, edit_headers
+from fits_dagster.fits.edited import EditValue
+from fits_dagster.fits.reading import read_headers
+from fits_dagster.storage import DirectoryStore
+
+__all__ = ["STAGE", "EditRefusedError", "EditStage", "edit_file"]
+
+_AFTER_COPY_S: Final = 2.0
+#: Key of a payload: edits that were refused, by their ids, and why.
+_REFUSED: Final = "refused"
+
+_COPIES = text("""
+select distinct filename from work_item
+where stage = 'copy' and state in ('waiting', 'running') and filename = any(:names)
+""")
+
+
+class EditRefusedError(FileError):
+    """A header edit could not be applied."""
+
+    reason = "edit_refused"
+
+
+@dataclass(frozen=True)
+class _Known:
+    edits: Sequence[WaitingEdit]
+    #: Whether a newer DHS file is about to replace this one.
+    is_being_copied: bool
+
+
+@dataclass(frozen=True)
+class _Edited:
+    #: What was done to the file; None if no edit could be applied.
+    report: EditReport | None
+    cards: Mapping[str, EditValue] = field(default_factory=dict)
+    applied: Sequence[int] = ()
+    refused: Mapping[int, str] = field(default_factory=dict)
+
+
+class EditStage(Stage[_Edited]):
+    """Header edits -> dataflow directory."""
+
+    name = "edit"
+
+    def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, _Known]:
+        """Fetch the edits that wait for each file, and look which files are about to be copied again."""
+        # what a person lets try again is tried again
+        again = [number for item in items if item.payload.get("retried") for number in _refused(item)]
+        edits = waiting_edits(connection, ((i.path, i.filename) for i in items), again=again)
+        copied = set(connection.scalars(_COPIES, {"names": [i.filename for i in items]}))
+        return {
+            i.id: _Known(edits.get((i.path, i.filename), ()), not i.path and i.filename in copied)
+            for i in items
+        }
+
+    def work(self, site: Site, item: WorkItem, known: _Known) -> _Edited:
+        """Apply the edits of one file.
+
+        Raises
+        ------
+        NotReady
+            The DHS has a newer file, which is copied first, lest the edits be lost.
+        EditRefusedError
+            Edits of this file could not be applied; the others were, before.
+        FileError
+            The file is not there, or is no whole FITS file; its edits wait for it.
+        TransientError
+            Somebody else changed it meanwhile (``changed``).
+        """
+        assert isinstance(site.store, DirectoryStore)
+        if known.is_being_copied:
+            raise NotReady("copy_pending", f"{item.key} is about to be copied again", delay=_AFTER_COPY_S)
+        if not known.edits:
+            if refused := _refused(item):
+                raise EditRefusedError(f"{item.key}: {'; '.join(refused.values())}")
+            return _Edited(None)
+        path = site.store.path_of(item.key)
+        if not path.is_file():
+            raise FileError(f"{item.key} is not in the store", reason="file_missing")
+        present = _keywords(path) if any(edit.required for edit in known.edits) else ()
+        cards: dict[str, EditValue] = {}
+        applied: list[int] = []
+        refused = {}
+        for edit in known.edits:
+            try:
+                _check(edit, present, cards)
+            except RefusedItemError as error:
+                refused[edit.id] = str(error)
+            else:
+                cards.update(edit.cards)
+                applied.append(edit.id)
+        report = edit_file(path, cards) if applied else None
+        return _Edited(report, cards, applied, refused)
+
+    def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Edited) -> Committed:
+        """Note what was applied, and queue the ingest of the file; a refusal is left to be told."""
+        settle_edits(connection, result.applied, result.refused)
+        follow_ups = []
+        if result.report is not None:
+            payload = chained(
+                connection, _hint(result), stage="ingest", path=item.path, filename=item.filename
+            )
+            follow_ups.append(
+                NewWork(
+                    stage="ingest",
+                    path=item.path,
+                    filename=item.filename,
+                    priority=item.priority,
+                    no_defer=True,
+                    # two edits in quick succession may leave time and size as they are
+                    force_md5=True,
+                    payload=payload,
+                )
+            )
+        earlier = {number: why for number, why in _refused(item).items() if number not in result.applied}
+        refused = {**earlier, **result.refused}
+        if refused:
+            # an item of its own fails with them: what could be done is done, whatever becomes of it
+            follow_ups.append(
+                NewWork(
+                    stage=self.name,
+                    path=item.path,
+                    filename=item.filename,
+                    priority=item.priority,
+                    payload={_REFUSED: {str(number): why for number, why in refused.items()}},
+                )
+            )
+        return _committed(result, follow_ups)
+
+
+def edit_file(path: Path, cards: Mapping[str, EditValue]) -> EditReport:
+    """Set keywords of a file's primary header.
+
+    Raises
+    ------
+    FileError
+        The file is no whole FITS file, or cannot take the cards; the reason says which.
+    TransientError
+        Somebody else changed it meanwhile (``changed``).
+    """
+    try:
+        return edit_headers(path, [Edit(set=cards)])
+    except EditError as error:
+        kind = TransientError if error.reason == "changed" else FileError
+        raise kind(str(error), reason=error.reason) from error
+
+
+def _check(edit: WaitingEdit, present: Collection[str], cards: Mapping[str, EditValue]) -> None:
+    """Make sure that an edit can be applied after those whose cards are given."""
+    missing = [k for k in edit.required if k not in present and k not in cards]
+    if missing:
+        raise RefusedItemError(f"no keyword {', '.join(missing)} in the header, and new ones are rejected")
+    check_cards(edit.cards)
+
+
+def _keywords(path: Path) -> Collection[str]:
+    """Return the keywords of a file's primary header."""
+    hdus = read_headers(path)
+    if not hdus:
+        raise FileError(f"{path.name} has no header", reason="not_fits")
+    return hdus[0].cards
+
+
+def _hint(result: _Edited) -> HeaderUpdate | None:
+    """Tell how the content before became the content after; None if it is the same."""
+    report = result.report
+    if report is None or report.data_md5 == report.data_md5_before:
+        return None
+    return HeaderUpdate(tuple(result.cards.items()), report.data_md5_before, report.data_md5)
+
+
+def _refused(item: WorkItem) -> Mapping[int, str]:
+    """Return the refusals that an item was made to tell, by the ids of the edits."""
+    return {int(number): str(why) for number, why in item.payload.get(_REFUSED, {}).items()}
+
+
+def _committed(result: _Edited, follow_ups: Sequence[NewWork]) -> Committed:
+    report = result.report
+    if report is None:
+        outcome = "refused" if result.refused else "no_edits"
+        return Committed(outcome, follow_ups=follow_ups, detail="; ".join(result.refused.values()))
+    return Committed(
+        "edited" if report.changes else "unchanged",
+        follow_ups=follow_ups,
+        size=report.data_size,
+        detail="; ".join([*report.changes, *report.warnings, *result.refused.values()]),
+    )
+
+
+STAGE = EditStage()

@@ -1,0 +1,70 @@
+"""People who are signed in to the archive, and work for them to look at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+import requests
+
+from fits_dagster.database import work
+from fits_dagster.database.work import NewWork, new_lease
+from fits_dagster.dataflow.site import Site
+from fits_dagster.web.accounts import Role, add_user
+from fits_dagster_tests.conftest import HttpServer
+
+PASSWORD = "A-long-passw0rd-for-tests"
+#: One person for each role.
+NAMES: dict[Role | None, str] = {
+    "staff": "anna",
+    "operator": "olga",
+    "reader": "rita",
+    None: "visitor",
+}
+
+
+@pytest.fixture
+def signed_in(archive: Site, archive_http: HttpServer) -> Iterator[Callable[[Role | None], requests.Session]]:
+    """Make the browser of a person with a role, signed in."""
+    sessions = []
+
+    def sign_in(role: Role | None) -> requests.Session:
+        add_user(archive.engine, NAMES[role], PASSWORD, role=role)
+        session = requests.Session()
+        sessions.append(session)
+        answer = session.post(
+            f"{archive_http.url}/login/", data={"username": NAMES[role], "password": PASSWORD}, timeout=10
+        )
+        assert "Welcome, you are sucessfully logged in" in answer.text
+        return session
+
+    yield sign_in
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def staff(signed_in: Callable[[Role | None], requests.Session]) -> requests.Session:
+    """A browser of a staff member who is signed in."""
+    return signed_in("staff")
+
+
+@pytest.fixture
+def queues(archive: Site) -> int:
+    """Thirty files for ingest, one of which has failed; returns the id of the failure."""
+    with archive.engine.begin() as connection:
+        names = [f"N20251123S{n:04d}.fits" for n in range(30)]
+        work.add_work(connection, [NewWork(stage="ingest", filename=n) for n in names])
+        lease = new_lease("test", 60)
+        [item] = work.claim(connection, "ingest", lease, limit=1)
+        message, trace = f"{item.filename}: no FITS", "Traceback: <here>"
+        work.fail(connection, lease, item.id, reason="not_fits", message=message, trace=trace)
+    return item.id
+
+
+def form_token(session: requests.Session, url: str) -> str:
+    """The token of the forms of a page."""
+    found = re.search(r'name="token" value="([0-9a-f]+)"', session.get(url, timeout=10).text)
+    assert found is not None
+    return found.group(1)
