@@ -62,25 +62,32 @@ class _Backfill:
         return [f"{_FIRST + timedelta(days=day):%Y%m%d}" for day in range(self.nights)]
 
     def prepare(self, settings: Settings) -> None:
-        """Give the summit its old nights: on its disk and in its database, nothing to be done."""
+        """Give both sites the old nights: on their disks and in their databases, nothing to be done."""
         ensure_directories(settings)
-        store = settings.summit.store_directory
-        assert store is not None
+        store, archive = settings.summit.store_directory, settings.archive.store_directory
+        assert store is not None and archive is not None
         with tempfile.TemporaryDirectory(prefix="fits-dagster-nights-", dir=self.home) as name:
             sources = simulate_night(Path(name), files=self.files_per_night, night="20150101")
             first = [store / f"N{self.labels[0]}S{number:04d}.fits" for number in range(1, len(sources) + 1)]
             for source, target in zip(sources, first, strict=True):
                 shutil.copyfile(source, target)
-        for label in self.labels[1:]:
+        for label in self.labels:
             for number, target in enumerate(first, 1):
-                (store / f"N{label}S{number:04d}.fits").hardlink_to(target)
+                name = f"N{label}S{number:04d}.fits"
+                if label != self.labels[0]:
+                    (store / name).hardlink_to(target)
+                (archive / name).hardlink_to(target)
+        # they have been exported, and have their previews, for long
+        done = {"export_destinations": (), "using_previews": False, "using_calibration_cache": False}
+        alone = settings.with_sites(
+            summit=settings.summit.model_copy(update=done), archive=settings.archive.model_copy(update=done)
+        )
         prepare_databases(settings)
         try:
-            # they have been exported long ago
-            alone = settings.with_sites(summit=settings.summit.model_copy(update={"export_destinations": ()}))
-            with opened_site(alone, "summit") as summit:
-                rescan(summit)
-                drain(summit, ingest.STAGE)
+            for name in alone.sites:
+                with opened_site(alone, name) as site:
+                    rescan(site)
+                    drain(site, ingest.STAGE)
         finally:
             if not settings.database_url:
                 stop_embedded_server(settings)

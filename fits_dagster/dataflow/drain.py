@@ -36,8 +36,10 @@ _DATABASE_PAUSE_S = 1.0
 _PATIENCE_WITH_FAILURES_S = 10.0
 #: A transaction takes what has come within this time.
 _GROUP_SECONDS = 0.2
-#: A drain of background work waits at most so long for other work to be done before each claim.
-_LONGEST_COURTESY_S = 20.0
+#: A drain of background work begins nothing before other work has been absent for so long: files come in
+#: bursts, and have more stages and another site before them; but it waits at most so long before each claim.
+_QUIET_S = 10.0
+_LONGEST_COURTESY_S = 30.0
 #: Items that it takes at once, so that it soon looks again.
 _BACKGROUND_BATCH = 8
 
@@ -84,12 +86,13 @@ def drain(
     began = time.monotonic()
     last_work = began
     rounds = 0
+    courtesy = _Courtesy(site, stop)
     while not stop() and time.monotonic() - began < site.work.max_run_seconds:
         rounds += 1
         try:
             before_round()
             if background:
-                _give_way(site, stop)
+                courtesy.wait()
             count = drain_once(
                 site,
                 stage,
@@ -166,14 +169,25 @@ def drain_once(
     return len(items) - (report.deferred - deferred)
 
 
-def _give_way(site: Site, stop: Callable[[], bool]) -> None:
-    """Wait until nothing but background work is due or in hand, though not for ever."""
-    deadline = time.monotonic() + _LONGEST_COURTESY_S
-    while not stop() and time.monotonic() < deadline:
-        with site.engine.connect() as connection:
-            if not has_work_in_hand(connection, None, background=False):
+class _Courtesy:
+    """Gives way to work that is not background work."""
+
+    def __init__(self, site: Site, stop: Callable[[], bool]) -> None:
+        self._site = site
+        self._stop = stop
+        self._busy_at = -_QUIET_S
+
+    def wait(self) -> None:
+        """Wait until nothing but background work has been due or in hand for a while, though not for ever."""
+        deadline = time.monotonic() + _LONGEST_COURTESY_S
+        while not self._stop():
+            with self._site.engine.connect() as connection:
+                if has_work_in_hand(connection, None, background=False):
+                    self._busy_at = time.monotonic()
+            now = time.monotonic()
+            if now - self._busy_at >= _QUIET_S or now >= deadline:
                 return
-        time.sleep(site.work.poll_seconds)
+            time.sleep(self._site.work.poll_seconds)
 
 
 def _worked(

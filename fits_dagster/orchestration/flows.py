@@ -16,7 +16,8 @@ from fits_dagster.settings import SiteName
 
 __all__ = ["FLOWS", "Flow", "build_assets", "build_graph"]
 
-_NIGHTS_PER_BACKFILL_RUN = 30
+#: Starting a run costs as much as some hundred files.
+_NIGHTS_PER_BACKFILL_RUN = 100
 
 
 @dataclass(frozen=True)
