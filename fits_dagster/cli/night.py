@@ -63,7 +63,8 @@ def night(nights: tuple[str, ...], last: int | None, as_json: bool, site: SiteNa
         if report.incomplete:
             table = Table("file", "state", "queue", "detail")
             for file in report.incomplete[:_MOST_ROWS]:
-                table.add_row(file.name, file.state, file.queue or "none", file.detail)
+                queue = file.queue or ("on its way" if file.is_on_its_way else "none")
+                table.add_row(file.name, file.state, queue, file.detail)
             console.print(table)
             if len(report.incomplete) > _MOST_ROWS:
                 console.print(f"  and {len(report.incomplete) - _MOST_ROWS} more")

@@ -29,6 +29,8 @@ __all__ = ["COMPLETE", "ExpectedFile", "NightReport", "night_reports"]
 COMPLETE: Final = "complete"
 #: A DHS file younger than this, seconds, is not expected yet.
 _YOUNG_S: Final = 60.0
+#: A file that a stage has let go within this time, seconds, may still be on its way at the other site.
+_RECENT_S: Final = 300.0
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,13 @@ class ExpectedFile:
     detail: str = ""
     #: The stage on whose queue it is, and the state there; empty when it is on none.
     queue: str = ""
+    #: Whether a stage had it in hand a moment ago.
+    recent: bool = False
 
     @property
     def is_on_its_way(self) -> bool:
-        """Whether a queue will bring it further by itself."""
-        return bool(self.queue) and "failed" not in self.queue
+        """Whether it will come further by itself, as far as can be known here."""
+        return "failed" not in self.queue and (bool(self.queue) or self.recent)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class _Known:
     #: It was removed on purpose: there is a current version that is not present.
     removed: bool = False
     queue: str = ""
+    recent: bool = False
 
 
 _PRESENT = text("""
@@ -108,6 +113,10 @@ order by filename, id desc
 _QUEUED = text("""
 select filename, stage, state, reason from work_item
 where filename ~ :nights and path = '' and stage = any(:stages) order by state = 'failed'
+""")
+_RECENT = text("""
+select distinct filename from event
+where at > now() - make_interval(secs => :recent) and path = '' and filename ~ :nights
 """)
 
 
@@ -138,7 +147,8 @@ def night_reports(site: Site, nights: Collection[str]) -> list[NightReport]:
         if night not in files:
             continue
         state, detail = _judge(site, known[name], {url: held.get(name, ()) for url, held in there.items()})
-        files[night].append(ExpectedFile(name, night, state, detail, known[name].queue))
+        entry = known[name]
+        files[night].append(ExpectedFile(name, night, state, detail, entry.queue, entry.recent))
     return [NightReport(night, each, unanswered) for night, each in files.items()]
 
 
@@ -159,6 +169,8 @@ def _known(site: Site, nights: Sequence[str]) -> Mapping[str, _Known]:
         _add_versions(connection, pattern["nights"], about)
         for name, stage, state, reason in connection.execute(_QUEUED, {**pattern, "stages": stages}):
             about(name).queue = f"{stage} {state}" + (f" ({reason})" if reason else "")
+        for name in connection.scalars(_RECENT, {**pattern, "recent": _RECENT_S}):
+            about(name).recent = True
     return known
 
 

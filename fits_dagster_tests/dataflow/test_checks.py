@@ -41,6 +41,12 @@ def look(site: Site, name: str, stage: str) -> CheckResult:
     return check.look(site)
 
 
+def long_ago(site: Site) -> None:
+    """Let what has happened have happened long ago."""
+    with site.engine.begin() as connection:
+        connection.execute(text("update event set at = at - interval '1 hour'"))
+
+
 def states(site: Site) -> dict[str, int]:
     [report] = night_reports(site, [NIGHT])
     return dict(report.counts)
@@ -60,6 +66,9 @@ def test_files_are_followed_from_the_dhs_to_the_archive(
     assert report.counts == {"not_at_destination": 3}
     assert all(file.is_on_its_way and file.queue == "export waiting" for file in report.files)
     drain(summit, export.STAGE)
+    assert look(summit, "night_complete", "export").passed, "the archive has just received them"
+    long_ago(summit)
+    assert not look(summit, "night_complete", "export").passed
     assert states(archive) == {"not_stored": 3}
     drain(archive, store.STAGE)
     drain(archive, ingest.STAGE)
@@ -82,6 +91,8 @@ def test_a_content_that_differs_at_the_far_end_is_told(
         connection.execute(
             text("update diskfile set data_md5 = 'other' where id = (select min(id) from diskfile)")
         )
+    assert look(summit, "md5_equal", "export").passed, "it may have been sent a moment ago"
+    long_ago(summit)
     found = look(summit, "md5_equal", "export")
     assert not found.passed
     assert [row["state"] for row in found.rows] == ["different_there"]
