@@ -12,7 +12,7 @@ up: $(VENV)/.installed
 	$(BIN)/fits-dagster up $(ARGS)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 soak: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -23,6 +23,11 @@ from fits_dagster.settings import Settings, SiteName, load_settings
 COOKIE = "a-secret-of-the-tests"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of whole systems: they take longest, and several processes share the work."""
+    items.sort(key=lambda item: "/system/" not in item.path.as_posix())
+
+
 @pytest.fixture(scope="session")
 def reference_data() -> Path:
     """Directory of real headers and archive records, or skip where it is absent."""

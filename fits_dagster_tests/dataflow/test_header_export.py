@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import hashlib
 import json
-import os
 import random
 import shutil
 import time
@@ -32,8 +31,6 @@ from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.update_headers import update_headers
 from fits_dagster.fits.reading import inspect_file
 from fits_dagster.fits.verify import check_structure
-from fits_dagster.settings import S3Settings
-from fits_dagster.storage import S3Store, open_store
 from fits_dagster.web.app import create_app
 from fits_dagster_tests.conftest import COOKIE, serve
 
@@ -212,22 +209,9 @@ def test_without_an_accepted_cookie_the_file_is_sent(
 
 
 @pytest.fixture
-def on_s3(receiving: Site) -> Iterator[Site]:
+def on_s3(receiving: Site, with_bucket: Callable[[Site], Site]) -> Site:
     """The receiving archive with a bucket."""
-    from moto.server import ThreadedMotoServer
-
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "testing")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "testing")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    s3 = S3Settings(bucket="fits-archive", endpoint_url=f"http://{host}:{port}")
-    settings = receiving.settings.model_copy(update={"store": "s3", "s3": s3})
-    opened = open_store(settings)
-    assert isinstance(opened, S3Store)
-    opened.client.create_bucket(Bucket=s3.bucket, CreateBucketConfiguration={"LocationConstraint": s3.region})
-    yield replace(receiving, settings=settings, store=opened)
-    server.stop()
+    return with_bucket(receiving)
 
 
 def test_an_archive_on_s3_takes_header_edits(summit: Site, on_s3: Site, frame: Path) -> None:
