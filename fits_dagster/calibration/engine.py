@@ -3,7 +3,8 @@
 Per need two walks along the index of offers, back and forth in time from the target, each ended as soon as
 it has enough; candidates at the same distance as the last one are taken along (``with ties``), so that the
 other keys of the order decide among them. A score of time and wavelength has no such end: its walks go
-through the whole window.
+through the whole window. Offers with a processing tag are walked for themselves, one priority after the
+other, where a query has any.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from fits_dagster.calibration.tables import same_slot
+from fits_dagster.calibration.handicap import NO_TAG, remoteness
+from fits_dagster.calibration.tables import offer_slot
 
 __all__ = ["INGEST_BARRIER", "associate_headers", "ranked_statement", "replace_statement"]
 
@@ -21,7 +23,8 @@ __all__ = ["INGEST_BARRIER", "associate_headers", "ranked_statement", "replace_s
 INGEST_BARRIER: Final = 7268732
 
 _FITS: Final = f"""
-{same_slot("o", "n")} and o.wavelength > n.least_wavelength and o.wavelength < n.most_wavelength
+{offer_slot("o", "n", "c.handicap")}
+and o.wavelength > n.least_wavelength and o.wavelength < n.most_wavelength
 and (n.low is null or o.ut > n.low) and (n.high is null or o.ut < n.high)
 and (n.any_engineering or o.engineering is false) and (n.condition is null or o.attributes @@ n.path)
 """
@@ -38,7 +41,19 @@ where {_FITS} and o.secs > n.secs and o.secs <= n.high_secs
 order by o.secs fetch first (n.walk) rows with ties
 """
 
+# the handicaps of a query, found by hopping along an index that is mostly empty
+_TAGGED: Final = """
+tagged as (
+    (select query, handicap from calibration_offer where handicap > 0 order by query, handicap limit 1)
+    union all
+    select further.query, further.handicap from tagged t cross join lateral (
+        select query, handicap from calibration_offer o
+        where o.handicap > 0 and (o.query, o.handicap) > (t.query, t.handicap)
+        order by o.query, o.handicap limit 1) further)
+"""
+
 _ORDER: Final = """
+w.handicap,
 case when n.score_days is null then abs(w.secs - n.secs)::float8
      else abs((w.secs - n.secs)::float8 / (n.score_days * 86400))
         + abs((w.wavelength::numeric - n.wavelength::numeric)::float8 / n.score_range) end,
@@ -51,13 +66,17 @@ _REPEATS: Final = "cardinality(cal_hids) > (select count(distinct each) from unn
 
 # Lists of several parts take turns, a header counts where it comes first; most answers are one list as it is.
 _ANSWERED: Final = f"""
+{_TAGGED},
 found as materialized (
     select n.header_id, n.caltype, n.part, n.cut, best.*
     from need n cross join lateral (
         select array_agg(b.header_id) as cal_hids,
                case when n.score_days is null and count(*) >= n.howmany
-                    then max(abs(b.secs - n.secs)) end as farthest
-        from (select w.header_id, w.secs from (({_BACK}) union all ({_FORTH})) w
+                    then max({remoteness("b", "n")}) end as farthest
+        from (select w.header_id, w.secs, w.handicap
+              from (select {NO_TAG}::bigint as handicap
+                    union all select t.handicap from tagged t where t.query = n.query) c
+              cross join lateral (({_BACK}) union all ({_FORTH})) w
               order by {_ORDER} limit n.howmany) b) best),
 merged as (
     select header_id, caltype,
@@ -103,13 +122,13 @@ def ranked_statement(*, stored: bool) -> str:
     """
     needs = _STORED_NEEDS if stored else _GIVEN_NEEDS
     return f"""
-with need as materialized ({needs}), {_ANSWERED}
+with recursive need as materialized ({needs}), {_ANSWERED}
 select header_id, caltype, cal_hids from answer order by header_id, caltype
 """
 
 
 _REPLACE: Final = f"""
-with need as materialized ({_STORED_NEEDS}), {_ANSWERED},
+with recursive need as materialized ({_STORED_NEEDS}), {_ANSWERED},
 known as materialized (select * from calibration_answer where header_id = any(:replaced)),
 dropped as (
     delete from calibration_answer c using known k

@@ -13,9 +13,11 @@ from sqlalchemy import BigInteger, Connection, Select, Text, any_, bindparam, se
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from fits_dagster.calibration.conditions import Facts
+from fits_dagster.calibration.handicap import NO_TAG, handicap_of
 from fits_dagster.calibration.queries import QuerySet, compile_ruleset
 from fits_dagster.calibration.ruleset import load_rulesets
 from fits_dagster.database.instruments import INSTRUMENT_TABLES
+from fits_dagster.database.processing import processingtag
 from fits_dagster.database.tables import diskfile, header
 
 __all__ = ["HeaderFacts", "load_facts"]
@@ -48,6 +50,7 @@ _COLUMNS = (
     "phot_standard",
     "reduction",
     "processing",
+    "processing_tag",
 )
 
 _IDS = bindparam("ids", type_=ARRAY(BigInteger))
@@ -66,6 +69,8 @@ class HeaderFacts:
     rows: tuple[Facts, ...]
     #: The same, and for a target without a row one whose columns are all null.
     targets: tuple[Facts, ...]
+    #: See :mod:`fits_dagster.calibration.handicap`.
+    handicap: int = NO_TAG
 
     @property
     def values(self) -> Any:
@@ -81,7 +86,10 @@ class HeaderFacts:
 
     @property
     def is_candidate(self) -> bool:
-        """Whether it may serve as a calibration; a file need not be present for that."""
+        """Whether it may serve as a calibration, once its processing tag is published if it needs one.
+
+        A file need not be present for that.
+        """
         return self.canonical and self.values.get("qa_state") not in (None, "Fail")
 
 
@@ -112,8 +120,17 @@ def load_facts(connection: Connection, header_ids: Sequence[int]) -> list[Header
 def _headers_statement() -> Select[Any]:
     columns = (header.c[name] for name in _COLUMNS)
     return (
-        select(header.c.id, header.c.types, diskfile.c.canonical, diskfile.c.entrytime, *columns)
+        select(
+            header.c.id,
+            header.c.types,
+            diskfile.c.canonical,
+            diskfile.c.entrytime,
+            processingtag.c.priority,
+            processingtag.c.published,
+            *columns,
+        )
         .join(diskfile, diskfile.c.id == header.c.diskfile_id)
+        .outerjoin(processingtag, processingtag.c.tag == header.c.processing_tag)
         .where(header.c.id == any_(_IDS), header.c.instrument == any_(_INSTRUMENTS))
         .order_by(header.c.id)
     )
@@ -126,6 +143,8 @@ def _rows_statement(table: str) -> Select[Any]:
 
 
 def _facts(record: dict[str, Any], rows: list[dict[str, Any]]) -> HeaderFacts:
+    priority, published = record.pop("priority"), record.pop("published")
+    handicap = handicap_of(record["processing"], priority=priority, published=published)
     queries = compile_ruleset(record["instrument"])
     ruleset = queries.ruleset
     tags = frozenset(record["types"] or ())
@@ -137,4 +156,6 @@ def _facts(record: dict[str, Any], rows: list[dict[str, Any]]) -> HeaderFacts:
     targets = found if ruleset.per_row else found[:1]
     if not targets and not ruleset.per_row:
         targets = (Facts({**record, **shadowed, **dict.fromkeys(columns)}, tags, ruleset.conditions),)
-    return HeaderFacts(record["id"], record["canonical"], record["entrytime"], queries, found, targets)
+    return HeaderFacts(
+        record["id"], record["canonical"], record["entrytime"], queries, found, targets, handicap
+    )

@@ -6,18 +6,19 @@ nearer candidates; and those that have the superseded version in their lists.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, text
 
 from fits_dagster.calibration.engine import INGEST_BARRIER
 from fits_dagster.calibration.facts import load_facts
+from fits_dagster.calibration.handicap import NO_TAG, remoteness
 from fits_dagster.calibration.index import forget_headers, write_index
 from fits_dagster.calibration.queries import compile_ruleset
-from fits_dagster.calibration.tables import same_slot
+from fits_dagster.calibration.tables import need_slot
 from fits_dagster.database.work import NewWork
 
-__all__ = ["arrival_statement", "follow_ups", "withdraw"]
+__all__ = ["affected_targets", "arrival_statement", "as_work", "follow_ups", "withdraw"]
 
 _STAGE = "associate"
 
@@ -39,7 +40,7 @@ exists (select 1 from work_item r where r.state = 'running' and r.stage = '{_STA
 """
 
 _MEETS = f"""
-join calibration_need n on {same_slot("n", "o")} and n.secs between reach.first and reach.last
+join calibration_need n on {need_slot("n", "o")} and n.secs between reach.first and reach.last
  and o.wavelength > n.least_wavelength and o.wavelength < n.most_wavelength
  and (n.low is null or o.ut > n.low) and (n.high is null or o.ut < n.high)
  and (n.any_engineering or o.engineering is false)
@@ -60,7 +61,7 @@ def arrival_statement() -> str:
     """Return the statement that tells whom new offers concern: header, path and file name."""
     return f"""
 select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
-where a.farthest[n.part + 1] is null or abs(o.secs - n.secs) <= a.farthest[n.part + 1] or {_RUNNING}
+where a.farthest[n.part + 1] is null or {remoteness("o", "n")} <= a.farthest[n.part + 1] or {_RUNNING}
 """
 
 
@@ -96,9 +97,9 @@ def follow_ups(connection: Connection, header_id: int, *, priority: int = 0) -> 
     older = list(connection.scalars(_SUPERSEDED, {"id": header_id}))
     affected = _withdraw(connection, older) if older else {}
     if write_index(connection, load_facts(connection, [header_id])):
-        affected |= _affected(connection, [header_id], arrived=True)
+        affected |= affected_targets(connection, [header_id], arrived=True)
     affected.pop(header_id, None)
-    return _work(affected, priority)
+    return as_work(affected, priority)
 
 
 def withdraw(connection: Connection, header_ids: Sequence[int], *, priority: int = 0) -> list[NewWork]:
@@ -110,26 +111,34 @@ def withdraw(connection: Connection, header_ids: Sequence[int], *, priority: int
         Associations of the targets that have lost a calibration.
     """
     connection.execute(_HOLD, {"key": INGEST_BARRIER})
-    return _work(_withdraw(connection, list(header_ids)), priority)
+    return as_work(_withdraw(connection, list(header_ids)), priority)
 
 
 def _withdraw(connection: Connection, header_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
-    affected = _affected(connection, header_ids, arrived=False)
+    affected = affected_targets(connection, header_ids, arrived=False)
     forget_headers(connection, header_ids)
     connection.execute(_CLEAR, {"ids": list(header_ids)})
     return {target: place for target, place in affected.items() if target not in header_ids}
 
 
-_OFFERED = text("""
+# what is out of sight concerns nobody
+_OFFERED = text(f"""
 select distinct o.header_id, o.query, o.secs, h.instrument
-from calibration_offer o join header h on h.id = o.header_id where o.header_id = any(:ids)
+from calibration_offer o join header h on h.id = o.header_id
+where o.header_id = any(:ids) and o.handicap >= {NO_TAG}
 """)
 
 
-def _affected(
+def affected_targets(
     connection: Connection, header_ids: Sequence[int], *, arrived: bool
 ) -> dict[int, tuple[str, str]]:
-    """Return path and file name of the targets that the offers of headers concern, by header."""
+    """Return path and file name of the targets that the offers of headers concern, by header.
+
+    Parameters
+    ----------
+    arrived
+        Those in whose lists the headers would be now (true), or are (false).
+    """
     offered = connection.execute(_OFFERED, {"ids": list(header_ids)}).all()
     if not offered:
         return {}
@@ -150,7 +159,8 @@ def _reach(instrument: str, query: str, secs: int) -> tuple[int, int]:
     return known.reach(secs) if known is not None else (1, 0)
 
 
-def _work(affected: dict[int, tuple[str, str]], priority: int) -> list[NewWork]:
+def as_work(affected: Mapping[int, tuple[str, str]], priority: int) -> list[NewWork]:
+    """Return associations of targets as work, from their paths and file names by header."""
     return [
         NewWork(stage=_STAGE, path=path, filename=filename, subject_id=header, priority=priority)
         for header, (path, filename) in sorted(affected.items())

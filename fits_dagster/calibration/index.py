@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from fits_dagster.calibration.conditions import Facts
 from fits_dagster.calibration.facts import HeaderFacts, load_facts
-from fits_dagster.calibration.queries import UNDATED_SECS
+from fits_dagster.calibration.queries import UNDATED_SECS, Query, Variant
 from fits_dagster.metadata.record import ENUMS
 
 __all__ = [
     "applicable_types",
     "as_json",
+    "asked_queries",
     "forget_headers",
     "index_headers",
     "needs_of",
@@ -28,8 +30,8 @@ _PROCESSING_RANK: Final = {name: rank for rank, name in enumerate(ENUMS["process
 
 _INSERT_OFFERS = text("""
 insert into calibration_offer
-    (header_id, query, key, secs, ut, engineering, processing, entrytime, wavelength, attributes)
-select header_id, query, key, secs, ut, engineering, processing, entrytime, wavelength, attributes
+    (header_id, query, key, secs, ut, engineering, processing, entrytime, wavelength, attributes, handicap)
+select header_id, query, key, secs, ut, engineering, processing, entrytime, wavelength, attributes, handicap
 from jsonb_populate_recordset(null::calibration_offer, cast(:rows as jsonb))
 """)
 _INSERT_NEEDS = text("""
@@ -58,23 +60,23 @@ def needs_of(facts: HeaderFacts, caltypes: Collection[str] | None = None) -> lis
     rows: list[dict[str, Any]] = []
     for caltype in sorted(applicable_types(facts) if caltypes is None else caltypes):
         part = 0
-        for target in facts.targets:
-            variants = facts.queries.variants.get(caltype, ())
-            variant = next((each for each in variants if each.serves(target)), None)
-            for query in variant.queries if variant else ():
-                need = query.need(facts.queries.ruleset, target)
-                if variant is not None and need is not None:
-                    rows.append(
-                        {
-                            "header_id": facts.header_id,
-                            "caltype": caltype,
-                            "part": part,
-                            "cut": variant.cut,
-                            **need,
-                        }
-                    )
-                    part += 1
+        for target, variant, query in asked_queries(facts, caltype):
+            need = query.need(facts.queries.ruleset, target)
+            if need is not None:
+                key = {"header_id": facts.header_id, "caltype": caltype, "part": part, "cut": variant.cut}
+                rows.append(key | need)
+                part += 1
     return rows
+
+
+def asked_queries(facts: HeaderFacts, caltype: str) -> Iterator[tuple[Facts, Variant, Query]]:
+    """Yield the queries that a header asks for one type, with the target (GHOST: the arm) that asks."""
+    for target in facts.targets:
+        variants = facts.queries.variants.get(caltype, ())
+        for variant in variants:
+            if variant.serves(target):
+                yield from ((target, variant, query) for query in variant.queries)
+                break
 
 
 def offers_of(facts: HeaderFacts) -> list[dict[str, Any]]:
@@ -90,6 +92,7 @@ def offers_of(facts: HeaderFacts) -> list[dict[str, Any]]:
         "engineering": values["engineering"],
         "processing": _PROCESSING_RANK.get(values["processing"], -1),
         "entrytime": facts.entrytime,
+        "handicap": facts.handicap,
     }
     for query in facts.queries.queries.values():
         for candidate in facts.rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,10 +11,19 @@ from sqlalchemy import Connection, text
 from fits_dagster.calibration.caltypes import CALTYPES
 from fits_dagster.calibration.engine import ranked_statement
 from fits_dagster.calibration.facts import HeaderFacts, load_facts
-from fits_dagster.calibration.index import applicable_types, as_json, needs_of
+from fits_dagster.calibration.index import applicable_types, as_json, asked_queries, needs_of
 from fits_dagster.fits.names import trimmed
 
-__all__ = ["Calibration", "CalibrationList", "associations_of", "canonical_headers", "compute", "key_of"]
+__all__ = [
+    "Calibration",
+    "CalibrationList",
+    "answers_of",
+    "associations_of",
+    "canonical_headers",
+    "compute",
+    "current_header",
+    "key_of",
+]
 
 _ORDER: Final = {caltype: place for place, caltype in enumerate(CALTYPES)}
 
@@ -80,6 +89,20 @@ def canonical_headers(connection: Connection, name: str) -> Sequence[int]:
     return connection.scalars(_CANONICAL, {"names": names, "path": path if slash else None}).all()
 
 
+def current_header(connection: Connection, name: str) -> int:
+    """Return the header of the current version of a file; see :func:`canonical_headers`.
+
+    Raises
+    ------
+    LookupError
+        There is no such file.
+    """
+    headers = canonical_headers(connection, name)
+    if not headers:
+        raise LookupError(f"no file {name} with a header record")
+    return headers[0]
+
+
 def associations_of(connection: Connection, name: str, *, all_types: bool = False) -> list[CalibrationList]:
     """Return the calibrations of a file by type, in the order of the vocabulary.
 
@@ -96,10 +119,7 @@ def associations_of(connection: Connection, name: str, *, all_types: bool = Fals
     LookupError
         There is no such file.
     """
-    headers = canonical_headers(connection, name)
-    if not headers:
-        raise LookupError(f"no file {name} with a header record")
-    for facts in load_facts(connection, headers[:1]):
+    for facts in load_facts(connection, [current_header(connection, name)]):
         applicable = applicable_types(facts)
         asked = facts.queries.variants if all_types else applicable
         needs = needs_of(facts, asked)
@@ -141,6 +161,27 @@ def compute(connection: Connection, needs: Sequence[Mapping[str, Any]]) -> dict[
     """
     rows = connection.execute(_LIVE, {"needs": as_json(needs)})
     return {(target, caltype): calibrations for target, caltype, calibrations in rows}
+
+
+def answers_of(
+    connection: Connection, header_ids: Sequence[int], caltypes: Collection[str]
+) -> dict[tuple[int, str], Sequence[int] | None]:
+    """Answer types for files of the archive without the cache, whether they need the types or not.
+
+    Returns
+    -------
+    dict
+        Headers of the calibrations, best first, by header and type; None where a rule cannot be evaluated,
+        since the file has no time. What is empty may be missing.
+    """
+    found: dict[tuple[int, str], Sequence[int] | None] = {}
+    needs: list[dict[str, Any]] = []
+    for facts in load_facts(connection, header_ids):
+        needs += needs_of(facts, caltypes)
+        if facts.values.get("ut_datetime") is None:
+            asked = (each for each in caltypes if any(asked_queries(facts, each)))
+            found.update(dict.fromkeys((facts.header_id, each) for each in asked))
+    return found | compute(connection, needs) if needs else found
 
 
 def _calibrations(

@@ -120,6 +120,18 @@ class Query:
             else None,
         }
 
+    def compared(self, ruleset: RuleSet, target: Facts) -> Iterator[tuple[str, Any]]:
+        """Yield the columns that candidates are chosen by, each with the value of a target."""
+        for column, fact in self.key:
+            yield column, target.values.get(fact)
+        for criteria in self.filters:
+            if criteria.if_ is None or criteria.if_.of_target(target):
+                yield from ((column, target.values.get(fact)) for column, fact in criteria.match.items())
+                yield from ((column, target.values.get(column)) for column in criteria.within)
+                yield from (
+                    (column, ruleset.value(fact, target)) for column, fact in criteria.contains.items()
+                )
+
     def reach(self, secs: int) -> tuple[int, int]:
         """Return the seconds between which targets may lie that a candidate at ``secs`` concerns."""
         width = None if self.window is None else math.ceil(self.window.total_seconds()) + 1

@@ -5,23 +5,21 @@ The description is that of the reduction software: descriptors of a file by name
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Connection, Integer, Numeric, Text
+from sqlalchemy import Connection
 from sqlalchemy.exc import DataError
-from sqlalchemy.types import TypeEngine
 
 from fits_dagster.calibration.conditions import Facts
 from fits_dagster.calibration.facts import HeaderFacts
-from fits_dagster.calibration.index import applicable_types, needs_of
+from fits_dagster.calibration.index import applicable_types, asked_queries, needs_of
 from fits_dagster.calibration.lookup import compute
+from fits_dagster.calibration.posted import check_value, typed_value
 from fits_dagster.calibration.queries import compile_ruleset, whole_seconds
 from fits_dagster.calibration.ruleset import load_rulesets
 from fits_dagster.database.instruments import INSTRUMENT_TABLES
-from fits_dagster.database.tables import header
 
 __all__ = ["RequestError", "answer_request", "answer_target", "target_of"]
 
@@ -37,8 +35,6 @@ _TAGS: Final = {
 _REQUIRED: Final = ("data_label", "instrument", "ut_datetime")
 #: Facts that no request has to tell.
 _OPTIONAL: Final = frozenset({"engineering", "qa_state", "requested"})
-_SECTION: Final = re.compile(r"\D*?(\d+)\D+?(\d+)\D+?(\d+)\D+?(\d+)\D*")
-_NAMED_SECTION: Final = re.compile(r"(?i)section\(.*\)")
 #: What comes of a value that is not of the kind that a rule expects.
 _WRONG_KIND: Final = (ArithmeticError, AttributeError, TypeError, ValueError)
 
@@ -76,6 +72,8 @@ def target_of(descriptors: Mapping[str, Any], tags: Iterable[str]) -> HeaderFact
     for name in _REQUIRED:
         if name not in descriptors:
             raise RequestError(f"missing field: {name}")
+    if not isinstance(descriptors["data_label"], str | None):
+        raise RequestError("data_label is no text")
     instrument = descriptors["instrument"]
     if not isinstance(instrument, str) or instrument not in load_rulesets():
         return None
@@ -89,12 +87,11 @@ def target_of(descriptors: Mapping[str, Any], tags: Iterable[str]) -> HeaderFact
     values |= {"qa_state": None, "requested": True}
     if "shuffle_pixels" in descriptors and "nod_pixels" not in descriptors:
         values["nod_pixels"] = descriptors["shuffle_pixels"]
-    table = INSTRUMENT_TABLES[ruleset.table] if ruleset.table is not None else None
-    columns = {column.name: column for column in table.columns} if table is not None else {}
+    columns = INSTRUMENT_TABLES[ruleset.table].columns.keys() if ruleset.table is not None else ()
     rows = _by_arm(values) if ruleset.per_row else [values]
     targets = []
     for row in rows:
-        typed = {name: _typed(name, value, columns) for name, value in row.items()}
+        typed = {name: typed_value(name, value, ruleset) for name, value in row.items()}
         shadowed = {f"header.{name}": typed[name] for name in columns if name in typed}
         targets.append(Facts(_Posted(typed | shadowed), known, ruleset.conditions))
     facts = HeaderFacts(0, True, datetime.now(UTC), queries, tuple(targets), tuple(targets))
@@ -130,13 +127,19 @@ def answer_target(connection: Connection, target: HeaderFacts, caltype: str) -> 
     Returns
     -------
     sequence of int, or None
-        None when the rule cannot be evaluated: a descriptor is missing or of the wrong kind.
+        None when the rule cannot be evaluated: there is no time, or a descriptor is missing or has a value
+        that no file can have.
     """
-    if caltype not in target.queries.variants:
-        return []
-    if target.values["ut_datetime"] is None:
-        return None
+    ruleset = target.queries.ruleset
     try:
+        asked = list(asked_queries(target, caltype))
+        if not asked:
+            return []
+        if target.values["ut_datetime"] is None:
+            return None
+        for row, _, query in asked:
+            for column, value in query.compared(ruleset, row):
+                check_value(column, value, ruleset)
         needs = needs_of(target, [caltype])
         with connection.begin_nested():
             return compute(connection, needs).get((target.header_id, caltype), [])
@@ -165,47 +168,3 @@ def _by_arm(values: Mapping[str, Any]) -> list[dict[str, Any]]:
         | {"arm": arm}
         for arm in times
     ]
-
-
-def _typed(name: str, value: Any, columns: Mapping[str, Any]) -> Any:
-    """Return a value in the form that the match keys have for a column."""
-    if name == "data_section":
-        return _section(value)
-    column = columns.get(name, header.c.get(name))
-    try:
-        return value if value is None or column is None else _as_type(value, column.type)
-    except OverflowError:
-        return value
-
-
-def _as_type(value: Any, kind: TypeEngine[Any]) -> Any:
-    if isinstance(kind, Boolean) or isinstance(value, bool):
-        return value
-    if isinstance(value, int | float):
-        if isinstance(kind, Numeric):
-            return float(value)
-        if isinstance(kind, Integer):
-            return int(value) if value == int(value) else value
-        if isinstance(kind, Text):
-            return str(value)
-    return value
-
-
-def _section(value: Any) -> Any:
-    """Return a section of the detector in the form of the FITS keyword: counted from 1, both ends inside.
-
-    Posted ones are counted from 0 and leave the upper end out: a list, its text, or ``Section(x1=…)``.
-    """
-    if isinstance(value, list | tuple):
-        value = str(list(value))
-    if not isinstance(value, str):
-        return value
-    named = _NAMED_SECTION.fullmatch(value.strip())
-    if ":" in value or not (named or value.strip()[:1] in ("[", "(")):
-        return value
-    plain = re.sub(r"[xy][12]\s*=", "", value)
-    match = _SECTION.fullmatch(plain)
-    if match is None:
-        return value
-    x1, x2, y1, y2 = (int(each) for each in match.groups())
-    return f"[{x1 + 1}:{x2},{y1 + 1}:{y2}]"

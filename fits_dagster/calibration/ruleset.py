@@ -160,6 +160,8 @@ class RuleSet(_Model):
     per_row: bool = False
     conditions: dict[str, Condition] = Field(default_factory=dict)
     values: dict[str, tuple[Alternative, ...]] = Field(default_factory=dict)
+    #: Columns of the table that can have certain words only; any other in a request is an error.
+    vocabulary: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     applicable: Applicable
     shared: dict[str, tuple[Criteria, ...]] = Field(default_factory=dict)
     rules: dict[str, Rule]
@@ -170,6 +172,13 @@ class RuleSet(_Model):
         if name is not None and name not in INSTRUMENT_TABLES:
             raise ValueError(f"there is no instrument table {name}")
         return name
+
+    @model_validator(mode="after")
+    def _vocabulary_of_columns(self) -> RuleSet:
+        columns = INSTRUMENT_TABLES[self.table].columns.keys() if self.table is not None else ()
+        if unknown := set(self.vocabulary).difference(columns):
+            raise ValueError(f"there are no columns {sorted(unknown)}")
+        return self
 
     @field_validator("shared", "values", mode="before")
     @classmethod

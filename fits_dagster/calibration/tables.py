@@ -28,24 +28,51 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from fits_dagster.database.tables import metadata, timestamp
 
-__all__ = ["CALCACHE_VIEW", "calibration_answer", "calibration_need", "calibration_offer", "same_slot"]
+__all__ = [
+    "CALCACHE_VIEW",
+    "calibration_answer",
+    "calibration_need",
+    "calibration_offer",
+    "need_slot",
+    "offer_slot",
+]
+
+# The indexes hold a hash, which keeps them narrow; that the texts are equal is checked besides, joined so
+# that no other index looks fit.
+_SAME_KEY: Final = "{need}.query || {need}.key = {offer}.query || {offer}.key"
 
 
-def same_slot(one: str, other: str) -> str:
-    """Return the SQL condition that query and key are the same in two rows, by their aliases.
+def offer_slot(offer: str, need: str, handicap: str) -> str:
+    """Return the SQL condition that an offer has the query and key of a need, and a certain handicap.
 
-    The indexes hold a hash, which keeps them narrow; that the texts are equal is checked besides, joined so
-    that no other index looks fit.
+    It is for a walk along the offers. The handicap is the seed of the hash: offers of each handicap lie
+    together, and the index is none the wider.
+
+    Parameters
+    ----------
+    offer, need
+        Aliases of the tables.
+    handicap
+        SQL of the handicap.
     """
     return (
-        f"hashtextextended({one}.query || {one}.key, 0) = hashtextextended({other}.query || {other}.key, 0) "
-        f"and {one}.query || {one}.key = {other}.query || {other}.key"
+        f"hashtextextended({offer}.query || {offer}.key, {offer}.handicap) "
+        f"= hashtextextended({need}.query || {need}.key, {handicap}) and {offer}.handicap = {handicap} "
+        f"and {_SAME_KEY.format(need=need, offer=offer)}"
     )
 
 
-_SLOT: Final = text("hashtextextended(query || key, 0)")
+def need_slot(need: str, offer: str) -> str:
+    """Return the SQL condition that a need has the query and key of an offer, for a walk along the needs."""
+    return (
+        f"hashtextextended({need}.query || {need}.key, 0) "
+        f"= hashtextextended({offer}.query || {offer}.key, 0) "
+        f"and {_SAME_KEY.format(need=need, offer=offer)}"
+    )
 
-#: One row per query that a header can answer; only of versions that are canonical and not failed.
+
+#: One row per query that a header can answer; only of versions that are canonical and not failed. Those that
+#: nobody may see are here, too, and wait for their processing tag to be published.
 calibration_offer = Table(
     "calibration_offer",
     metadata,
@@ -63,8 +90,13 @@ calibration_offer = Table(
     #: Micrometres; -1 if not known.
     Column("wavelength", Double, nullable=False),
     Column("attributes", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    Index("ix_calibration_offer_walk", _SLOT, "secs", "wavelength"),
+    #: What the processing tag does to the rank, see :mod:`fits_dagster.calibration.handicap`.
+    Column("handicap", BigInteger, nullable=False, server_default=text("0")),
+    Index(
+        "ix_calibration_offer_walk", text("hashtextextended(query || key, handicap)"), "secs", "wavelength"
+    ),
     Index("ix_calibration_offer_query", "query", "secs"),
+    Index("ix_calibration_offer_tagged", "query", "handicap", postgresql_where=text("handicap > 0")),
 )
 
 #: One row per list of candidates that the associations of a header are made from.
@@ -100,7 +132,7 @@ calibration_need = Table(
     #: For a list that prefers candidates of the same observation.
     Column("observation_id", Text),
     PrimaryKeyConstraint("header_id", "caltype", "part"),
-    Index("ix_calibration_need_watch", _SLOT, "secs"),
+    Index("ix_calibration_need_watch", text("hashtextextended(query || key, 0)"), "secs"),
 )
 
 #: One row per target and type for which something was found. It has no foreign keys: rows come from needs and
@@ -112,7 +144,8 @@ calibration_answer = Table(
     Column("caltype", Text, nullable=False),
     #: Headers of the calibrations, best first.
     Column("cal_hids", ARRAY(BigInteger), nullable=False),
-    #: By part: distance in seconds of the last of a full list, else null; who is farther changes nothing.
+    #: By part: distance of the last of a full list, seconds and handicap, else null; who is farther changes
+    #: nothing.
     Column("farthest", ARRAY(BigInteger), nullable=False),
     PrimaryKeyConstraint("header_id", "caltype"),
 )

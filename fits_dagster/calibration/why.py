@@ -13,8 +13,9 @@ from sqlalchemy import Connection, text
 from fits_dagster.calibration.caltypes import CALTYPES
 from fits_dagster.calibration.conditions import Facts
 from fits_dagster.calibration.facts import HeaderFacts, load_facts
+from fits_dagster.calibration.handicap import HIDDEN
 from fits_dagster.calibration.index import applicable_types, needs_of
-from fits_dagster.calibration.lookup import canonical_headers, compute, key_of
+from fits_dagster.calibration.lookup import compute, current_header, key_of
 from fits_dagster.calibration.queries import Query
 from fits_dagster.calibration.ruleset import Criteria
 
@@ -44,7 +45,7 @@ where h.id = any(:ids)
 class Miss:
     """A condition that a candidate does not fulfil."""
 
-    #: Column, or ``time``, ``engineering``.
+    #: Column, or ``time``, ``engineering``, ``processing tag``.
     what: str
     wanted: str
     found: str
@@ -107,7 +108,7 @@ def explain_all(
     if caltype is not None:
         return [explain(connection, name, caltype)]
     types: set[str] = set()
-    for facts in load_facts(connection, _current(connection, name)):
+    for facts in load_facts(connection, [current_header(connection, name)]):
         types.update(facts.queries.variants if all_types else applicable_types(facts))
     return [explain(connection, name, each) for each in CALTYPES if each in types]
 
@@ -120,7 +121,7 @@ def explain(connection: Connection, name: str, caltype: str) -> Explanation:
     LookupError
         There is no such file.
     """
-    known = load_facts(connection, _current(connection, name))
+    known = load_facts(connection, [current_header(connection, name)])
     if not known or not known[0].targets:
         return Explanation(caltype, False, {}, (), (), "the instrument has no rules, or the file no arm")
     facts = known[0]
@@ -136,7 +137,10 @@ def explain(connection: Connection, name: str, caltype: str) -> Explanation:
     ).all()
     by_id = {each.header_id: each for each in load_facts(connection, list({*found, *near}))}
     chosen = _candidates(connection, facts, [by_id[each] for each in found], queries)
-    others = _candidates(connection, facts, [by_id[each] for each in near if each not in found], queries)
+    last = max((by_id[each].handicap for each in found), default=None)
+    others = _candidates(
+        connection, facts, [by_id[each] for each in near if each not in found], queries, last
+    )
     return Explanation(
         caltype,
         applicable,
@@ -145,13 +149,6 @@ def explain(connection: Connection, name: str, caltype: str) -> Explanation:
         tuple(_passed_over(others, chosen)[:_TOLD]),
         "" if chosen or others else "no file of that kind and state is known",
     )
-
-
-def _current(connection: Connection, name: str) -> Sequence[int]:
-    headers = canonical_headers(connection, name)
-    if not headers:
-        raise LookupError(f"no file {name} with a header record")
-    return headers[:1]
 
 
 def _passed_over(others: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[Candidate]:
@@ -170,8 +167,13 @@ def _silence(facts: HeaderFacts, caltype: str) -> str:
 
 
 def _candidates(
-    connection: Connection, target: HeaderFacts, candidates: Sequence[HeaderFacts], queries: Sequence[Query]
+    connection: Connection,
+    target: HeaderFacts,
+    candidates: Sequence[HeaderFacts],
+    queries: Sequence[Query],
+    last: int | None = None,
 ) -> list[Candidate]:
+    """Return what is told of candidates; ``last`` is the handicap of the last of the chosen ones."""
     ids = [each.header_id for each in candidates]
     names = {header: name for header, name in connection.execute(_NAMES, {"ids": ids})}
     start = target.values["ut_datetime"]
@@ -186,8 +188,18 @@ def _candidates(
             if query.accepts(row)
         ]
         seconds = None if ut is None else (ut - start).total_seconds()
-        told.append(Candidate(names[each.header_id], seconds, min(ways, key=len, default=())))
+        misses = min(ways, key=len, default=())
+        if each.handicap == HIDDEN:
+            misses += (Miss("processing tag", "a published one, or a raw file", _tag(each)),)
+        elif not misses and last is not None and each.handicap > last:
+            misses = (Miss("processing tag", "none, or one of higher priority", _tag(each)),)
+        told.append(Candidate(names[each.header_id], seconds, misses))
     return told
+
+
+def _tag(candidate: HeaderFacts) -> str:
+    processing, tag = candidate.values["processing"], candidate.values["processing_tag"]
+    return f"{_shown(processing)}, {'no tag' if tag is None else f'tag {tag}'}"
 
 
 def _misses(query: Query, target: HeaderFacts, wanted: Facts, row: Facts) -> Iterator[Miss]:

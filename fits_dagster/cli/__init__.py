@@ -33,6 +33,7 @@ _COMMANDS = {
     "simulate": "files",
     "ingest": "files",
     "calibrations": "calibrations",
+    "processing-tags": "processing_tags",
     "bench": "bench",
 }
 

@@ -12,6 +12,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from fits_dagster.calibration.associated import (
+    MOST_LEVELS,
+    AssociatedCalibration,
+    associated_calibrations,
+)
 from fits_dagster.calibration.caltypes import CALTYPES
 from fits_dagster.cli.options import home_option, json_option, site_option
 from fits_dagster.settings import SiteName, load_settings
@@ -40,17 +45,28 @@ _Answer = TypeVar("_Answer")
     metavar="[TYPE]",
     help="Explain: what the calibrations share with the file, who was passed over, what was missing.",
 )
+@click.option(
+    "--levels",
+    type=click.IntRange(1, MOST_LEVELS),
+    help="One list for all files: their calibrations, those that these need, and so on, so many levels.",
+)
 @json_option
 @site_option
 @home_option
 def calibrations(
-    names: tuple[str, ...], all_types: bool, why: str | None, as_json: bool, site: SiteName, home: Path
+    names: tuple[str, ...],
+    all_types: bool,
+    why: str | None,
+    levels: int | None,
+    as_json: bool,
+    site: SiteName,
+    home: Path,
 ) -> None:
     """Print the calibrations of files: type, then names in rank order.
 
     NAMES come first where --why has no type. Exits with 1 if a name is not known.
     """
-    from fits_dagster.calibration.lookup import associations_of
+    from fits_dagster.calibration.lookup import associations_of, current_header
     from fits_dagster.calibration.why import explain_all
     from fits_dagster.database.session import site_database
 
@@ -61,12 +77,21 @@ def calibrations(
         chosen = None if why == _EVERY else why
         return explain_all(connection, name, chosen, all_types=all_types)
 
+    if levels is not None and (all_types or why is not None):
+        raise click.UsageError("--levels goes with neither --all nor --why")
     console = Console()
     unknown: list[str] = []
+    answer: Mapping[str, Any] | Sequence[Any]
     with site_database(load_settings(home), site) as connection:
-        if why is None:
+        if levels is not None:
+            headers = _answers(connection, names, current_header, unknown).values()
+            associated = associated_calibrations(connection, list(headers), levels=levels)
+            answer = [_associated(each) for each in associated]
+            if not as_json:
+                console.print(_levels_table(associated))
+        elif why is None:
             found = _answers(connection, names, lists, unknown)
-            answer: Mapping[str, Any] = {n: {e.caltype: e.names for e in each} for n, each in found.items()}
+            answer = {n: {e.caltype: e.names for e in each} for n, each in found.items()}
             if not as_json:
                 for name, each in found.items():
                     console.print(_table(name, each))
@@ -122,6 +147,26 @@ def _table(name: str, lists: Sequence[CalibrationList]) -> Table:
                 _distance(one.seconds),
                 key if first else "",
             )
+    return table
+
+
+def _associated(each: AssociatedCalibration) -> dict[str, Any]:
+    return {
+        "name": each.name,
+        "caltype": each.caltype,
+        "rank": each.rank,
+        "level": each.level,
+        "primary": each.is_primary,
+    }
+
+
+def _levels_table(found: Sequence[AssociatedCalibration]) -> Table:
+    from fits_dagster.fits.names import night_of
+
+    table = Table("level", "type", "rank", "file", "night")
+    for each in found:
+        cells = str(each.level), each.caltype, str(each.rank), each.name, night_of(each.name) or ""
+        table.add_row(*cells, style=None if each.is_primary else "dim")
     return table
 
 

@@ -179,6 +179,11 @@ header = Table(
     Column("pre_image", Boolean),
     Column("numpix", BigInteger),
     Index("ix_header_instrument_ut", "instrument", "ut_datetime"),
+    Index(
+        "ix_header_processing_tag",
+        "processing_tag",
+        postgresql_where=text("processing_tag is not null"),
+    ),
 )
 
 #: Columns of :data:`header` that come from the file (all but the keys).

@@ -11,7 +11,17 @@ from sqlalchemy import text
 
 from fits_dagster import __version__
 from fits_dagster.dataflow.site import Site
-from fits_dagster.web import actions, calmgr, history, login, queuestatus, records, update_headers, upload
+from fits_dagster.web import (
+    actions,
+    associated,
+    calmgr,
+    history,
+    login,
+    queuestatus,
+    records,
+    update_headers,
+    upload,
+)
 from fits_dagster.web.access import RoleGuard, SignInNeededError, login_address
 from fits_dagster.web.dagster_ui import DAGSTER_PREFIX, dagster_app
 from fits_dagster.web.pages import page
@@ -36,7 +46,8 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
     )
     app.state.site = site
     app.state.session_hours = session_hours
-    for part in (login, history, queuestatus, actions, records, upload, update_headers, calmgr):
+    reading = (queuestatus, records, calmgr, associated)
+    for part in (login, history, *reading, actions, upload, update_headers):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 

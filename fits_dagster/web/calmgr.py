@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -14,9 +15,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy import Connection, select, text
 
 from fits_dagster.calibration.caltypes import CALTYPES
-from fits_dagster.calibration.facts import load_facts
-from fits_dagster.calibration.index import needs_of
-from fits_dagster.calibration.lookup import canonical_headers, compute
+from fits_dagster.calibration.lookup import answers_of, current_header
 from fits_dagster.calibration.requests import RequestError, answer_request
 from fits_dagster.calibration.why import explain_all
 from fits_dagster.database.selection import path_elements, select_files
@@ -30,6 +29,7 @@ router = APIRouter()
 
 _MOST_TARGETS: Final = 2000
 _NO_CACHE: Final = {"Cache-Control": "no-cache"}
+_NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAMESPACE: Final = "http://www.gemini.edu/xml/gsaCalibrations/v1.0"
 
 
@@ -88,8 +88,8 @@ def of_files(request: Request) -> Response:
     )
     with site.engine.connect() as connection:
         rows = connection.execute(query).all()
-        found = _answers(connection, [row.id for row in rows], [caltype] if caltype else CALTYPES)
-        known = _calibrations(connection, request, (i for lists in found.values() for i in lists))
+        found = answers_of(connection, [row.id for row in rows], [caltype] if caltype else CALTYPES)
+        known = _calibrations(connection, request, (i for ids in found.values() for i in ids or ()))
     return _answer(
         request,
         [
@@ -98,7 +98,7 @@ def of_files(request: Request) -> Response:
                 row.name,
                 row.data_md5,
                 {
-                    each: [known[i] for i in found.get((row.id, each), ()) if i in known]
+                    each: _present(found.get((row.id, each), ()), known)
                     for each in ([caltype] if caltype else CALTYPES)
                 },
             )
@@ -122,9 +122,11 @@ def of_a_description(request: Request, body: Annotated[bytes, Depends(_body)]) -
             known = _calibrations(connection, request, found or ())
     except (DescriptionError, RequestError) as error:
         return _refused(400, str(error))
-    calibrations = None if found is None else [known[each] for each in found if each in known]
     label = description.descriptors["data_label"]
-    return _answer(request, [_Target(label, None, None, {caltype: calibrations})])
+    if label is not None:
+        # half of a pair that encodes one letter is no text that could be sent
+        label = label.encode("utf-8", "replace").decode("utf-8")
+    return _answer(request, [_Target(label, None, None, {caltype: _present(found, known)})])
 
 
 @router.get("/calibrations/why/{rest:path}")
@@ -138,7 +140,7 @@ def why(request: Request, rest: str) -> JSONResponse:
             explanations = explain_all(connection, asked, caltype)
         except LookupError as error:
             raise HTTPException(404, str(error)) from error
-        hidden = connection.scalar(_HIDDEN, {"ids": list(canonical_headers(connection, asked)[:1])})
+        hidden = connection.scalar(_HIDDEN, {"id": current_header(connection, asked)})
     if hidden:
         # elevation and rotator angle tell where the telescope pointed
         require_role(request, "staff")
@@ -147,7 +149,7 @@ def why(request: Request, rest: str) -> JSONResponse:
 
 _HIDDEN = text("""
 select proprietary_coordinates and (release is null or release > current_date) from header
-where id = any(:ids)
+where id = :id
 """)
 
 _FILES = text("""
@@ -165,14 +167,6 @@ def _caltype(elements: Iterable[str]) -> str | None:
     return next((each for each in reversed(list(elements)) if each in CALTYPES), None)
 
 
-def _answers(
-    connection: Connection, targets: Sequence[int], caltypes: Collection[str]
-) -> dict[tuple[int, str], list[int]]:
-    """Return the calibrations of files of the archive, whether they need the types or not."""
-    needs = [need for facts in load_facts(connection, targets) for need in needs_of(facts, caltypes)]
-    return compute(connection, needs) if needs else {}
-
-
 def _calibrations(connection: Connection, request: Request, ids: Iterable[int]) -> dict[int, _Calibration]:
     """Return what is told of calibrations, of those whose file is present."""
     base = str(request.base_url)
@@ -181,6 +175,10 @@ def _calibrations(connection: Connection, request: Request, ids: Iterable[int]) 
         place = quote(f"{row.path}/{row.filename}" if row.path else row.filename)
         found[row.id] = _Calibration(row.data_label, row.name, row.file_md5, f"{base}file/{place}")
     return found
+
+
+def _present(found: Sequence[int] | None, known: Mapping[int, _Calibration]) -> Sequence[_Calibration] | None:
+    return None if found is None else [known[each] for each in found if each in known]
 
 
 def _refused(status: int, reason: str) -> PlainTextResponse:
@@ -233,7 +231,7 @@ def _as_xml(targets: Sequence[_Target]) -> bytes:
 
 def _add(parent: ElementTree.Element, texts: Mapping[str, str]) -> None:
     for name, value in texts.items():
-        ElementTree.SubElement(parent, name).text = value
+        ElementTree.SubElement(parent, name).text = _NOT_IN_XML.sub("\ufffd", value)
 
 
 def _plain(value: Any) -> Any:

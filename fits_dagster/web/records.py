@@ -21,7 +21,7 @@ from fits_dagster.dataflow.site import Site
 from fits_dagster.metadata import summary
 from fits_dagster.web.access import current_person, site_of
 
-__all__ = ["router"]
+__all__ = ["file_entry", "router", "versions_query"]
 
 router = APIRouter()
 
@@ -36,7 +36,7 @@ _NO_CACHE: Final = {"Cache-Control": "no-cache"}
 def json_file_list(request: Request, rest: str = "") -> JSONResponse:
     """List versions of files; ``present`` and ``canonical`` are not implied."""
     rows, _ = _select(request, "jsonfilelist", implied_canonical=False)
-    return JSONResponse([_file_part(row) for row in rows], headers=_NO_CACHE)
+    return JSONResponse([file_entry(row) for row in rows], headers=_NO_CACHE)
 
 
 @router.get("/jsonfilenames")
@@ -55,7 +55,7 @@ def json_summary(request: Request, rest: str = "") -> JSONResponse:
     found = []
     for row in rows:
         record = {name: _plain(row._mapping[f"header_{name}"]) for name in _HEADER_NAMES}
-        found.append({**summary(record, row.filename), **_file_part(row)})
+        found.append({**summary(record, row.filename), **file_entry(row)})
     if found and is_open:
         found[-1]["results_truncated"] = True
     return JSONResponse(found, headers=_NO_CACHE)
@@ -148,7 +148,8 @@ def get_preview(request: Request, rest: str) -> Response:
 _HEADER_NAMES: Final = tuple(c.name for c in header.columns if c.name not in ("id", "diskfile_id"))
 
 
-def _query() -> Select[Any]:
+def versions_query() -> Select[Any]:
+    """Select versions of files, by name, with all that their entries and records are made of."""
     pending = (
         select(func.count())
         .where(
@@ -185,11 +186,12 @@ def _select(
         selection.conditions["has_header"] = header.c.id.is_not(None)
     limit = _OPEN_LIMIT if selection.is_open else _CLOSED_LIMIT
     with site.engine.connect() as connection:
-        rows = connection.execute(_query().where(selection.where).limit(limit)).all()
+        rows = connection.execute(versions_query().where(selection.where).limit(limit)).all()
     return list(rows), selection.is_open
 
 
-def _file_part(row: Row[Any]) -> dict[str, Any]:
+def file_entry(row: Row[Any]) -> dict[str, Any]:
+    """Return the entry of a version in a list of files."""
     return {
         "name": row.name,
         "filename": row.filename,
@@ -231,7 +233,7 @@ def _one_version(site: Site, path: str, name: str, *, canonical: bool = False) -
     attempts = [(name, path), (other, path), (name, None), (other, None)]
     with site.engine.connect() as connection:
         for filename, directory in attempts:
-            query = _query().where(flag, diskfile.c.filename == filename)
+            query = versions_query().where(flag, diskfile.c.filename == filename)
             if directory is not None:
                 query = query.where(diskfile.c.path == directory)
             rows = connection.execute(query.limit(2)).all()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import text
 
 from fits_dagster.calibration import associate_headers
 from fits_dagster.cli import cli
@@ -106,3 +107,29 @@ def test_reasons_are_told_in_words_and_as_json(filled: Site) -> None:
 
 def test_a_type_that_does_not_exist_is_a_mistake_of_usage(filled: Site) -> None:
     assert run(TARGET, "--why", "arcs").exit_code == 2
+
+
+def test_levels_are_one_list_of_all_files(filled: Site) -> None:
+    with filled.engine.begin() as connection:
+        # the arc has a mask, which the science frame has not
+        connection.execute(
+            text("""insert into calibration_answer
+                    select a.id, 'processed_bpm', array[o.id], array[null::bigint]
+                    from (select h.id, f.name from header h join diskfile d on d.id = h.diskfile_id
+                          join file f on f.id = d.file_id) a
+                    join (select h.id, f.name from header h join diskfile d on d.id = h.diskfile_id
+                          join file f on f.id = d.file_id) o on o.name = 'other.fits'
+                    where a.name = :near"""),
+            {"near": NEAR},
+        )
+    found = json.loads(run(TARGET, "N20190601S0001", "--json", "--levels", "5").stdout)
+    assert found == [
+        {"name": NEAR, "caltype": "arc", "rank": 0, "level": 0, "primary": True},
+        {"name": "other.fits", "caltype": "processed_bpm", "rank": 0, "level": 1, "primary": False},
+    ]
+    [line] = [line for line in run(TARGET, "--levels", "1").stdout.splitlines() if NEAR in line]
+    assert [cell.strip() for cell in line.strip("│").split("│")] == ["0", "arc", "0", NEAR, "20190531"]
+    assert "other.fits" not in run(TARGET, "--levels", "1").stdout
+    assert run("nothing", "--levels", "1").exit_code == 1
+    assert run(TARGET, "--levels", "6").exit_code == 2
+    assert run(TARGET, "--levels", "2", "--all").exit_code == 2

@@ -92,7 +92,7 @@ def test_a_prepared_file_takes_a_bias_in_its_own_state_of_overscan(archive: Any)
 
 def test_a_section_is_told_in_many_ways(connection: Connection, archive_class: Any) -> None:
     archive = archive_class(connection)
-    row = {"data_section": "[1:1024,1:512]", "read_mode": "High", "well_depth_setting": "Deep"}
+    row = {"data_section": "[1:1024,1:512]", "read_mode": "Low Background", "well_depth_setting": "Deep"}
     record = RECORD | {"instrument": "NIRI", "observation_type": "DARK", "coadds": 2, "exposure_time": "30"}
     archive.arrive("dark.fits", record | {"ut_datetime": UT}, "niri", [row])
     described = {
@@ -124,3 +124,97 @@ def test_what_the_applicable_types_depend_on_must_be_told() -> None:
         target_of({"data_label": "x", "instrument": "NIRI", "ut_datetime": UT}, [])
     with pytest.raises(RequestError, match="no time"):
         target_of({"data_label": "x", "instrument": "NIRI", "ut_datetime": "yesterday"}, [])
+
+
+NIRI: dict[str, Any] = {
+    **{"data_label": "x", "instrument": "NIRI", "ut_datetime": "2019-06-01T04:00:00", "coadds": 1},
+    **{
+        "observation_type": "OBJECT",
+        "observation_class": "science",
+        "gcal_lamp": None,
+        "exposure_time": 30.0,
+    },
+    **{"filter_name": "J_G0202", "camera": "f6", "focal_plane_mask": "f6-cam_G5208", "disperser": "MIRROR"},
+    **{
+        "central_wavelength": None,
+        "data_section": [0, 1024, 0, 1024],
+        "read_mode": "Low Background",
+        "well_depth_setting": "Shallow",
+    },
+}
+GHOST = POSTED | {"observation_type": "OBJECT"}
+GMOS: dict[str, Any] = {
+    **{"data_label": "x", "instrument": "GMOS-N", "ut_datetime": "2019-06-01T04:00:00", "object": "M31"},
+    **{"observation_type": "OBJECT", "observation_class": "science", "detector_roi_setting": "Full Frame"},
+    **{"amp_read_area": "a", "read_speed_setting": "slow", "gain_setting": "low", "focal_plane_mask": "None"},
+    **{
+        "detector_x_bin": 1,
+        "detector_y_bin": 1,
+        "exposure_time": 30.0,
+        "nod_count": None,
+        "nod_pixels": None,
+    },
+    **{"central_wavelength": 0.6, "elevation": 60.0, "disperser": "MIRROR", "array_name": "a"},
+}
+
+
+@pytest.mark.parametrize(
+    ("described", "changes", "fails", "answered"),
+    [
+        # words that the column does not have
+        (NIRI, {"read_mode": "Turbo"}, "dark", "flat"),
+        (NIRI, {"camera": "f7"}, "flat", "dark"),
+        (NIRI, {"well_depth_setting": 5}, "dark", "arc"),
+        (GMOS, {"gain_setting": "medium"}, "bias", "mask"),
+        (GMOS, {"read_speed_setting": "SLOW"}, "processed_bias", "mask"),
+        (GHOST, {"arm": "green"}, "bias", "ronchi_mask"),
+        (GHOST, {"observation_type": "SCIENCE"}, "processed_slit", "bias"),
+        # numbers that are none, and texts that are none
+        (NIRI, {"exposure_time": "long"}, "dark", "flat"),
+        (NIRI, {"exposure_time": "30"}, "dark", "flat"),
+        (NIRI, {"coadds": "two"}, "dark", "flat"),
+        (NIRI, {"coadds": True}, "dark", "flat"),
+        (NIRI, {"filter_name": ["J", "H"]}, "flat", "dark"),
+        (NIRI, {"focal_plane_mask": False}, "flat", "dark"),
+        (GMOS, {"detector_x_bin": "1x1"}, "bias", "mask"),
+        (GMOS, {"amp_read_area": {"a": 1}}, "bias", "mask"),
+        # what differs between the two nods
+        (GMOS, {"nod_count": "15+14"}, "dark", "bias"),
+    ],
+)
+def test_a_value_that_no_file_can_have_is_an_error_for_the_types_that_need_it(
+    archive: Any, described: dict[str, Any], changes: dict[str, Any], fails: str, answered: str
+) -> None:
+    assert answer_request(archive.connection, described, [], fails) == []
+    assert answer_request(archive.connection, described | changes, [], fails) is None
+    assert answer_request(archive.connection, described | changes, [], answered) == []
+
+
+@pytest.mark.parametrize(
+    ("described", "changes", "caltype"),
+    [
+        # nothing is known of it: only files of which nothing is known match
+        (NIRI, {"read_mode": None, "well_depth_setting": None, "exposure_time": None}, "dark"),
+        # a number for a text is written as one, and numbers are numbers
+        (NIRI, {"filter_name": 3}, "flat"),
+        (NIRI, {"coadds": 1.5}, "dark"),
+        (NIRI, {"exposure_time": 10**400}, "flat"),
+        # sections are not words
+        (NIRI, {"data_section": [0, 300, 0, 300]}, "dark"),
+        # the time is needed by rules that look for something
+        (NIRI, {"ut_datetime": None}, "processed_telluric"),
+    ],
+)
+def test_what_merely_matches_nothing_is_no_error(
+    archive: Any, described: dict[str, Any], changes: dict[str, Any], caltype: str
+) -> None:
+    assert answer_request(archive.connection, described | changes, [], caltype) == []
+
+
+def test_without_a_time_what_looks_for_something_fails(archive: Any) -> None:
+    assert answer_request(archive.connection, NIRI | {"ut_datetime": None}, [], "dark") is None
+
+
+def test_a_label_is_a_text() -> None:
+    with pytest.raises(RequestError, match="data_label"):
+        target_of(NIRI | {"data_label": 7}, [])

@@ -13,8 +13,14 @@ from sqlalchemy import Connection
 from fits_dagster.calibration import CALTYPES, associate_headers
 from fits_dagster.calibration.conditions import Condition, Facts
 from fits_dagster.calibration.lookup import associations_of
+from fits_dagster.calibration.processing_tags import set_processing_tag
 from fits_dagster.calibration.queries import compile_ruleset
 from fits_dagster.calibration.ruleset import RuleSet, load_rulesets
+from fits_dagster.database.processing import ProcessingTag
+from fits_dagster.metadata.instruments.gmos import Gmos
+from fits_dagster.metadata.instruments.michelle import Michelle
+from fits_dagster.metadata.instruments.nici import Nici
+from fits_dagster.metadata.instruments.niri import Niri
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
 HEADER = {
@@ -43,6 +49,13 @@ def test_every_rule_compiles_and_every_type_is_in_the_vocabulary() -> None:
         assert set(compile_ruleset(instrument).variants) <= set(CALTYPES), ruleset.name
 
 
+def test_a_vocabulary_is_that_of_the_files() -> None:
+    for translator in (Gmos, Michelle, Nici, Niri):
+        ruleset = next(each for each in load_rulesets().values() if each.table == translator.table)
+        for column, words in translator.column_values.items():
+            assert set(ruleset.vocabulary[column]) == words, (ruleset.name, column)
+
+
 def test_all_instruments_with_rules_are_served() -> None:
     assert set(load_rulesets()) == {
         *("F2", "GHOST", "GMOS", "GMOS-N", "GMOS-S", "GNIRS", "GPI", "GSAOI"),
@@ -58,8 +71,9 @@ def test_all_instruments_with_rules_are_served() -> None:
         {"applicable": {"types": [{"add": ["drak"]}]}},
         {"values": {"x": {"function": "no_such_function"}}},
         {"rules": {"dark": {"if": {"object": "x"}, "limit": 1}}},
+        {"vocabulary": {"raed_mode": ["Invalid"]}},
     ],
-    ids=["table", "misspelt entry", "unknown type", "unknown function", "condition on a rule"],
+    ids=["table", "misspelt entry", "unknown type", "unknown function", "condition on a rule", "vocabulary"],
 )
 def test_a_mistake_in_a_rule_file_is_found_when_it_is_loaded(wrong: Mapping[str, Any]) -> None:
     good = {"name": "X", "instruments": ["X"], "table": "niri", "applicable": {}, "rules": {}}
@@ -125,6 +139,8 @@ def test_candidates_in_the_same_second_are_ordered_by_processing_then_arrival(
     archive = archive_class(connection)
     target, _ = archive.arrive("target.fits", NIRI | SCIENCE, "niri", [NIRI_ROW])
     flat = NIRI | {"observation_type": "FLAT", "reduction": "PROCESSED_FLAT", "gcal_lamp": "IRhigh"}
+    flat |= {"processing_tag": "one"}
+    set_processing_tag(connection, ProcessingTag(tag="one", published=True))
     # the nearest by microseconds is not the best: only one is kept, and all three are of one second
     for name, processing, micro in (
         ("near", "Raw", 1),

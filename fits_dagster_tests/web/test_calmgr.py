@@ -261,3 +261,86 @@ def test_explanations_are_told_over_http(stored: Site, archive_http: HttpServer)
     assert [each["name"] for each in one[caltype]["chosen"]] == names
     assert one[caltype]["key"]
     assert requests.get(f"{archive_http.url}/calibrations/why/nothing", timeout=10).status_code == 404
+
+
+def test_a_file_without_a_time_has_an_error_where_something_is_looked_for(
+    stored: Site, archive_http: HttpServer
+) -> None:
+    header, name, caltype, _ = cached(stored, "gmos")
+    with stored.engine.begin() as connection:
+        connection.execute(text("update header set ut_datetime = null where id = :id"), {"id": header})
+    [entry] = requests.get(f"{archive_http.url}/jsoncalmgr/{name}", timeout=10).json()
+    marks = {each["type"]: (each["error"], each["cals"]) for each in entry["cal_info"]}
+    assert marks[caltype] == (True, None)
+    # no rule, nothing to fail
+    assert marks["qh_flat"] == marks["ronchi_mask"] == (False, [])
+    answer = requests.get(f"{archive_http.url}/xmlcalmgr/{caltype}/{name}", timeout=10)
+    assert f"<!-- {caltype}: could not be worked out -->" in answer.text
+    [dataset] = ElementTree.fromstring(answer.content)
+    assert dataset.findall(f"{NAMESPACE}calibration") == []
+
+
+def test_an_odd_value_is_an_error_of_the_types_that_need_it_in_either_form(
+    stored: Site, archive_http: HttpServer
+) -> None:
+    header, *_ = cached(stored, "gmos")
+    known = description(stored, header, "gmos")
+    known["descriptors"] |= {"gain_setting": "medium", "data_label": "GN\x01\ud800"}
+    answer = post(archive_http, "/jsoncalmgr/bias/N1.fits", known)
+    assert answer.status_code == 200
+    assert answer.json()[0]["cal_info"] == [{"error": True, "type": "bias", "cals": None}]
+    assert post(archive_http, "/jsoncalmgr/mask/N1.fits", known).json()[0]["cal_info"] == [
+        {"error": False, "type": "mask", "cals": []}
+    ]
+    [dataset] = ElementTree.fromstring(post(archive_http, "/calmgr/bias/N1.fits", known).content)
+    assert dataset.findtext(f"{NAMESPACE}datalabel") == "GN\ufffd?"
+    assert [child.tag for child in dataset] == [f"{NAMESPACE}datalabel"]
+
+
+def test_the_calibrations_of_a_night_with_those_that_they_need(
+    stored: Site, archive_http: HttpServer
+) -> None:
+    with stored.engine.connect() as connection:
+        uses = connection.execute(
+            text("""select a.name, c.caltype, c.rank, b.name as calibration from calcache c
+                    join header h on h.id = c.obs_hid join diskfile d on d.id = h.diskfile_id
+                    join file a on a.id = d.file_id
+                    join header k on k.id = c.cal_hid join diskfile v on v.id = k.diskfile_id
+                    join file b on b.id = v.file_id""")
+        ).all()
+        science = connection.scalars(
+            text("""select f.name from header h join diskfile d on d.id = h.diskfile_id
+                    join file f on f.id = d.file_id
+                    where h.observation_class = 'science' and h.ut_datetime::date = '2025-11-23'""")
+        ).all()
+    levels: dict[str, int] = {}
+    asked = set(science)
+    for level in range(5):
+        asked = {use.calibration for use in uses if use.name in asked} - set(levels)
+        levels |= dict.fromkeys(asked, level)
+    assert max(levels.values()) > 0
+    address = f"{archive_http.url}/associatedcals/20251123/science"
+    answer = requests.get(address, timeout=20)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    found = answer.json()
+    assert {entry["name"]: entry["level"] for entry in found} == levels
+    assert len(found) == len(levels)
+    assert [entry["primary"] for entry in found] == [entry["level"] == 0 for entry in found]
+    types = [(entry["level"], CALTYPES.index(entry["caltype"]), entry["rank"]) for entry in found]
+    assert types == sorted(types)
+    # an entry is that of the list of files
+    [same] = requests.get(f"{archive_http.url}/jsonfilelist/present/{found[0]['name']}", timeout=10).json()
+    assert {key: found[0][key] for key in same} == same
+    first = requests.get(f"{address}?levels=1", timeout=20).json()
+    assert first == [entry for entry in found if entry["primary"]]
+    caltype = found[0]["caltype"]
+    of_type = requests.get(f"{address}/{caltype}", timeout=20).json()
+    assert of_type
+    assert {(entry["caltype"], entry["level"]) for entry in of_type} == {(caltype, 0)}
+
+
+def test_associated_calibrations_are_told_of_closed_selections(archive_http: HttpServer) -> None:
+    assert requests.get(f"{archive_http.url}/associatedcals/GMOS-N", timeout=10).status_code == 406
+    assert requests.get(f"{archive_http.url}/associatedcals/20000101", timeout=10).json() == []
+    refused = requests.get(f"{archive_http.url}/associatedcals/20000101?levels=6", timeout=10)
+    assert refused.status_code == 422

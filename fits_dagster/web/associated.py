@@ -1,0 +1,72 @@
+"""Associated calibrations over HTTP: those of the files of a selection, and those that these need."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from sqlalchemy import any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
+
+from fits_dagster.calibration.associated import MOST_LEVELS, associated_calibrations
+from fits_dagster.calibration.caltypes import CALTYPES
+from fits_dagster.database.selection import path_elements, select_files
+from fits_dagster.database.tables import diskfile, file, header
+from fits_dagster.web.access import site_of
+from fits_dagster.web.records import file_entry, versions_query
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+_FEATURE: Final = "associatedcals"
+_MOST_TARGETS: Final = 2000
+_NO_CACHE: Final = {"Cache-Control": "no-cache"}
+_IDS: Final = bindparam("ids", type_=ARRAY(BIGINT))
+
+
+@router.get("/associatedcals/{rest:path}")
+def associated_files(
+    request: Request, levels: Annotated[int, Query(ge=1, le=MOST_LEVELS)] = MOST_LEVELS
+) -> Response:
+    """List the calibrations of a selection's current files, those of the calibrations, and so on.
+
+    With a type of calibration among the elements only those of that type, without further levels.
+    """
+    site = site_of(request)
+    elements = path_elements(request.scope.get("raw_path") or b"", _FEATURE)
+    caltype = next((each for each in reversed(elements) if each in CALTYPES), None)
+    selection = select_files(
+        [each for each in elements if each not in CALTYPES], archive=site.name == "archive"
+    )
+    if selection.is_open:
+        refusal = "the selection names neither a date, nor a program, nor a file\n"
+        return PlainTextResponse(refusal, 406, headers=_NO_CACHE)
+    targets = (
+        select(header.c.id)
+        .select_from(header.join(diskfile, diskfile.c.id == header.c.diskfile_id).join(file))
+        .where(diskfile.c.canonical, selection.where)
+        .order_by(header.c.ut_datetime.desc().nulls_last(), header.c.id.desc())
+        .limit(_MOST_TARGETS)
+    )
+    versions = versions_query().add_columns(header.c.id.label("header_id")).where(header.c.id == any_(_IDS))
+    with site.engine.connect() as connection:
+        found = associated_calibrations(
+            connection, connection.scalars(targets).all(), levels=levels, caltype=caltype
+        )
+        rows = connection.execute(versions, {"ids": [each.header_id for each in found]}).all()
+    entries: dict[int, dict[str, Any]] = {row.header_id: file_entry(row) for row in rows}
+    return JSONResponse(
+        [
+            entries[each.header_id]
+            | {
+                "caltype": each.caltype,
+                "rank": each.rank,
+                "primary": each.is_primary,
+                "level": each.level,
+            }
+            for each in found
+        ],
+        headers=_NO_CACHE,
+    )
