@@ -76,7 +76,10 @@ def build_check_sensor(site: SiteName) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def look(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> dg.SensorResult:
-        told: dict[str, Any] = json.loads(context.cursor or "{}")
+        if context.cursor is None:
+            # a system that has just started has better things to do
+            return dg.SensorResult(cursor="{}", skip_reason="the first look is the next one")
+        told: dict[str, Any] = json.loads(context.cursor)
         try:
             events = list(_changes(site_resource.open("checks"), checks, told, context.instance))
         except (OSError, OperationalError) as error:

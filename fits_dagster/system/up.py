@@ -41,6 +41,7 @@ _LOOK_EVERY_S = 1.0
 _FINISH_S = 15.0
 _WRITE_DOWN_S = 1.0
 _DAEMON = "daemon"
+_WATCH_NICENESS = 10
 
 
 class StartError(RuntimeError):
@@ -176,11 +177,9 @@ def _start(settings: Settings, supervisor: Supervisor, tell: Callable[[str], Non
             environment,
         )
     )
-    supervisor.add(
-        ChildProcess(
-            "alerts", [python, "-m", "fits_dagster.alerts"], logs / "alerts-process.log", environment
-        )
-    )
+    # it is never urgent, and must not slow down what comes up beside it
+    watch = ["nice", "-n", str(_WATCH_NICENESS), python, "-m", "fits_dagster.alerts"]
+    supervisor.add(ChildProcess("alerts", watch, logs / "alerts-process.log", environment))
     for site in settings.sites:
         where = settings.site(site)
         _wait(where.port, where.host, logs / f"web-{site}.log", f"the {site} web application")

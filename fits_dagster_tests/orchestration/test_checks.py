@@ -51,7 +51,9 @@ def test_answers_are_told_when_they_change_and_turn_good_by_themselves(
     monkeypatch.setattr(checks, "time", SimpleNamespace(time=lambda: next(hours)))
     assert summit.settings.store_directory is not None
     with dg.DagsterInstance.ephemeral() as instance:
-        first, cursor = tick(definitions, instance, None)
+        nothing, cursor = tick(definitions, instance, None)
+        assert nothing == []
+        first, cursor = tick(definitions, instance, cursor)
         assert len(first) == len(checks_of("summit"))
         assert all(event.passed for event in first)
         name = "N20251123S0001.fits"
