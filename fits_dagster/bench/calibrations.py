@@ -20,6 +20,7 @@ from fits_dagster.bench.home import bench_home, bench_site
 from fits_dagster.calibration import associate_headers, index_headers
 from fits_dagster.calibration.engine import replace_statement
 from fits_dagster.calibration.freshness import arrival_statement
+from fits_dagster.calibration.processing_tags import affected_statement
 
 __all__ = ["measure_calibrations"]
 
@@ -98,11 +99,18 @@ class _Bench:
             "firsts": [offer.secs - _DAY_SECONDS for offer in offers],
             "lasts": [offer.secs + _DAY_SECONDS for offer in offers],
         }
+        tag = {
+            **{"tag": "reduced", "raw": 1, "raw_changes": True, "others_change": True},
+            "queries": reaches["queries"],
+            "befores": [-_DAY_SECONDS] * len(offers),
+            "afters": [_DAY_SECONDS] * len(offers),
+        }
         plans = [
             self.connection.scalars(text(f"explain {statement}"), values).all()
             for statement, values in (
                 (replace_statement(), {"ids": self.ids, "replaced": self.ids}),
                 (arrival_statement(), reaches),
+                (affected_statement(), tag),
             )
         ]
         # the queue of work is empty here

@@ -15,19 +15,14 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from fits_dagster.calibration.handicap import NO_TAG, remoteness
-from fits_dagster.calibration.tables import offer_slot
+from fits_dagster.calibration.tables import fits, offer_slot
 
 __all__ = ["INGEST_BARRIER", "associate_headers", "ranked_statement", "replace_statement"]
 
 #: Advisory lock: ingest holds it shared until its commit, association waits until nobody does.
 INGEST_BARRIER: Final = 7268732
 
-_FITS: Final = f"""
-{offer_slot("o", "n", "c.handicap")}
-and o.wavelength > n.least_wavelength and o.wavelength < n.most_wavelength
-and (n.low is null or o.ut > n.low) and (n.high is null or o.ut < n.high)
-and (n.any_engineering or o.engineering is false) and (n.condition is null or o.attributes @@ n.path)
-"""
+_FITS: Final = f"{offer_slot('o', 'n', 'c.handicap')} and {fits('o', 'n', 'n.path')}"
 
 _BACK: Final = f"""
 select o.* from calibration_offer o

@@ -7,6 +7,7 @@ nearer candidates; and those that have the superseded version in their lists.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from sqlalchemy import Connection, text
 
@@ -15,12 +16,12 @@ from fits_dagster.calibration.facts import load_facts
 from fits_dagster.calibration.handicap import NO_TAG, remoteness
 from fits_dagster.calibration.index import forget_headers, write_index
 from fits_dagster.calibration.queries import compile_ruleset
-from fits_dagster.calibration.tables import need_slot
+from fits_dagster.calibration.tables import fits, need_slot
 from fits_dagster.database.work import NewWork
 
-__all__ = ["affected_targets", "arrival_statement", "as_work", "follow_ups", "withdraw"]
+__all__ = ["OF_THE_NEED", "RUNNING", "arrival_statement", "as_work", "follow_ups", "withdraw"]
 
-_STAGE = "associate"
+_STAGE: Final = "associate"
 
 _SUPERSEDED = text("""
 select old.id from header h join diskfile d on d.id = h.diskfile_id
@@ -34,19 +35,21 @@ _CLEAR = text("delete from calibration_answer where header_id = any(:ids)")
 
 # An association that runs now may have read the offers before this transaction began, and its result is
 # not to be seen yet: what the cache says of such a target is no ground to leave it alone.
-_RUNNING = f"""
+RUNNING: Final = f"""
 exists (select 1 from work_item r where r.state = 'running' and r.stage = '{_STAGE}' and r.path = d.path
           and r.filename = d.filename and r.destination = '')
 """
 
-_MEETS = f"""
-join calibration_need n on {need_slot("n", "o")} and n.secs between reach.first and reach.last
- and o.wavelength > n.least_wavelength and o.wavelength < n.most_wavelength
- and (n.low is null or o.ut > n.low) and (n.high is null or o.ut < n.high)
- and (n.any_engineering or o.engineering is false)
- and (n.condition is null or o.attributes @@ n.condition::jsonpath)
+#: What belongs to a need ``n``: the file of the target, ``d``, and the answer, ``a``.
+OF_THE_NEED: Final = """
 join header h on h.id = n.header_id join diskfile d on d.id = h.diskfile_id and d.canonical
 left join calibration_answer a on a.header_id = n.header_id and a.caltype = n.caltype
+"""
+
+_MEETS = f"""
+join calibration_need n on {need_slot("n", "o")} and n.secs between reach.first and reach.last
+ and {fits("o", "n", "n.condition::jsonpath")}
+{OF_THE_NEED}
 """
 
 _REACH = """
@@ -61,7 +64,7 @@ def arrival_statement() -> str:
     """Return the statement that tells whom new offers concern: header, path and file name."""
     return f"""
 select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
-where a.farthest[n.part + 1] is null or {remoteness("o", "n")} <= a.farthest[n.part + 1] or {_RUNNING}
+where a.farthest[n.part + 1] is null or {remoteness("o", "n")} <= a.farthest[n.part + 1] or {RUNNING}
 """
 
 
@@ -70,7 +73,7 @@ _AFFECTED_BY_ARRIVAL = text(arrival_statement())
 # whoever has a calibration in its list is met by one of the calibration's offers
 _AFFECTED_BY_LOSS = text(f"""
 select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
-where o.header_id = any(a.cal_hids) or {_RUNNING}
+where o.header_id = any(a.cal_hids) or {RUNNING}
 """)
 
 
@@ -97,7 +100,7 @@ def follow_ups(connection: Connection, header_id: int, *, priority: int = 0) -> 
     older = list(connection.scalars(_SUPERSEDED, {"id": header_id}))
     affected = _withdraw(connection, older) if older else {}
     if write_index(connection, load_facts(connection, [header_id])):
-        affected |= affected_targets(connection, [header_id], arrived=True)
+        affected |= _affected(connection, [header_id], arrived=True)
     affected.pop(header_id, None)
     return as_work(affected, priority)
 
@@ -115,7 +118,7 @@ def withdraw(connection: Connection, header_ids: Sequence[int], *, priority: int
 
 
 def _withdraw(connection: Connection, header_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
-    affected = affected_targets(connection, header_ids, arrived=False)
+    affected = _affected(connection, header_ids, arrived=False)
     forget_headers(connection, header_ids)
     connection.execute(_CLEAR, {"ids": list(header_ids)})
     return {target: place for target, place in affected.items() if target not in header_ids}
@@ -129,16 +132,10 @@ where o.header_id = any(:ids) and o.handicap >= {NO_TAG}
 """)
 
 
-def affected_targets(
+def _affected(
     connection: Connection, header_ids: Sequence[int], *, arrived: bool
 ) -> dict[int, tuple[str, str]]:
-    """Return path and file name of the targets that the offers of headers concern, by header.
-
-    Parameters
-    ----------
-    arrived
-        Those in whose lists the headers would be now (true), or are (false).
-    """
+    """Return path and file name of the targets that the offers of headers concern, by header."""
     offered = connection.execute(_OFFERED, {"ids": list(header_ids)}).all()
     if not offered:
         return {}

@@ -17,8 +17,7 @@ HIDDEN: Final = -1
 #: Of a candidate whose tag has no row, or that has none: before every candidate with a tag.
 NO_TAG: Final = 0
 
-#: Nobody is farther away in time than this, which is some ten thousand years.
-_FARTHEST: Final = 10**12
+#: More than the distance of a candidate without a time, which is some thirty thousand years.
 _STEP: Final = 2**41
 
 
@@ -39,4 +38,4 @@ def handicap_of(processing: str | None, *, priority: int | None, published: bool
 
 def remoteness(offer: str, need: str) -> str:
     """Return the SQL of the distance of an offer from a need, handicap included, by their aliases."""
-    return f"least(abs({offer}.secs - {need}.secs), {_FARTHEST}) + {offer}.handicap"
+    return f"abs({offer}.secs - {need}.secs) + {offer}.handicap"

@@ -2,36 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
 from fits_dagster.calibration.engine import INGEST_BARRIER
-from fits_dagster.calibration.freshness import affected_targets, as_work
-from fits_dagster.calibration.handicap import handicap_of
+from fits_dagster.calibration.freshness import OF_THE_NEED, RUNNING, as_work
+from fits_dagster.calibration.handicap import handicap_of, remoteness
+from fits_dagster.calibration.queries import compile_ruleset
+from fits_dagster.calibration.tables import fits, need_slot, offer_slot
 from fits_dagster.database.processing import ProcessingTag, delete_tag, find_tag, save_tag
 from fits_dagster.database.work import NewWork
 
-__all__ = ["remove_processing_tag", "set_processing_tag"]
-
-_CHUNK: Final = 500
+__all__ = [
+    "affected_statement",
+    "change_processing_tag",
+    "remove_processing_tag",
+    "set_processing_tag",
+]
 
 _WAIT = text("select pg_advisory_xact_lock(:key)")
 
-_NEW_HANDICAP: Final = (
-    "case when h.processing = 'Raw' then cast(:raw as bigint) else cast(:other as bigint) end"
-)
-_CHANGED = text(f"""
-select h.id from header h
-where h.processing_tag = :tag
-  and exists (select from calibration_offer o where o.header_id = h.id and o.handicap <> {_NEW_HANDICAP})
-order by h.id
+_CONCERNED: Final = """
+t.processing_tag = :tag and case when t.processing = 'Raw' then :raw_changes else :others_change end
+"""
+_QUERIES = text(f"""
+select o.query, min(t.instrument) from header t join calibration_offer o on o.header_id = t.id
+where {_CONCERNED} group by o.query
 """)
 _CHANGE = text(f"""
-update calibration_offer o set handicap = {_NEW_HANDICAP}
-from header h where h.id = o.header_id and o.header_id = any(:ids)
+update calibration_offer o
+set handicap = case when t.processing = 'Raw' then cast(:raw as bigint) else cast(:others as bigint) end
+from header t where t.id = o.header_id and {_CONCERNED}
 """)
+
+# Needs are asked once each, however many files of the tag they meet: by the list that they have, and by
+# whether a file of the tag, with its new handicap, is near enough to come in.
+_AFFECTED: Final = f"""
+with slot as materialized (
+    select o.query, o.key, min(o.secs) + reach.before as first, max(o.secs) + reach.after as last
+    from header t join calibration_offer o on o.header_id = t.id
+    join unnest(cast(:queries as text[]), cast(:befores as bigint[]), cast(:afters as bigint[]))
+      as reach(query, before, after) on reach.query = o.query
+    where {_CONCERNED} group by o.query, o.key, reach.before, reach.after)
+select distinct n.header_id, d.path, d.filename
+from slot s join calibration_need n on {need_slot("n", "s")} and n.secs between s.first and s.last
+{OF_THE_NEED}
+where {RUNNING}
+   or exists (select from unnest(a.cal_hids) c where (select {_CONCERNED} from header t where t.id = c))
+   or exists (
+      select from calibration_offer o
+      where (select {_CONCERNED} from header t where t.id = o.header_id)
+        and {offer_slot("o", "n", "cast(:raw as bigint)")} and {fits("o", "n", "n.condition::jsonpath")}
+        and o.secs between greatest(n.low_secs, n.secs - (a.farthest[n.part + 1] - :raw))
+                       and least(n.high_secs, n.secs + (a.farthest[n.part + 1] - :raw))
+        and coalesce({remoteness("o", "n")} <= a.farthest[n.part + 1], true))
+"""
+
+
+def affected_statement() -> str:
+    """Return the statement that tells whom a change of a tag concerns: header, path and file name."""
+    return _AFFECTED
 
 
 def set_processing_tag(connection: Connection, tag: ProcessingTag, *, priority: int = 0) -> list[NewWork]:
@@ -54,8 +87,29 @@ def set_processing_tag(connection: Connection, tag: ProcessingTag, *, priority: 
         the change makes a difference to the rank of its files; to be added in the same transaction.
     """
     connection.execute(_WAIT, {"key": INGEST_BARRIER})
+    known = find_tag(connection, tag.tag)
     save_tag(connection, tag)
-    return _changed(connection, tag.tag, tag, priority)
+    return _changed(connection, tag.tag, known, tag, priority)
+
+
+def change_processing_tag(
+    connection: Connection, tag: str, changes: Mapping[str, Any], *, priority: int = 0
+) -> tuple[ProcessingTag, list[NewWork]]:
+    """Change some of what is known of a processing tag, or make it; see :func:`set_processing_tag`.
+
+    Parameters
+    ----------
+    changes
+        Values by field of :class:`ProcessingTag`; what is left out stays.
+
+    Returns
+    -------
+    tuple
+        The tag as it is now, and the work that follows.
+    """
+    connection.execute(_WAIT, {"key": INGEST_BARRIER})
+    changed = replace(find_tag(connection, tag) or ProcessingTag(tag=tag), **changes)
+    return changed, set_processing_tag(connection, changed, priority=priority)
 
 
 def remove_processing_tag(connection: Connection, tag: str, *, priority: int = 0) -> list[NewWork]:
@@ -67,25 +121,45 @@ def remove_processing_tag(connection: Connection, tag: str, *, priority: int = 0
         There is no such tag.
     """
     connection.execute(_WAIT, {"key": INGEST_BARRIER})
-    if find_tag(connection, tag) is None:
+    known = find_tag(connection, tag)
+    if known is None:
         raise LookupError(f"no processing tag {tag}")
     delete_tag(connection, tag)
-    return _changed(connection, tag, None, priority)
+    return _changed(connection, tag, known, None, priority)
 
 
-def _changed(connection: Connection, tag: str, known: ProcessingTag | None, priority: int) -> list[NewWork]:
+def _changed(
+    connection: Connection, tag: str, before: ProcessingTag | None, after: ProcessingTag | None, priority: int
+) -> list[NewWork]:
     """Give the files with a tag their new handicap; tells whom that concerns."""
-    rank = known.priority if known else None
-    published = known.published if known else None
-    handicaps = {
-        "raw": handicap_of("Raw", priority=rank, published=published),
-        "other": handicap_of(None, priority=rank, published=published),
+    was_raw, were_others = _handicaps(before)
+    raw, others = _handicaps(after)
+    values: dict[str, object] = {
+        "tag": tag,
+        "raw": raw,
+        "others": others,
+        "raw_changes": raw != was_raw,
+        "others_change": others != were_others,
     }
-    affected: dict[int, tuple[str, str]] = {}
-    changed: Sequence[int] = connection.scalars(_CHANGED, {"tag": tag, **handicaps}).all()
-    for start in range(0, len(changed), _CHUNK):
-        ids = changed[start : start + _CHUNK]
-        affected |= affected_targets(connection, ids, arrived=False)
-        connection.execute(_CHANGE, {"ids": ids, **handicaps})
-        affected |= affected_targets(connection, ids, arrived=True)
-    return as_work(affected, priority)
+    reaches = {
+        query: known.reach(0)
+        for query, instrument in connection.execute(_QUERIES, values)
+        # a query that the rules no longer have concerns nobody
+        if (known := compile_ruleset(instrument).queries.get(query)) is not None
+    }
+    connection.execute(_CHANGE, values)
+    values |= {
+        "queries": list(reaches),
+        "befores": [first for first, _ in reaches.values()],
+        "afters": [last for _, last in reaches.values()],
+    }
+    rows = connection.execute(text(_AFFECTED), values)
+    return as_work({header: (path, filename) for header, path, filename in rows}, priority)
+
+
+def _handicaps(tag: ProcessingTag | None) -> tuple[int, int]:
+    """Return the handicaps of raw files with a tag and of all others."""
+    priority = tag.priority if tag else None
+    published = tag.published if tag else None
+    raw, others = (handicap_of(mode, priority=priority, published=published) for mode in ("Raw", None))
+    return raw, others

@@ -22,8 +22,8 @@ from fits_dagster.calibration.ruleset import Criteria, RuleBody, RuleSet, Score,
 __all__ = ["UNDATED_SECS", "Query", "QuerySet", "Variant", "compile_ruleset", "whole_seconds"]
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-#: Time of a candidate without one: nobody is farther away.
-UNDATED_SECS: Final = -(10**15)
+#: Time of a candidate without one: nobody is farther away, handicaps apart.
+UNDATED_SECS: Final = -(10**12)
 _LEAST_SECS: Final = -(2**62)
 _MOST_SECS: Final = 2**62
 _RESOLUTION: Final = timedelta(microseconds=1)

@@ -33,6 +33,7 @@ __all__ = [
     "calibration_answer",
     "calibration_need",
     "calibration_offer",
+    "fits",
     "need_slot",
     "offer_slot",
 ]
@@ -57,8 +58,27 @@ def offer_slot(offer: str, need: str, handicap: str) -> str:
     """
     return (
         f"hashtextextended({offer}.query || {offer}.key, {offer}.handicap) "
-        f"= hashtextextended({need}.query || {need}.key, {handicap}) and {offer}.handicap = {handicap} "
+        f"= hashtextextended({need}.query || {need}.key, {handicap}) and {offer}.handicap + 0 = {handicap} "
         f"and {_SAME_KEY.format(need=need, offer=offer)}"
+    )
+
+
+def fits(offer: str, need: str, path: str) -> str:
+    """Return the SQL condition that an offer of the same query and key fulfils the rest of a need.
+
+    Parameters
+    ----------
+    offer, need
+        Aliases of the tables.
+    path
+        SQL of the need's condition as a JSON path.
+    """
+    return (
+        f"{offer}.wavelength > {need}.least_wavelength and {offer}.wavelength < {need}.most_wavelength "
+        f"and ({need}.low is null or {offer}.ut > {need}.low) "
+        f"and ({need}.high is null or {offer}.ut < {need}.high) "
+        f"and ({need}.any_engineering or {offer}.engineering is false) "
+        f"and ({need}.condition is null or {offer}.attributes @@ {path})"
     )
 
 

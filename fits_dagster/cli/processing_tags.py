@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
 
-from fits_dagster.calibration.processing_tags import remove_processing_tag, set_processing_tag
+from fits_dagster.calibration.processing_tags import change_processing_tag, remove_processing_tag
 from fits_dagster.cli.options import home_option, json_option, person_at_the_keyboard, site_option
 from fits_dagster.database.management import write_audit
-from fits_dagster.database.processing import MOST_PRIORITY, ProcessingTag, TagUse, find_tag, list_tags
+from fits_dagster.database.processing import MOST_PRIORITY, TagUse, list_tags
 from fits_dagster.database.session import site_database
 from fits_dagster.database.work import BACKGROUND, NewWork, add_work
 from fits_dagster.dataflow.site import opened_site
@@ -71,9 +71,8 @@ def set_(
     """
     given = {"published": published, "priority": priority, "domain": domain, "description": description}
     with _changing(home, site) as connection:
-        known = find_tag(connection, tag) or ProcessingTag(tag=tag)
-        changed = replace(known, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-        work = set_processing_tag(connection, changed, priority=BACKGROUND)
+        changes = {name: value for name, value in given.items() if value is not None}
+        changed, work = change_processing_tag(connection, tag, changes, priority=BACKGROUND)
         told = ", ".join(f"{name} {value}" for name, value in asdict(changed).items() if value != "")
         _settle(connection, work, "processing tag set", told)
 

@@ -66,7 +66,7 @@ class TagUse:
 
 
 _COLUMNS: Final = "tag, domain, priority, published, description"
-_FIND = text(f"select {_COLUMNS} from processingtag where tag = :tag for update")
+_FIND = text(f"select {_COLUMNS} from processingtag where tag = :tag")
 _SAVE = text(f"""
 insert into processingtag ({_COLUMNS}) values (:tag, :domain, :priority, :published, :description)
 on conflict (tag) do update set domain = excluded.domain, priority = excluded.priority,
@@ -87,7 +87,7 @@ order by coalesce(p.domain, ''), p.priority desc nulls last, coalesce(p.tag, c.t
 
 
 def find_tag(connection: Connection, tag: str) -> ProcessingTag | None:
-    """Return what is known of a tag, locked for this transaction."""
+    """Return what is known of a tag."""
     row = connection.execute(_FIND, {"tag": tag}).mappings().one_or_none()
     return None if row is None else ProcessingTag(**row)
 

@@ -14,6 +14,7 @@ from fits_dagster.dataflow.site import Site
 from fits_dagster.web import (
     actions,
     associated,
+    calibrations,
     calmgr,
     history,
     login,
@@ -46,7 +47,8 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
     )
     app.state.site = site
     app.state.session_hours = session_hours
-    reading = (queuestatus, records, calmgr, associated)
+    # the page of calibrations takes what the explanations below the same path leave
+    reading = (queuestatus, records, calmgr, calibrations, associated)
     for part in (login, history, *reading, actions, upload, update_headers):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, Engine, text
 from fits_dagster.calibration import associate_headers, index_headers
 from fits_dagster.calibration.engine import ranked_statement
 from fits_dagster.calibration.freshness import arrival_statement
+from fits_dagster.calibration.processing_tags import affected_statement, set_processing_tag
+from fits_dagster.database.processing import ProcessingTag
 
 FILES = 6000
 
@@ -53,7 +55,35 @@ def test_an_answer_walks_the_index_of_offers(many: tuple[Connection, list[int]])
     connection, headers = many
     found = plan(connection, ranked_statement(stored=True), {"ids": headers[3000:3100]})
     assert "ix_calibration_offer_walk" in found
+    assert "ix_calibration_offer_tagged" in found
     assert "Seq Scan on" not in found
+
+
+def test_tags_are_hopped_to_and_found_by_their_files(many: tuple[Connection, list[int]]) -> None:
+    connection, headers = many
+    with connection.begin_nested() as nested:
+        connection.execute(
+            text("update header set processing_tag = 'T' || id % 300 where observation_type = 'ARC'")
+        )
+        for number in range(4):
+            known = ProcessingTag(tag=f"T{number}", priority=number, published=True)
+            assert bool(set_processing_tag(connection, known)) == (number % 3 == 1)
+        for table in ("calibration_offer", "header"):
+            connection.execute(text(f"analyze {table}"))
+        found = plan(connection, ranked_statement(stored=True), {"ids": headers[3000:3100]})
+        assert "ix_calibration_offer_tagged" in found
+        assert "Seq Scan on" not in found
+        values: dict[str, object] = {
+            **{"tag": "T1", "raw": 1, "raw_changes": True, "others_change": False},
+            **{"queries": ["NIFS.arc"], "befores": [-1000], "afters": [1000]},
+        }
+        # tables of this size are as well read whole; weigh pages as for tables that are not
+        connection.execute(text("set local random_page_cost = 1.1"))
+        found = plan(connection, affected_statement(), values)
+        assert all(f"ix_{each}" in found for each in ("calibration_need_watch", "calibration_offer_walk"))
+        assert "ix_header_processing_tag" in found
+        assert "Seq Scan on calibration" not in found
+        nested.rollback()
 
 
 def test_who_is_concerned_walks_the_index_of_needs(many: tuple[Connection, list[int]]) -> None:

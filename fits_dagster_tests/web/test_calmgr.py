@@ -344,3 +344,32 @@ def test_associated_calibrations_are_told_of_closed_selections(archive_http: Htt
     assert requests.get(f"{archive_http.url}/associatedcals/20000101", timeout=10).json() == []
     refused = requests.get(f"{archive_http.url}/associatedcals/20000101?levels=6", timeout=10)
     assert refused.status_code == 422
+
+
+def test_operators_see_what_a_night_needs(stored: Site, archive_http: HttpServer) -> None:
+    with stored.engine.begin() as connection:
+        shown = connection.execute(
+            text("""select f.name, g.name from calcache c join header h on h.id = c.obs_hid
+                    join diskfile d on d.id = h.diskfile_id join file f on f.id = d.file_id
+                    join header k on k.id = c.cal_hid join diskfile v on v.id = k.diskfile_id
+                    join file g on g.id = v.file_id
+                    where c.caltype = 'arc' and c.rank = 0 and h.ut_datetime::date = '2025-11-23'
+                      and not h.engineering and h.observation_class = 'science' order by f.name""")
+        ).all()
+        (target, arc), (hidden, _) = shown[0], shown[-1]
+        assert target != hidden
+        connection.execute(
+            text("""update header set program_id = 'GN-2025B-SV-101' where diskfile_id =
+                    (select d.id from diskfile d join file f on f.id = d.file_id where f.name = :name)"""),
+            {"name": hidden},
+        )
+    answer = requests.get(f"{archive_http.url}/calibrations/20251123", timeout=20)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert f"/calibrations/why/{target}" in answer.text
+    assert f"{arc} (" in answer.text
+    assert f"/calibrations/why/{hidden}" not in answer.text
+    assert (
+        "No file of the selection"
+        in requests.get(f"{archive_http.url}/calibrations/20000101", timeout=9).text
+    )
+    assert requests.get(f"{archive_http.url}/calibrations/GMOS-N", timeout=10).status_code == 406

@@ -25,6 +25,8 @@ _HIDE = """
 update calibration_offer o set handicap = -1
 from header h where h.id = o.header_id and h.processing is distinct from 'Raw'
 """
+# handicaps are larger than any distance in time, that of a candidate without a time included
+_DATE = "update calibration_offer set secs = -1000000000000 where secs = -1000000000000000"
 _USERS = """
 select distinct h.id, d.path, d.filename from calcache c
 join header k on k.id = c.cal_hid and k.processing is distinct from 'Raw'
@@ -60,6 +62,7 @@ def upgrade() -> None:
     )
     op.drop_index("ix_calibration_offer_walk", "calibration_offer")
     op.execute(_HIDE)
+    op.execute(_DATE)
     op.create_index(
         "ix_calibration_offer_walk",
         "calibration_offer",
