@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 from sqlalchemy import URL, create_engine, text
 
 from fits_dagster.database.migrate import migrate
@@ -224,3 +226,27 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     from fits_dagster.simulator import simulate_night
 
     return simulate_night(tmp_path_factory.mktemp("night"), night="20251123")
+
+
+def _launch(playwright: Playwright) -> Browser:
+    """Start the Chromium of this machine, else the one that came with playwright.
+
+    Where there is none, the tests are skipped; but on a continuous-integration machine they fail.
+    """
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next((found for found in map(shutil.which, names) if found), None)
+    try:
+        return playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    except Error as error:
+        if os.environ.get("CI") or os.environ.get("FITS_DAGSTER_REQUIRE_BROWSER") == "1":
+            raise
+        pytest.skip(f"no Chromium here: {str(error).splitlines()[0]}")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser without a window."""
+    with sync_playwright() as playwright:
+        started = _launch(playwright)
+        yield started
+        started.close()

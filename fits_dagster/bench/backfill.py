@@ -21,7 +21,8 @@ from fits_dagster.database.server import stop_embedded_server
 from fits_dagster.dataflow import ingest
 from fits_dagster.dataflow.drain import drain
 from fits_dagster.dataflow.rescan import rescan
-from fits_dagster.dataflow.site import opened_site
+from fits_dagster.dataflow.site import Site, opened_site
+from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.settings import Settings
 from fits_dagster.simulator import simulate_night
 from fits_dagster.system.database import prepare_databases
@@ -78,7 +79,11 @@ class _Backfill:
                     (store / name).hardlink_to(target)
                 (archive / name).hardlink_to(target)
         # they have been exported, and have their previews, for long
-        done = {"export_destinations": (), "using_previews": False, "using_calibration_cache": False}
+        done = {
+            **{"export_destinations": (), "using_previews": False, "using_calibration_cache": False},
+            # their bytes are a moment old
+            "defer_seconds": 0.0,
+        }
         alone = settings.with_sites(
             summit=settings.summit.model_copy(update=done), archive=settings.archive.model_copy(update=done)
         )
@@ -86,14 +91,16 @@ class _Backfill:
         try:
             for name in alone.sites:
                 with opened_site(alone, name) as site:
-                    rescan(site)
-                    drain(site, ingest.STAGE)
+                    queued, report = rescan(site).changed, drain(site, ingest.STAGE)
+                if report.done != queued:
+                    raise RuntimeError(f"only {report.done} of {queued} old files went in at the {name}")
         finally:
             if not settings.database_url:
                 stop_embedded_server(settings)
 
     def launch(self, system: System) -> None:
         """Ask the Dagster UI for the backfill, as a person does, and wait until it is under way."""
+        _wait_for_standing_runs(system)
         password = generate_password()
         with opened_site(system.settings, "summit") as summit:
             add_user(summit.engine, "backfill", password, role="operator")
@@ -132,7 +139,7 @@ class _Backfill:
             self.done["at_the_last_live_file"] = self._ingested(summit)
         self.done["seconds"] = round((datetime.now(UTC) - self.begun).total_seconds(), 1)
 
-    def _ingested(self, summit: Any) -> int:
+    def _ingested(self, summit: Site) -> int:
         with summit.engine.connect() as connection:
             return int(
                 connection.scalar(
@@ -166,7 +173,7 @@ def measure_backfill(
         Ready for JSON: latency to the archive's preview without and with the backfill, seconds, and the ratio
         of the 95th percentiles.
     """
-    alone = measure_latency(home, files=files, seconds=seconds)
+    alone = measure_latency(home, files=files, seconds=seconds, before=_wait_for_standing_runs)
     backfill = _Backfill(nights, files_per_night, home)
     beside = measure_latency(
         home,
@@ -195,6 +202,25 @@ def measure_backfill(
         "cores": os.cpu_count(),
         "load_average": round(os.getloadavg()[0], 2),
     }
+
+
+def _wait_for_standing_runs(system: System) -> None:
+    """Wait until each stage of both sites is at work, so that no live file pays for the start of a run."""
+    deadline = time.monotonic() + _START_S
+    for name in system.settings.sites:
+        with opened_site(system.settings, name) as site:
+            while _stages_at_work(site) < len(SITE_STAGES[name]):
+                system.supervisor.look()
+                if time.monotonic() > deadline:
+                    raise RuntimeError(
+                        f"the standing run of the {name} did not begin within {_START_S:.0f} s"
+                    )
+                time.sleep(0.5)
+
+
+def _stages_at_work(site: Site) -> int:
+    with site.engine.connect() as connection:
+        return int(connection.scalar(text("select count(distinct stage) from drain")) or 0)
 
 
 def print_backfill(figures: dict[str, Any], console: Console) -> None:

@@ -1,29 +1,24 @@
-"""Ingest and re-ingest, against the bare reading of the same files."""
+"""Ingest, against the bare reading of the same files."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from fits_dagster.bench.figures import Figures
 from fits_dagster.bench.home import bench_home, bench_site, with_workers
-from fits_dagster.bench.samples import gmos_sample, niri_sample
+from fits_dagster.bench.samples import gmos_sample
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow.drain import drain
 from fits_dagster.dataflow.ingest import STAGE
-from fits_dagster.dataflow.rescan import rescan
 from fits_dagster.dataflow.site import Site
 from fits_dagster.settings import SiteName
 
-__all__ = ["ingest_all", "measure_ingest", "measure_reingest"]
+__all__ = ["ingest_all", "measure_ingest"]
 
 _RATIO_AIM = 1.6
-_RESCAN_AIM = 30_000.0
-_RESCAN_FILE_BYTES = 5760
-_RESCAN_ROUNDS = 7
 
 
 def measure_ingest(
@@ -83,84 +78,6 @@ def ingest_all(site: Site, paths: Sequence[Path]) -> float:
     if report.done != len(paths):
         raise RuntimeError(f"only {report.done} of {len(paths)} files were ingested: {report.failures[:1]}")
     return seconds
-
-
-def measure_reingest(home: Path | None, *, files: int = 2000) -> list[Figures]:
-    """Measure the rescan of a night of which nothing has changed."""
-    name, content = niri_sample().named(1)
-    small = content[: content.index(b"END     ")].ljust(_RESCAN_FILE_BYTES)
-    with bench_home(home) as settings, bench_site(settings, "summit") as site:
-        directory = _store_directory(site)
-        paths = [directory / name.replace("S0001", f"S{number:04d}") for number in range(1, files + 1)]
-        for path in paths:
-            path.write_bytes(small)
-        _pretend_ingested(site, paths)
-        rescan(site)
-        times = sorted(_rescan_seconds(site, files) for _ in range(_RESCAN_ROUNDS))
-        floors = sorted(_scan_seconds(directory) for _ in range(_RESCAN_ROUNDS))
-    median = _RESCAN_ROUNDS // 2
-    return [
-        Figures(
-            name="null re-ingest of a night",
-            floor="os.scandir and stat of the same directory",
-            aim=f">= {_RESCAN_AIM:,.0f} files/s",
-            files=files,
-            bytes=files * _RESCAN_FILE_BYTES,
-            seconds=times[median],
-            floor_seconds=floors[median],
-            reached=files / times[median] >= _RESCAN_AIM,
-            details={"rounds": _RESCAN_ROUNDS, "slowest_files_per_s": round(files / times[-1])},
-        )
-    ]
-
-
-def _pretend_ingested(site: Site, paths: Sequence[Path]) -> None:
-    """Write the versions of files as an ingest of them would, without reading them."""
-    from datetime import UTC, datetime
-
-    from fits_dagster.database.tables import diskfile, file
-
-    with site.engine.begin() as connection:
-        ids = connection.execute(
-            file.insert().returning(file.c.id, sort_by_parameter_order=True),
-            [{"name": p.name} for p in paths],
-        ).scalars()
-        rows = []
-        for path, file_id in zip(paths, ids, strict=True):
-            stat = path.stat()
-            seconds, rest = divmod(stat.st_mtime_ns, 1_000_000_000)
-            rows.append(
-                {
-                    "file_id": file_id,
-                    "filename": path.name,
-                    "path": "",
-                    "present": True,
-                    "canonical": True,
-                    "file_md5": "0" * 32,
-                    "file_size": stat.st_size,
-                    "lastmod": datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000),
-                    "compressed": False,
-                    "data_md5": "0" * 32,
-                    "data_size": stat.st_size,
-                    "isfits": True,
-                }
-            )
-        connection.execute(diskfile.insert(), rows)
-
-
-def _rescan_seconds(site: Site, files: int) -> float:
-    report = rescan(site)
-    if (report.seen, report.changed) != (files, 0):
-        raise RuntimeError(f"{report.seen} files seen and {report.changed} changed instead of {files} and 0")
-    return report.seconds
-
-
-def _scan_seconds(directory: Path) -> float:
-    began = time.perf_counter()
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            entry.stat()
-    return time.perf_counter() - began
 
 
 def _store_directory(site: Site) -> Path:

@@ -45,11 +45,15 @@ def _size(default: float) -> _Decorator:
 
 
 @click.group()
-def bench() -> None:
+@click.pass_context
+def bench(context: click.Context) -> None:
     """Measure a stage and, in the same run, the least that its work can cost.
 
     The figures are printed as a table, with --json as an object. Everything is written to a temporary home.
     """
+    from fits_dagster.system.up import stop_on_sigterm
+
+    context.with_resource(stop_on_sigterm())
 
 
 @bench.command()
@@ -71,13 +75,14 @@ def ingest(
 
 @bench.command()
 @_files(2000)
+@click.option("--files-per-night", default=1000, show_default=True, type=click.IntRange(1))
 @_home
 @json_option
-def reingest(files: int, home: Path | None, as_json: bool) -> None:
-    """Re-ingest of a night that has not changed; floor: listing and looking at its files."""
-    from fits_dagster.bench.ingest import measure_reingest
+def reingest(files: int, files_per_night: int, home: Path | None, as_json: bool) -> None:
+    """Re-ingest of nights that have not changed; floor: listing and looking at their files."""
+    from fits_dagster.bench.rescan import measure_reingest
 
-    _show("reingest", measure_reingest(home, files=files), as_json)
+    _show("reingest", measure_reingest(home, files=files, files_per_night=files_per_night), as_json)
 
 
 @bench.command()
@@ -181,6 +186,18 @@ def describe(rounds: int, as_json: bool) -> None:
     from fits_dagster.bench.headers import measure_describe
 
     _show("describe", measure_describe(rounds=rounds), as_json)
+
+
+@bench.command()
+@click.option("--waiting", default=100_000, show_default=True, type=click.IntRange(1))
+@click.option("--failed", default=10_000, show_default=True, type=click.IntRange(0))
+@_home
+@json_option
+def queuestatus(waiting: int, failed: int, home: Path | None, as_json: bool) -> None:
+    """The queue status page with long queues; floor: one count of the same queues in the database."""
+    from fits_dagster.bench.queuestatus import measure_queue_status
+
+    _show("queuestatus", measure_queue_status(home, waiting=waiting, failed=failed), as_json)
 
 
 @bench.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 import time
@@ -49,7 +50,7 @@ def start_embedded_server(settings: Settings) -> URL:
     data = directory / "data"
     data.mkdir(parents=True, exist_ok=True)
     server = _embedded_server(settings)
-    server.start()
+    _start(server)
     url = make_url(server.get_uri())
     (directory / _EMBEDDED_URL_FILE).write_text(url.render_as_string(hide_password=False))
     return url
@@ -59,8 +60,15 @@ def stop_embedded_server(settings: Settings) -> None:
     """Stop the embedded PostgreSQL server of this home, if it runs."""
     if (_embedded_directory(settings) / "data" / "postmaster.pid").exists():
         server = _embedded_server(settings)
-        server.start()
+        _start(server)
         server.stop()
+
+
+def _start(server: Any) -> None:
+    """Start a server, or find it running, without what the package does when this process ends."""
+    server.start()
+    # it would do nothing but take the lock, in a home that may be gone by then
+    atexit.unregister(server._cleanup)
 
 
 def _embedded_server(settings: Settings) -> Any:

@@ -169,11 +169,12 @@ def _show(system: System, sources: Sequence[Path], seconds: float, console: Cons
         with progress:
             labels = ["on the DHS", *(_LABELS[step] for step in STEPS)]
             bars = [progress.add_task(label, total=len(names)) for label in labels]
+            travelling = frozenset(names)
             feeder.start()
             while True:
                 system.supervisor.look()
                 watcher.look()
-                counts = [len(feeder.fed), *(watcher.count(step) for step in STEPS)]
+                counts = [len(feeder.fed), *(watcher.count(step, travelling) for step in STEPS)]
                 for task, count in zip(bars, counts, strict=True):
                     progress.update(task, completed=count)
                 if counts != seen:

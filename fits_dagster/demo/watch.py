@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -86,9 +86,13 @@ class Watcher:
                 failures += [Failure(name, *row) for row in connection.execute(_FAILED)]
         self.failures = failures
 
-    def count(self, step: tuple[str, str]) -> int:
-        """Return how many files have passed a step."""
-        return sum(step in journey.passed for journey in self.journeys.values())
+    def count(self, step: tuple[str, str], names: Collection[str] | None = None) -> int:
+        """Return how many files, or how many of those named, have passed a step."""
+        return sum(
+            step in journey.passed
+            for name, journey in self.journeys.items()
+            if names is None or name in names
+        )
 
     def is_settled(self, names: Sequence[str]) -> bool:
         """Tell whether every file has arrived, or stands still for a reason that is known."""

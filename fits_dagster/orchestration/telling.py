@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -84,7 +85,11 @@ def failure(context: dg.OpExecutionContext, report: DrainReport) -> dg.Failure:
     return dg.Failure(
         description=f"{report.stage}: {len(report.failures)} files failed, {report.done} done: "
         + "; ".join(f"{each.filename}: {each.reason}" for each in report.failures[:10]),
-        metadata={**run_figures(report), "failed_files": _table(report.failures)},
+        metadata={
+            **run_figures(report),
+            "failed_files": _table(report.failures),
+            "where_they_are_now": _links(report.failures),
+        },
         allow_retries=False,
     )
 
@@ -92,6 +97,16 @@ def failure(context: dg.OpExecutionContext, report: DrainReport) -> dg.Failure:
 def listed(counts: Mapping[str, int]) -> str:
     """Write counts in words."""
     return ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "nothing to do"
+
+
+def _links(failures: Sequence[FileFailure]) -> dg.MarkdownMetadataValue:
+    """Lead to the queue status page, which is served beside the Dagster UI."""
+    return dg.MetadataValue.md(
+        "\n".join(
+            f"* [{each.filename}](/queuestatus/file?name={quote(each.filename)})"
+            for each in failures[:_ROWS_SHOWN]
+        )
+    )
 
 
 def _table(failures: Sequence[FileFailure]) -> dg.TableMetadataValue:

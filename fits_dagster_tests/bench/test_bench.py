@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,8 @@ def run(home: Path, name: str, *options: str) -> dict[str, Any]:
     ("name", "options", "runs"),
     [
         ("ingest", ("--files", "2", *SMALL, "--workers", "1", "--workers", "2"), 2),
-        ("reingest", ("--files", "50"), 1),
+        ("reingest", ("--files", "50", "--files-per-night", "3"), 2),
+        ("queuestatus", ("--waiting", "300", "--failed", "30"), 2),
         ("copy", ("--files", "1", *SMALL, "--workers", "2"), 1),
         ("export", ("--files", "1", *SMALL, "--workers", "1"), 1),
         ("header-export", ("--files", "1", *SMALL, "--workers", "1"), 1),
@@ -49,6 +52,13 @@ def test_a_measurement_gives_stage_and_floor_and_cleans_up(tmp_path, name, optio
         assert figures["ratio"] == pytest.approx(
             figures["ms_per_file"] / figures["floor_ms_per_file"], rel=0.02
         )
+
+
+def test_nothing_is_left_when_the_process_has_ended(tmp_path):
+    program = [sys.executable, "-c", "from fits_dagster.cli import main; main()"]
+    options = ("--files", "3", "--files-per-night", "1", "--home", str(tmp_path))
+    subprocess.run([*program, "bench", "reingest", *options], check=True, timeout=120, capture_output=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_describe_needs_no_home():

@@ -13,8 +13,9 @@ from typing import Any
 import psutil
 import pytest
 import requests
+from playwright.sync_api import Browser, expect
 
-from fits_dagster_tests.system.conftest import RunningSystem, wait_until
+from fits_dagster_tests.system.conftest import PASSWORD, RunningSystem, wait_until
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -109,6 +110,37 @@ def test_bad_files_are_told_and_hold_nobody_up_and_are_mended_by_a_re_execution(
     wait_until(green, seconds=90, what="the re-execution is green")
     wait_until(lambda: len(system.archived()) == 8, seconds=120, what="the mended files arrive")
     assert system.errors("summit") == {}
+
+
+def test_a_broken_file_is_mended_by_somebody_at_the_page_and_arrives(
+    system: RunningSystem, night: list[Path], chromium: Browser
+) -> None:
+    name, good = "N20251123S0911.fits", night[6].read_bytes()
+    file = system.home / "summit" / "dataflow" / name
+    file.write_bytes(good[:-5000])
+    assert system.run("add-to-ingest-queue", "--filename", name).returncode == 0
+
+    context = chromium.new_context(base_url=system.urls["summit"])
+    page = context.new_page()
+    page.goto("/queuestatus")
+    page.get_by_label("User name").fill("anna")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    panel = page.get_by_role("tabpanel", name="Ingest")
+    row = panel.locator(".errors").get_by_role("row", name=name)
+    expect(row).to_contain_text("truncated", timeout=90_000)
+    row.get_by_role("link", name=name).click()
+    expect(page.get_by_text("5000 bytes missing").first).to_be_visible()
+    expect(page.locator("pre.traceback")).to_contain_text("Traceback (most recent call last)")
+    address = page.locator("dl.facts a[href^='/dagster/runs/']").get_attribute("href")
+    assert address is not None and system.browser("summit").get(system.urls["summit"] + address).ok
+
+    file.write_bytes(good)
+    page.get_by_role("button", name="Try again").click()
+    wait_until(lambda: name in system.archived(), seconds=120, what="the mended file arrives")
+    assert system.archived()[name] == md5(file)
+    expect(row).to_have_count(0, timeout=30_000)
+    context.close()
 
 
 def test_killing_daemon_code_servers_and_runs_in_the_middle_loses_nothing(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
 
 from fits_dagster.database import work
@@ -27,39 +25,15 @@ PHONE = {"width": 360, "height": 740}
 OpenPage = Callable[..., Page]
 
 
-def launch(playwright: Playwright) -> Browser:
-    """Start the Chromium of this machine, else the one that came with playwright.
-
-    Where there is none, the tests are skipped; but on a continuous-integration machine they fail.
-    """
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next((found for found in map(shutil.which, names) if found), None)
-    try:
-        return playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-    except Error as error:
-        if os.environ.get("CI") or os.environ.get("FITS_DAGSTER_REQUIRE_BROWSER") == "1":
-            raise
-        pytest.skip(f"no Chromium here: {str(error).splitlines()[0]}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser without a window."""
-    with sync_playwright() as playwright:
-        started = launch(playwright)
-        yield started
-        started.close()
-
-
 @pytest.fixture
-def open_page(archive: Site, archive_http: HttpServer, browser: Browser) -> Iterator[OpenPage]:
+def open_page(archive: Site, archive_http: HttpServer, chromium: Browser) -> Iterator[OpenPage]:
     """Open the queue status page as a person with a role, who signs in through the form."""
     contexts = []
     complaints: list[str] = []
 
     def open_as(role: Role, **options: object) -> Page:
         add_user(archive.engine, NAMES[role], PASSWORD, role=role)
-        context = browser.new_context(base_url=archive_http.url, **options)  # type: ignore[arg-type]
+        context = chromium.new_context(base_url=archive_http.url, **options)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))

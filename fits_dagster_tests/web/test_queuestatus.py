@@ -273,15 +273,9 @@ def test_the_page_arrives_with_long_queues(
         """,
     )
     change(archive, "analyze work_item")
-    began = time.monotonic()
     page = staff.get(f"{archive_http.url}/queuestatus", timeout=30)
-    page_seconds = time.monotonic() - began
     assert page.status_code == 200
-    began = time.monotonic()
     states = poll(staff, archive_http)
-    poll_seconds = time.monotonic() - began
     assert sum(state["total_waiting"] for state in states.values()) == 100_000
     assert sum(state["total_errors"] for state in states.values()) == 10_000
     assert all(len(states[short][half]) == 20 for short in ("iq", "pq") for half in ("waiting", "errors"))
-    # a tenth of this on a quiet machine
-    assert max(page_seconds, poll_seconds) < 2.0

@@ -1,0 +1,139 @@
+"""Looks at files that have not changed: nothing is opened, nothing is done per file."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from fits_dagster.bench.figures import Figures
+from fits_dagster.bench.home import bench_home, bench_site
+from fits_dagster.bench.samples import niri_sample
+from fits_dagster.database.tables import diskfile, file
+from fits_dagster.dataflow.choosing import DAY_WORDS, name_matcher
+from fits_dagster.dataflow.rescan import rescan
+from fits_dagster.dataflow.site import Site
+
+__all__ = ["measure_reingest"]
+
+_FILES_AIM: Final = 30_000.0
+_SECONDS_AIM: Final = 2.0
+_FILE_BYTES: Final = 5760
+_ROUNDS: Final = 7
+_DAYS: Final = "twentyday"
+
+
+def measure_reingest(home: Path | None, *, files: int = 2000, files_per_night: int = 1000) -> list[Figures]:
+    """Measure the rescan of a directory that holds one night, and of the last twenty nights in one of forty.
+
+    Parameters
+    ----------
+    files
+        Files of the one night.
+    files_per_night
+        Files of each of the forty.
+    """
+    today = datetime.now(UTC)
+    nights = [today - timedelta(days=back) for back in range(2 * DAY_WORDS[_DAYS])]
+    seconds, floor, slowest = _measured(home, [today], files, lambda name: True)
+    one = Figures(
+        name="null re-ingest of a night",
+        floor="os.scandir and stat of the same directory",
+        aim=f">= {_FILES_AIM:,.0f} files/s",
+        files=files,
+        bytes=files * _FILE_BYTES,
+        seconds=seconds,
+        floor_seconds=floor,
+        reached=files / seconds >= _FILES_AIM,
+        details={"rounds": _ROUNDS, "slowest_files_per_s": round(files / slowest)},
+    )
+    seconds, floor, slowest = _measured(home, nights, files_per_night, name_matcher(_DAYS, today))
+    looked_at = len(nights) // 2 * files_per_night
+    twenty = Figures(
+        name=f"rescan of {_DAYS}",
+        floor="os.scandir and stat of the same directory",
+        aim=f"<= {_SECONDS_AIM:g} s for 20 nights of 1000 files",
+        files=looked_at,
+        bytes=looked_at * _FILE_BYTES,
+        seconds=seconds,
+        floor_seconds=floor,
+        reached=seconds <= _SECONDS_AIM,
+        details={
+            "rounds": _ROUNDS,
+            "rescan_seconds": round(seconds, 3),
+            "files_in_the_directory": len(nights) * files_per_night,
+        },
+    )
+    return [one, twenty]
+
+
+def _measured(
+    home: Path | None, nights: Sequence[datetime], files: int, matches: Callable[[str], bool]
+) -> tuple[float, float, float]:
+    """Return the median of the rescan and of the floor, and the longest rescan."""
+    _, content = niri_sample().named(1)
+    small = content[: content.index(b"END     ")].ljust(_FILE_BYTES)
+    with bench_home(home) as settings, bench_site(settings, "summit") as site:
+        directory = site.settings.store_directory
+        assert directory is not None
+        paths = [
+            directory / f"N{night:%Y%m%d}S{number:04d}.fits"
+            for night in nights
+            for number in range(1, files + 1)
+        ]
+        for path in paths:
+            path.write_bytes(small)
+        _pretend_ingested(site, paths)
+        rescan(site)
+        expected = sum(matches(path.name) for path in paths)
+        times = sorted(_rescan_seconds(site, matches, expected) for _ in range(_ROUNDS))
+        floors = sorted(_scan_seconds(directory) for _ in range(_ROUNDS))
+    return times[_ROUNDS // 2], floors[_ROUNDS // 2], times[-1]
+
+
+def _pretend_ingested(site: Site, paths: Sequence[Path]) -> None:
+    """Write the versions of files as an ingest of them would, without reading them."""
+    with site.engine.begin() as connection:
+        ids = connection.execute(
+            file.insert().returning(file.c.id, sort_by_parameter_order=True),
+            [{"name": p.name} for p in paths],
+        ).scalars()
+        rows = []
+        for path, file_id in zip(paths, ids, strict=True):
+            stat = path.stat()
+            seconds, rest = divmod(stat.st_mtime_ns, 1_000_000_000)
+            rows.append(
+                {
+                    "file_id": file_id,
+                    "filename": path.name,
+                    "path": "",
+                    "present": True,
+                    "canonical": True,
+                    "file_md5": "0" * 32,
+                    "file_size": stat.st_size,
+                    "lastmod": datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000),
+                    "compressed": False,
+                    "data_md5": "0" * 32,
+                    "data_size": stat.st_size,
+                    "isfits": True,
+                }
+            )
+        connection.execute(diskfile.insert(), rows)
+
+
+def _rescan_seconds(site: Site, matches: Callable[[str], bool], files: int) -> float:
+    report = rescan(site, matches=matches)
+    if (report.seen, report.changed) != (files, 0):
+        raise RuntimeError(f"{report.seen} files seen and {report.changed} changed instead of {files} and 0")
+    return report.seconds
+
+
+def _scan_seconds(directory: Path) -> float:
+    began = time.perf_counter()
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            entry.stat()
+    return time.perf_counter() - began
