@@ -129,7 +129,7 @@ def test_a_broken_file_is_mended_by_somebody_at_the_page_and_arrives(
     panel = page.get_by_role("tabpanel", name="Ingest")
     row = panel.locator(".errors").get_by_role("row", name=name)
     expect(row).to_contain_text("truncated", timeout=90_000)
-    row.get_by_role("link", name=name).click()
+    row.get_by_role("link", name=name, exact=True).click()
     expect(page.get_by_text("5000 bytes missing").first).to_be_visible()
     expect(page.locator("pre.traceback")).to_contain_text("Traceback (most recent call last)")
     address = page.locator("dl.facts a[href^='/dagster/runs/']").get_attribute("href")
