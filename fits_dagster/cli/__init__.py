@@ -27,6 +27,7 @@ _COMMANDS = {
     "add-to-calcache-queue": "adding",
     "night": "night",
     "alerts": "alerts",
+    "audit": "audit",
     "upkeep": "upkeep",
     "update-headers": "headers",
     "describe": "describe",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, text
 __all__ = [
     "Selection",
     "cancel_items",
+    "find_audit",
     "find_items",
     "pause_stage",
     "paused_stages",
@@ -171,3 +173,31 @@ def write_audit(connection: Connection, who: str, action: str, detail: str) -> N
         text("insert into audit (who, action, detail) values (:who, :action, :detail)"),
         {"who": who, "action": action, "detail": detail[:2000]},
     )
+
+
+_AUDIT = text("""
+select at, who, action, detail from audit
+where (cast(:who as text) is null or strpos(lower(who), lower(:who)) > 0)
+  and (cast(:about as text) is null or strpos(lower(action || ' ' || detail), lower(:about)) > 0)
+  and (cast(:since as timestamptz) is null or at >= :since)
+order by at desc, id desc limit :limit
+""")
+
+
+def find_audit(
+    connection: Connection,
+    *,
+    who: str | None = None,
+    about: str | None = None,
+    since: datetime | None = None,
+    limit: int = 50,
+) -> list[Mapping[str, Any]]:
+    """Return what people did by hand, the newest first.
+
+    Parameters
+    ----------
+    who, about
+        Text that the name holds, or the action with its detail; capitals do not matter.
+    """
+    values = {"who": who, "about": about, "since": since, "limit": limit}
+    return [dict(row) for row in connection.execute(_AUDIT, values).mappings()]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import text
 
+from fits_dagster.cli import cli
 from fits_dagster.database.management import Selection, cancel_items, find_items, pause_stage, resume_stage
 from fits_dagster.dataflow import ingest
 from fits_dagster.dataflow.choosing import name_matcher
 from fits_dagster.dataflow.drain import drain
 from fits_dagster.dataflow.requeue import IngestRequest, queue_for_ingest
 from fits_dagster.dataflow.site import Site
+from fits_dagster.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -122,3 +126,23 @@ def test_items_are_found_and_cancelled_by_what_they_are(stocked: Site, night: li
         assert find_items(connection, Selection(state="failed")) == []
         assert cancel_items(connection, Selection(pattern=night[0].stem), who="test") == 1
     assert [name for _, name, *_ in queued(stocked)] == [night[1].name]
+
+
+def test_what_was_done_by_hand_is_told_by_the_command(
+    stocked: Site, archive: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_for_ingest(stocked, IngestRequest(force=True))
+    with stocked.engine.begin() as connection:
+        pause_stage(connection, "export", who="olga")
+        assert cancel_items(connection, Selection(stage="ingest"), who="anna") == 2
+
+    def told(*options: str) -> list[tuple[str, str, str]]:
+        result = CliRunner().invoke(cli, ["audit", "--json", *options])
+        assert result.exit_code == 0, result.output
+        return [(row["site"], row["who"], row["action"]) for row in json.loads(result.stdout)]
+
+    monkeypatch.setattr("fits_dagster.cli.audit.load_settings", lambda home: settings)
+    assert told() == [("summit", "olga", "pause"), ("summit", "anna", "cancel")]
+    assert told("--who", "OLGA") == told("--about", "export") == [("summit", "olga", "pause")]
+    assert told("--limit", "1") == [("summit", "anna", "cancel")]
+    assert told("--since", "2100-01-01") == []
