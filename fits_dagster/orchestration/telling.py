@@ -103,7 +103,7 @@ def _links(failures: Sequence[FileFailure]) -> dg.MarkdownMetadataValue:
     """Lead to the queue status page, which is served beside the Dagster UI."""
     return dg.MetadataValue.md(
         "\n".join(
-            f"* [{each.filename}](/queuestatus/file?name={quote(each.filename)})"
+            f"* [`{each.filename}`](/queuestatus/file?name={quote(each.filename)})"
             for each in failures[:_ROWS_SHOWN]
         )
     )

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.timeout(400)
 RUNS = """{ runsOrError { ... on Runs { results {
     runId jobName status tags { key value } } } } }"""
 FAILURES = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
-    __typename ... on ExecutionStepFailureEvent { stepKey failureMetadata { metadataEntries {
-        label ... on TableMetadataEntry { table { records } } } } } } } } }"""
+    __typename ... on ExecutionStepFailureEvent { stepKey failureMetadata { metadataEntries { label
+       ... on TableMetadataEntry { table { records } } ... on MarkdownMetadataEntry { mdStr } } } } } } } }"""
 CHECKS = """{ assetNodeOrError(assetKey: {path: ["archive", "calibration_associations"]}) { ... on AssetNode {
     assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization {
         evaluation { success severity } } } } } } } }"""
@@ -86,14 +86,14 @@ def test_bad_files_are_told_and_hold_nobody_up_and_are_mended_by_a_re_execution(
 
     [run] = wait_until(failed, seconds=60, what="the run is red")
     events = system.graphql("summit", FAILURES, id=run["runId"])["logsForRun"]["events"]
-    tables = [
-        entry["table"]["records"]
+    told, *_ = [
+        {entry["label"]: entry for entry in event["failureMetadata"]["metadataEntries"]}
         for event in events
         if event["__typename"] == "ExecutionStepFailureEvent"
-        for entry in event["failureMetadata"]["metadataEntries"]
-        if entry["label"] == "failed_files"
     ]
-    assert all(any(name in record for record in tables[0]) for name in bad)
+    records = told["failed_files"]["table"]["records"]
+    assert all(any(name in record for record in records) for name in bad)
+    assert all(f"(/queuestatus/file?name={name})" in told["where_they_are_now"]["mdStr"] for name in bad)
 
     for index, name in enumerate(bad, 5):
         shutil.copy(night[index], system.dhs / name)
