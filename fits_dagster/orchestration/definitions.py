@@ -55,7 +55,7 @@ def build_definitions(site: SiteName) -> dg.Definitions:
         jobs=[night_job, nights_job],
         sensors=[*build_sensors(site, night_job, nights_job), build_check_sensor(site)],
         schedules=[
-            *build_rescans(settings.site(site)),
+            *build_rescans(site, settings.site(site)),
             *build_housekeeping(
                 site,
                 settings.site(site),

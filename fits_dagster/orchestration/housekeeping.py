@@ -14,7 +14,7 @@ from sqlalchemy import delete
 from fits_dagster.dataflow.checks import recent_nights
 from fits_dagster.dataflow.reconcile import night_reports
 from fits_dagster.dataflow.site import Site
-from fits_dagster.orchestration.partitions import SITE_TAG
+from fits_dagster.orchestration.partitions import SITE_TAG, STAGE_TAG
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.settings import SiteName, SiteSettings
 from fits_dagster.upkeep.pruning import prune_records, vacuum
@@ -178,7 +178,7 @@ def _schedule(
     @dg.job(
         name=f"{name}_job",
         description=description,
-        tags={SITE_TAG: site, "fits_dagster/stage": "upkeep"},
+        tags={SITE_TAG: site, STAGE_TAG: "upkeep"},
         executor_def=dg.in_process_executor,
     )
     def upkeep_job() -> None:

@@ -25,6 +25,7 @@ from fits_dagster.dataflow.stage import Stage
 from fits_dagster.orchestration.partitions import (
     NIGHT_TAG,
     SITE_TAG,
+    STAGE_TAG,
     UNIT_TAG,
     background_unit,
     is_live,
@@ -77,7 +78,7 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool) -> dg.Op
         description=f"{type(stage).__doc__} Works through the night's queue, file by file.",
         ins={"after": dg.In(dg.Nothing)},
         out=outs,
-        tags={"fits_dagster/stage": stage.name},
+        tags={STAGE_TAG: stage.name},
         config_schema=_REINGEST_OPTIONS if first else None,
     )
     def run_stage(context: dg.OpExecutionContext, site: SiteResource) -> Iterator[Any]:

@@ -14,6 +14,7 @@ __all__ = [
     "NIGHTS",
     "NIGHT_TAG",
     "SITE_TAG",
+    "STAGE_TAG",
     "UNIT_TAG",
     "background_unit",
     "everything_unit",
@@ -30,6 +31,8 @@ NIGHTS = dg.DailyPartitionsDefinition(start_date="19990101", fmt="%Y%m%d", end_o
 SITE_TAG = "fits_dagster/site"
 #: Which night a run works for, where it is one.
 NIGHT_TAG = "fits_dagster/night"
+#: The stage of an op. A run has one only if it works through no queue: it looks again, or keeps house.
+STAGE_TAG = "fits_dagster/stage"
 #: What only one run at a time may work on: site and night. Runs that a person asks for have none.
 UNIT_TAG = "fits_dagster/unit"
 

@@ -6,8 +6,9 @@ import dagster as dg
 
 from fits_dagster.dataflow.choosing import name_matcher
 from fits_dagster.dataflow.rescan import rescan
+from fits_dagster.orchestration.partitions import SITE_TAG, STAGE_TAG
 from fits_dagster.orchestration.resources import SiteResource
-from fits_dagster.settings import SiteSettings
+from fits_dagster.settings import SiteName, SiteSettings
 
 __all__ = ["build_rescans"]
 
@@ -36,7 +37,7 @@ def rescan_op(context: dg.OpExecutionContext, config: RescanConfig, site: SiteRe
 
 @dg.job(
     name="rescan_store",
-    tags={"fits_dagster/stage": "rescan"},
+    tags={STAGE_TAG: "rescan"},
     description="Look for files of the store that were changed by hand; nothing is opened.",
     executor_def=dg.in_process_executor,
 )
@@ -45,14 +46,15 @@ def rescan_job() -> None:
     rescan_op()
 
 
-def build_rescans(site: SiteSettings) -> list[dg.ScheduleDefinition]:
+def build_rescans(site: SiteName, settings: SiteSettings) -> list[dg.ScheduleDefinition]:
     """Make the schedules that a site's settings name."""
     return [
         dg.ScheduleDefinition(
             name=f"rescan_{rescan.name}",
             job=rescan_job,
+            tags={SITE_TAG: site},
             cron_schedule=rescan.cron,
-            execution_timezone=site.time_zone,
+            execution_timezone=settings.time_zone,
             description=" ".join(["Look at", rescan.path or "the store", rescan.file_re]).strip(),
             run_config={
                 "ops": {"rescan": {"config": {"path": rescan.path, "file_re": rescan.file_re}}},
@@ -61,5 +63,5 @@ def build_rescans(site: SiteSettings) -> list[dg.ScheduleDefinition]:
             if rescan.enabled
             else dg.DefaultScheduleStatus.STOPPED,
         )
-        for rescan in site.rescans
+        for rescan in settings.rescans
     ]

@@ -23,6 +23,7 @@ from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.orchestration.partitions import (
     NIGHT_TAG,
     SITE_TAG,
+    STAGE_TAG,
     UNIT_TAG,
     background_unit,
     everything_unit,
@@ -42,8 +43,13 @@ Request = dg.RunRequest | dg.SkipReason
 _INTERVAL_S = 5
 #: Work this young is left to the run that is at it.
 _SETTLED_S = 10.0
-#: A run in progress without a heartbeat for its first seconds is still starting.
-_GRACE_S = 60.0
+#: A run without a heartbeat is still on its way for this long: from its launch until its process says that it
+#: runs (a process that was killed before never will), and from there until its stages are at work.
+_GRACE_S = {
+    dg.DagsterRunStatus.STARTING: 90.0,
+    dg.DagsterRunStatus.STARTED: 60.0,
+    dg.DagsterRunStatus.CANCELING: 60.0,
+}
 
 _PARTITION_TAG = "dagster/partition"
 _PRIORITY_TAG = "dagster/priority"
@@ -192,14 +198,12 @@ def covered_nights(instance: dg.DagsterInstance, site: Site) -> Coverage:
         dg.RunsFilter(statuses=_IN_PROGRESS, tags={SITE_TAG: site.name}), limit=200
     ):
         run = record.dagster_run
-        begun = record.start_time
-        if (
-            run.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
-            and run.run_id not in alive
-            and begun is not None
-            and time.time() - begun > _GRACE_S
-        ):
-            instance.report_run_failed(run, "No process of this run shows a heartbeat any more.")
+        if STAGE_TAG in run.tags:
+            continue
+        since = record.start_time or record.update_timestamp.timestamp()
+        grace = _GRACE_S.get(run.status)
+        if grace is not None and run.run_id not in alive and time.time() - since > grace:
+            instance.report_run_failed(run, "No process of this run shows a heartbeat.")
         elif (unit := run.tags.get(UNIT_TAG)) is None:
             continue
         elif (night := run.tags.get(_PARTITION_TAG)) is not None:

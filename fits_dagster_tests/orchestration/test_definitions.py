@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from sqlalchemy import text
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow.site import Site
 from fits_dagster.orchestration.definitions import build_definitions
-from fits_dagster.orchestration.sensors import covered_nights
+from fits_dagster.orchestration.sensors import Coverage, covered_nights
 from fits_dagster.settings import SiteName
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,40 +162,51 @@ def test_a_dhs_that_cannot_be_read_skips_the_tick_with_a_warning(summit: Site) -
     assert evaluate("summit", "dhs_files") == []
 
 
-def test_a_run_without_a_heartbeat_is_ended_and_frees_its_night(summit: Site) -> None:
+@dg.job
+def summit_night() -> None:
+    """A job whose runs are only told of here."""
+
+
+NIGHT_RUN = {
+    "fits_dagster/site": "summit",
+    "fits_dagster/unit": "summit:20251123",
+    "dagster/partition": "20251123",
+}
+
+
+@pytest.mark.parametrize("event", ["PIPELINE_STARTING", "PIPELINE_START"])
+def test_a_run_without_a_heartbeat_is_ended_and_frees_its_night(
+    summit: Site, monkeypatch: pytest.MonkeyPatch, event: str
+) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-
-        @dg.op
-        def nothing() -> None:
-            return
-
-        @dg.job
-        def summit_night() -> None:
-            nothing()
-
-        run = instance.create_run_for_job(
-            summit_night,
-            tags={
-                "fits_dagster/site": "summit",
-                "fits_dagster/unit": "summit:20251123",
-                "dagster/partition": "20251123",
-            },
-        )
+        run = instance.create_run_for_job(summit_night, tags=NIGHT_RUN)
         assert covered_nights(instance, summit).nights == {"20251123"}
         instance.report_dagster_event(
-            dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="summit_night"), run.run_id
+            dg.DagsterEvent(event_type_value=event, job_name="summit_night"), run.run_id
         )
         assert covered_nights(instance, summit).nights == {"20251123"}, "it has only just begun"
-        import fits_dagster.orchestration.sensors as sensors
-
-        patience, sensors._GRACE_S = sensors._GRACE_S, -1.0
-        try:
-            assert covered_nights(instance, summit).nights == set()
-        finally:
-            sensors._GRACE_S = patience
+        later = time.time() + 100
+        monkeypatch.setattr("time.time", lambda: later)
+        assert covered_nights(instance, summit).nights == set()
+        assert covered_nights(instance, summit).nights == set()
         ended = instance.get_run_by_id(run.run_id)
         assert ended is not None
         assert ended.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_long_run_that_keeps_house_is_left_alone(summit: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {"fits_dagster/site": "summit", "fits_dagster/stage": "upkeep"}
+        run = instance.create_run_for_job(summit_night, tags=tags)
+        instance.report_dagster_event(
+            dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="summit_night"), run.run_id
+        )
+        later = time.time() + 1000
+        monkeypatch.setattr("time.time", lambda: later)
+        assert covered_nights(instance, summit) == Coverage()
+        at_work = instance.get_run_by_id(run.run_id)
+        assert at_work is not None
+        assert at_work.status is dg.DagsterRunStatus.STARTED
 
 
 def test_old_finished_runs_are_pruned_and_others_kept() -> None:

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,26 @@ import pytest
 import requests
 
 PASSWORD = "A-long-passw0rd-for-tests"
+
+_RUN_TIMES = ("creationTime", "startTime", "endTime")
+RUNS = """{ runsOrError(limit: 40) { ... on Runs { results {
+    runId status jobName creationTime startTime endTime tags { key value } } } } }"""
+_LINES_SHOWN = 60
+#: Lines of the daemon that tell nothing.
+_QUIET_TICKS = ("is in hand", "an empty result", "sensor: archive_checks", "sensor: summit_checks")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the state of the whole system to the report of a test that failed in it."""
+    report = yield
+    system = getattr(item, "funcargs", {}).get("system")
+    if report.when == "call" and report.failed and system is not None:
+        try:
+            report.sections.append(("the system", system.account()))
+        except Exception as error:  # a system too broken to tell must not hide the failure itself
+            report.sections.append(("the system", f"does not tell: {error!r}"))
+    return report
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -44,6 +65,13 @@ def wait_until(condition: Callable[[], object], *, seconds: float, what: str) ->
             return value
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
         time.sleep(0.3)
+
+
+def _run_line(run: dict[str, Any]) -> str:
+    tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+    times = [f"{datetime.fromtimestamp(t, UTC):%H:%M:%S}" if t else "-" for t in map(run.get, _RUN_TIMES)]
+    unit = tags.get("fits_dagster/unit", "")
+    return f"{run['runId'][:8]} {run['status']:10} {run['jobName']:24} {unit:24} {' '.join(times)}"
 
 
 @dataclass
@@ -94,11 +122,29 @@ class RunningSystem:
         answer = requests.get(f"{self.urls['archive']}/jsonfilelist/present", timeout=10)
         return {entry["name"]: entry["data_md5"] for entry in answer.json()}
 
+    def associated(self, name: str, caltype: str) -> list[dict[str, Any]]:
+        """The calibrations of a type that the archive's cache has for a file, best first."""
+        answer = requests.get(f"{self.urls['archive']}/associatedcals/{name}/{caltype}", timeout=10)
+        answer.raise_for_status()
+        found: list[dict[str, Any]] = answer.json()
+        return found
+
     def errors(self, site: str) -> dict[str, dict[str, Any]]:
         """Rows of all error columns of ``/queuestatus``, by file name."""
         url = f"{self.urls[site]}/queuestatus/json"
         queues = self.browser(site).post(url, json={}, timeout=10).json()
         return {row["filename"]: {**row, "queue": q["queue"]} for q in queues for row in q["errors"]}
+
+    def account(self) -> str:
+        """What a failed test is to show: processes, queues, runs, and the end of every log."""
+        parts = [f"== status\n{self.run('status').stdout}"]
+        runs = self.graphql("archive", RUNS)["runsOrError"]["results"]
+        parts.append("== runs\n" + "\n".join(_run_line(run) for run in runs))
+        for path in sorted((self.home / "logs").glob("*.log")):
+            lines = path.read_text(errors="replace").splitlines()
+            told = [line for line in lines if not line.endswith(_QUIET_TICKS)][-_LINES_SHOWN:]
+            parts.append(f"== {path.name}\n" + "\n".join(told))
+        return "\n\n".join(parts)
 
     def is_quiet(self) -> bool:
         """Whether nothing waits or runs."""
