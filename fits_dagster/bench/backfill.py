@@ -220,7 +220,8 @@ def _wait_for_standing_runs(system: System) -> None:
 
 def _stages_at_work(site: Site) -> int:
     with site.engine.connect() as connection:
-        return int(connection.scalar(text("select count(distinct stage) from drain")) or 0)
+        query = text("select count(distinct stage) from drain where ended_at is null")
+        return int(connection.scalar(query) or 0)
 
 
 def print_backfill(figures: dict[str, Any], console: Console) -> None:

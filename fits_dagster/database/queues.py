@@ -248,4 +248,6 @@ drain = Table(
     Column("heartbeat", timestamp, nullable=False, server_default=_NOW),
     #: Asks the drain to end in good order.
     Column("stop_requested", Boolean, nullable=False, server_default=text("false")),
+    #: Null while it is at work.
+    Column("ended_at", timestamp),
 )

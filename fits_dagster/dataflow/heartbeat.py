@@ -6,10 +6,10 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, text
+from sqlalchemy import ARRAY, TEXT, Connection, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from fits_dagster.dataflow.site import Site
@@ -19,6 +19,8 @@ __all__ = ["drain_heartbeat", "live_runs", "nights_in_background", "request_stop
 _HEARTBEAT_S = 2.0
 #: A drain whose heartbeat is older than this is dead.
 _DEAD_AFTER_S = 20.0
+#: By then all stages of a run are at work, or one of them never will be.
+_COMPLETE_AFTER_S = 60.0
 
 
 def worker_name() -> str:
@@ -31,7 +33,7 @@ def nights_in_background(connection: Connection) -> set[str]:
     rows = connection.scalars(
         text("""
         select distinct jsonb_array_elements_text(nights) from drain
-        where background is not false and jsonb_typeof(nights) = 'array'
+        where background is not false and jsonb_typeof(nights) = 'array' and ended_at is null
           and heartbeat > now() - make_interval(secs => :dead)
         """),
         {"dead": _DEAD_AFTER_S},
@@ -42,13 +44,26 @@ def nights_in_background(connection: Connection) -> set[str]:
 def live_runs(connection: Connection) -> set[str]:
     """Return the runs of which some stage has a fresh heartbeat."""
     rows = connection.scalars(
-        text("select distinct run_id from drain where heartbeat > now() - make_interval(secs => :dead)"),
+        text("""
+        select distinct run_id from drain
+        where ended_at is null and heartbeat > now() - make_interval(secs => :dead)
+        """),
         {"dead": _DEAD_AFTER_S},
     )
     return set(rows)
 
 
-_BEAT = text("update drain set heartbeat = now() where id = :id returning stop_requested")
+_BEAT = text("""
+update drain d set heartbeat = now() where id = :id
+returning stop_requested
+    or exists (select from drain o
+               where o.run_id = d.run_id and o.stage = any(:together) and o.ended_at is not null)
+    or (started_at < now() - make_interval(secs => :complete)
+        and (select count(distinct o.stage) from drain o
+             where o.run_id = d.run_id and o.stage = any(:together)
+               and (o.id = d.id or o.heartbeat > now() - make_interval(secs => :dead)))
+            < cardinality(:together))
+""").bindparams(bindparam("together", type_=ARRAY(TEXT)), dead=_DEAD_AFTER_S, complete=_COMPLETE_AFTER_S)
 
 
 def request_stop(connection: Connection, run_id: str | None = None) -> None:
@@ -61,7 +76,13 @@ def request_stop(connection: Connection, run_id: str | None = None) -> None:
 
 @contextmanager
 def drain_heartbeat(
-    site: Site, run_id: str, stage: str, nights: Sequence[str] | None, *, background: bool | None = None
+    site: Site,
+    run_id: str,
+    stage: str,
+    nights: Sequence[str] | None,
+    *,
+    background: bool | None = None,
+    together: Collection[str] = (),
 ) -> Iterator[threading.Event]:
     """Show that a run works on a stage for as long as the context lasts and the process lives.
 
@@ -69,11 +90,16 @@ def drain_heartbeat(
     ----------
     background
         Whether it keeps to work of low priority (true), to all other work (false), or takes both.
+    together
+        The stages that the run works on side by side. They end together: when one has ended, has died, or has
+        not begun after a minute, the others are asked to end. A run that went on without it would keep its
+        nights to itself, and that stage's files would wait for as long as there are any.
 
     Yields
     ------
     threading.Event
-        Set when somebody asks the drain to end in good order (:func:`request_stop`).
+        Set when the drain should end in good order: somebody asks for it (:func:`request_stop`), or the run
+        is ending.
     """
     with site.engine.begin() as connection:
         drain_id = connection.scalar(
@@ -95,7 +121,7 @@ def drain_heartbeat(
         while not over.wait(_HEARTBEAT_S):
             try:
                 with site.engine.begin() as connection:
-                    if connection.scalar(_BEAT, {"id": drain_id}):
+                    if connection.scalar(_BEAT, {"id": drain_id, "together": list(together)}):
                         stop.set()
             except DBAPIError:
                 continue
@@ -108,7 +134,5 @@ def drain_heartbeat(
         over.set()
         thread.join()
         with site.engine.begin() as connection:
-            connection.execute(
-                text("delete from drain where id = :id or heartbeat < now() - interval '1 day'"),
-                {"id": drain_id},
-            )
+            connection.execute(text("update drain set ended_at = now() where id = :id"), {"id": drain_id})
+            connection.execute(text("delete from drain where heartbeat < now() - interval '1 day'"))

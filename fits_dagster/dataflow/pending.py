@@ -63,12 +63,18 @@ def due_nights(
 
 
 def has_work_in_hand(
-    connection: Connection, nights: Sequence[str] | None, *, background: bool | None = None
+    connection: Connection,
+    nights: Sequence[str] | None,
+    *,
+    stages: Sequence[str] | None = None,
+    background: bool | None = None,
 ) -> bool:
     """Tell whether anything of these nights is being worked on, or is due now or within moments.
 
     Parameters
     ----------
+    stages
+        Stages to look at; None for all.
     background
         Keep to work of low priority (true) or to all other work (false); None for both.
     """
@@ -77,6 +83,7 @@ def has_work_in_hand(
             text("""
             select exists (select 1 from work_item
                 where (cast(:nights as text[]) is null or night = any(cast(:nights as text[])))
+                  and (cast(:stages as text[]) is null or stage = any(cast(:stages as text[])))
                   and (cast(:background as boolean) is null
                        or (priority < 0) = cast(:background as boolean))
                   and (state = 'running'
@@ -85,6 +92,7 @@ def has_work_in_hand(
             """),
             {
                 "nights": list(nights) if nights is not None else None,
+                "stages": list(stages) if stages is not None else None,
                 "soon": _SOON_S,
                 "background": background,
             },

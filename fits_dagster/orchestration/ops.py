@@ -16,12 +16,13 @@ import dagster as dg
 from fits_dagster.database.management import retry_failed
 from fits_dagster.dataflow import copy
 from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.heartbeat import drain_heartbeat, request_stop
+from fits_dagster.dataflow.heartbeat import drain_heartbeat
 from fits_dagster.dataflow.outcomes import DrainReport
 from fits_dagster.dataflow.pending import has_work_in_hand
 from fits_dagster.dataflow.reingest import queue_nights
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Stage
+from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.orchestration.partitions import (
     NIGHT_TAG,
     SITE_TAG,
@@ -94,7 +95,6 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, first: bool) -> dg.Op
             tell_nights(context, opened, stage, asset_key, report)
         if report.failures:
             context.instance.add_run_tags(context.run_id, {f"fits_dagster/failed_{stage.name}": "yes"})
-            _end_run(context, opened)
             raise failure(context, report)
         figures = run_figures(report)
         if alone:
@@ -144,6 +144,7 @@ def _drain(
         with site.engine.begin() as connection:
             again = retry_failed(connection, stage=stage.name, run_ids=earlier)
         context.log.info(f"{again} failed files of the run before are tried again")
+    together = _side_by_side(context, site, stage)
     scanned = 0.0
 
     def look_at_dhs() -> None:
@@ -154,10 +155,12 @@ def _drain(
 
     def idle() -> bool:
         with site.engine.connect() as connection:
-            return not has_work_in_hand(connection, nights, background=background)
+            return not has_work_in_hand(connection, nights, stages=together, background=background)
 
     with (
-        drain_heartbeat(site, run_id, stage.name, nights, background=background) as asked_to_stop,
+        drain_heartbeat(
+            site, run_id, stage.name, nights, background=background, together=together
+        ) as asked_to_stop,
         _stop_on_sigterm() as terminated,
     ):
         report = drain(
@@ -178,10 +181,13 @@ def _drain(
     return report
 
 
-def _end_run(context: dg.OpExecutionContext, site: Site) -> None:
-    """Let the other stages of this run end too: a failed run is told, and re-executed, when it has ended."""
-    with site.engine.begin() as connection:
-        request_stop(connection, context.run_id)
+def _side_by_side(context: dg.OpExecutionContext, site: Site, stage: Stage[Any]) -> Sequence[str]:
+    """Return the stages that this run works on at the same time: all that it executes, or just this one."""
+    if multiprocessing.parent_process() is None:
+        # an executor within one process takes them one after another
+        return [stage.name]
+    chosen = {key.rpartition(".")[2] for key in context.run.step_keys_to_execute or ()}
+    return [each.name for each in SITE_STAGES[site.name] if not chosen or each.name in chosen]
 
 
 def _linger(
