@@ -8,12 +8,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-__all__ = ["ChildProcess", "Supervisor"]
+__all__ = ["ChildProcess", "Supervisor", "end_processes", "processes_with"]
 
 log = logging.getLogger(__name__)
 
@@ -128,19 +129,44 @@ class Supervisor:
             Seconds between asking and killing.
         """
         ending = [c for c in reversed(self.children) if not names or c.name in names]
-        families: list[psutil.Process] = []
+        families = [process for child in ending for process in child.family()]
         for child in ending:
-            families += child.family()
             child.signal_group(signal.SIGTERM)
-        _, alive = psutil.wait_procs(families, timeout=patience)
-        for process in alive:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(alive, timeout=5)
+        _see_ended(families, patience)
         for child in ending:
             child.signal_group(signal.SIGKILL)
             if child.process is not None:
                 child.process.wait()
             self.children.remove(child)
+
+
+def processes_with(variable: str, value: str) -> list[psutil.Process]:
+    """Return the processes that were started with a variable of the environment set to a value.
+
+    Those of other users, whose environment is not ours to read, are not among them, nor is this process.
+    """
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(variable) == value:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def end_processes(processes: Sequence[psutil.Process], *, patience: float = 10.0) -> None:
+    """End processes: politely, and for certain those that are still there after some seconds."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _see_ended(processes, patience)
+
+
+def _see_ended(processes: Sequence[psutil.Process], patience: float) -> None:
+    """Wait for processes that were asked to end, and kill those that do not."""
+    _, alive = psutil.wait_procs(processes, timeout=patience)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)

@@ -29,7 +29,7 @@ from fits_dagster.system.home import (
     write_running,
 )
 from fits_dagster.system.ports import free_port, wait_until_listening
-from fits_dagster.system.processes import ChildProcess, Supervisor
+from fits_dagster.system.processes import ChildProcess, Supervisor, end_processes, processes_with
 
 __all__ = ["StartError", "System", "running_system", "stop_on_sigterm", "wait_for_signal"]
 
@@ -41,6 +41,8 @@ _LOOK_EVERY_S = 1.0
 _FINISH_S = 15.0
 _WRITE_DOWN_S = 1.0
 _DAEMON = "daemon"
+#: Every process of a running system has it in its environment.
+_SETTINGS_VARIABLE = "FITS_DAGSTER_EFFECTIVE_SETTINGS"
 _WATCH_NICENESS = 10
 
 
@@ -74,6 +76,7 @@ def running_system(settings: Settings, *, tell: Callable[[str], None] = lambda _
         A part did not come up in time; the message names its log file.
     """
     with locked_home(settings):
+        _end_leftovers(settings, tell)
         settings = _with_free_ports(_with_shared_secret(settings))
         ensure_directories(settings)
         tell("databases")
@@ -88,6 +91,18 @@ def running_system(settings: Settings, *, tell: Callable[[str], None] = lambda _
             supervisor.stop()
             if not settings.database_url:
                 stop_embedded_server(settings)
+
+
+def _end_leftovers(settings: Settings, tell: Callable[[str], None]) -> None:
+    """End what an earlier start on this home left behind when it was killed: two daemons would do harm."""
+    left = processes_with(_SETTINGS_VARIABLE, str(_effective_settings(settings)))
+    if left:
+        tell(f"ending {len(left)} processes that an earlier start left behind")
+        end_processes(left)
+
+
+def _effective_settings(settings: Settings) -> Path:
+    return settings.home / "effective-settings.json"
 
 
 def _with_shared_secret(settings: Settings) -> Settings:
@@ -189,14 +204,14 @@ def _start(settings: Settings, supervisor: Supervisor, tell: Callable[[str], Non
 
 def _environment(settings: Settings, workspace: Path) -> dict[str, str]:
     """Return the environment of all child processes: they read the settings that are in force here."""
-    effective = settings.home / "effective-settings.json"
+    effective = _effective_settings(settings)
     write_effective(settings, effective)
     return dict(os.environ) | {
         "DAGSTER_HOME": str(workspace.parent),
         "FITS_DAGSTER_HOME": str(settings.home),
         "FITS_DAGSTER_DAGSTER_URL": dagster_url(settings).render_as_string(hide_password=False),
         "FITS_DAGSTER_WORKSPACE": str(workspace),
-        "FITS_DAGSTER_EFFECTIVE_SETTINGS": str(effective),
+        _SETTINGS_VARIABLE: str(effective),
     }
 
 
