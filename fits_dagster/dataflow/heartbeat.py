@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from fits_dagster.dataflow.site import Site
 
-__all__ = ["drain_heartbeat", "live_runs", "nights_in_background", "request_stop", "worker_name"]
+__all__ = ["dead_runs", "drain_heartbeat", "live_runs", "nights_in_background", "request_stop", "worker_name"]
 
 _HEARTBEAT_S = 2.0
 #: A drain whose heartbeat is older than this is dead.
@@ -47,6 +47,18 @@ def live_runs(connection: Connection) -> set[str]:
         text("""
         select distinct run_id from drain
         where ended_at is null and heartbeat > now() - make_interval(secs => :dead)
+        """),
+        {"dead": _DEAD_AFTER_S},
+    )
+    return set(rows)
+
+
+def dead_runs(connection: Connection) -> set[str]:
+    """Return the runs that were at work and of which no stage has a fresh heartbeat any more."""
+    rows = connection.scalars(
+        text("""
+        select run_id from drain where ended_at is null group by run_id
+        having max(heartbeat) <= now() - make_interval(secs => :dead)
         """),
         {"dead": _DEAD_AFTER_S},
     )

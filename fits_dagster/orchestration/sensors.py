@@ -6,6 +6,7 @@ listing and a few queries.
 
 # annotations are not postponed here: Dagster reads those of the context and of the resources at once
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from fits_dagster.database.work import reap
 from fits_dagster.dataflow import copy
-from fits_dagster.dataflow.heartbeat import live_runs, nights_in_background
+from fits_dagster.dataflow.heartbeat import dead_runs, live_runs, nights_in_background
 from fits_dagster.dataflow.pending import due_nights
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stages import SITE_STAGES
@@ -192,7 +193,7 @@ def covered_nights(instance: dg.DagsterInstance, site: Site) -> Coverage:
     its processes were killed) is marked as failed, so that its nights are free again.
     """
     with site.engine.connect() as connection:
-        alive = live_runs(connection)
+        alive, dead = live_runs(connection), dead_runs(connection)
     coverage = Coverage()
     for record in instance.get_run_records(
         dg.RunsFilter(statuses=_IN_PROGRESS, tags={SITE_TAG: site.name}), limit=200
@@ -201,8 +202,8 @@ def covered_nights(instance: dg.DagsterInstance, site: Site) -> Coverage:
         if STAGE_TAG in run.tags:
             continue
         since = record.start_time or record.update_timestamp.timestamp()
-        grace = _GRACE_S.get(run.status)
-        if grace is not None and run.run_id not in alive and time.time() - since > grace:
+        overdue = time.time() - since > _GRACE_S.get(run.status, math.inf)
+        if run.run_id in dead or (overdue and run.run_id not in alive):
             instance.report_run_failed(run, "No process of this run shows a heartbeat.")
         elif (unit := run.tags.get(UNIT_TAG)) is None:
             continue

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from fits_dagster.dataflow import heartbeat
-from fits_dagster.dataflow.heartbeat import drain_heartbeat, live_runs, request_stop
+from fits_dagster.dataflow.heartbeat import dead_runs, drain_heartbeat, live_runs, request_stop
 from fits_dagster.dataflow.site import Site
 
 STAGES = ("copy", "ingest", "export")
@@ -92,3 +92,20 @@ def test_a_run_can_be_asked_to_end(summit: Site) -> None:
             request_stop(connection, "one")
         assert stop.wait(SOON_S)
         assert not others.wait(A_WHILE_S)
+
+
+def test_a_run_is_dead_when_none_of_its_stages_beats_any_more(summit: Site) -> None:
+    with at_work(summit, "copy", run="alive"), at_work(summit, "copy", run="ended"):
+        pass
+    with summit.engine.begin() as connection:
+        connection.execute(
+            text("""
+            insert into drain (run_id, stage, nights, owner, heartbeat)
+            select run, stage, '[]', 'w', now() - make_interval(secs => age) from (values
+                ('killed', 'copy', 60), ('killed', 'ingest', 30), ('lame', 'copy', 60), ('lame', 'ingest', 1)
+            ) as d (run, stage, age)
+            """)
+        )
+    with at_work(summit, "ingest", run="alive"), summit.engine.connect() as connection:
+        assert dead_runs(connection) == {"killed"}
+        assert live_runs(connection) == {"alive", "lame"}

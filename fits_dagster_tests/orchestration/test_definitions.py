@@ -194,6 +194,26 @@ def test_a_run_without_a_heartbeat_is_ended_and_frees_its_night(
         assert ended.status is dg.DagsterRunStatus.FAILURE
 
 
+def test_a_run_that_was_killed_at_work_is_ended_without_a_grace(summit: Site) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(summit_night, tags=NIGHT_RUN)
+        instance.report_dagster_event(
+            dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="summit_night"), run.run_id
+        )
+        with summit.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "insert into drain (run_id, stage, nights, owner, heartbeat) "
+                    "values (:run, 'copy', '[]', 'w', now() - interval '1 minute')"
+                ),
+                {"run": run.run_id},
+            )
+        assert covered_nights(instance, summit).nights == set()
+        ended = instance.get_run_by_id(run.run_id)
+        assert ended is not None
+        assert ended.status is dg.DagsterRunStatus.FAILURE
+
+
 def test_a_long_run_that_keeps_house_is_left_alone(summit: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {"fits_dagster/site": "summit", "fits_dagster/stage": "upkeep"}
