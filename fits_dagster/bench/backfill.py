@@ -126,7 +126,7 @@ class _Backfill:
             self.begun = datetime.now(UTC)
             deadline = time.monotonic() + _START_S
             while self._ingested(summit) < _UNDER_WAY:
-                system.supervisor.look()
+                system.look()
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"the backfill did not begin within {_START_S:.0f} s")
                 time.sleep(0.5)
@@ -210,7 +210,7 @@ def _wait_for_standing_runs(system: System) -> None:
     for name in system.settings.sites:
         with opened_site(system.settings, name) as site:
             while _stages_at_work(site) < len(SITE_STAGES[name]):
-                system.supervisor.look()
+                system.look()
                 if time.monotonic() > deadline:
                     raise RuntimeError(
                         f"the standing run of the {name} did not begin within {_START_S:.0f} s"

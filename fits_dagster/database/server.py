@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
@@ -21,6 +22,7 @@ __all__ = [
     "database_url",
     "ensure_databases",
     "open_engine",
+    "revive_embedded_server",
     "start_embedded_server",
     "stop_embedded_server",
     "wait_until_ready",
@@ -54,6 +56,18 @@ def start_embedded_server(settings: Settings) -> URL:
     url = make_url(server.get_uri())
     (directory / _EMBEDDED_URL_FILE).write_text(url.render_as_string(hide_password=False))
     return url
+
+
+def revive_embedded_server(settings: Settings) -> bool:
+    """Start the embedded PostgreSQL server of this home again if it has died; tells whether it had."""
+    pid_file = _embedded_directory(settings) / "data" / "postmaster.pid"
+    try:
+        alive = psutil.Process(int(pid_file.read_text().split()[0])).status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
+        alive = False
+    if not alive:
+        start_embedded_server(settings)
+    return not alive
 
 
 def stop_embedded_server(settings: Settings) -> None:

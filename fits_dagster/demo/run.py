@@ -172,7 +172,7 @@ def _show(system: System, sources: Sequence[Path], seconds: float, console: Cons
             travelling = frozenset(names)
             feeder.start()
             while True:
-                system.supervisor.look()
+                system.look()
                 watcher.look()
                 counts = [len(feeder.fed), *(watcher.count(step, travelling) for step in STEPS)]
                 for task, count in zip(bars, counts, strict=True):

@@ -16,7 +16,12 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 
-from fits_dagster.database.server import dagster_url, open_engine, stop_embedded_server
+from fits_dagster.database.server import (
+    dagster_url,
+    open_engine,
+    revive_embedded_server,
+    stop_embedded_server,
+)
 from fits_dagster.dataflow.heartbeat import live_runs, request_stop
 from fits_dagster.settings import Settings, SiteName, write_effective
 from fits_dagster.system.database import prepare_databases
@@ -57,6 +62,16 @@ class System:
         self.settings = settings
         self.urls = urls
         self.supervisor = supervisor
+
+    def look(self) -> None:
+        """Start again what has died: PostgreSQL where it is ours, and the programs."""
+        if not self.settings.database_url:
+            try:
+                if revive_embedded_server(self.settings):
+                    log.error("PostgreSQL had ended; it was started again")
+            except (OSError, subprocess.SubprocessError, RuntimeError) as error:
+                log.error("PostgreSQL has ended and does not start: %s", error)
+        self.supervisor.look()
 
 
 @contextmanager
@@ -259,7 +274,7 @@ def wait_for_signal(system: System, *, until: Callable[[], bool] = lambda: False
     }
     try:
         while not stop.wait(_LOOK_EVERY_S) and not until():
-            system.supervisor.look()
+            system.look()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
