@@ -1,4 +1,4 @@
-"""Who is at work: the heartbeats of the stages of runs, and how to ask them to end."""
+"""Who is at work: the heartbeats of runs and their stages, and how to ask them to end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from sqlalchemy.exc import DBAPIError
 
 from fits_dagster.dataflow.site import Site
 
-__all__ = ["dead_runs", "drain_heartbeat", "live_runs", "nights_in_background", "request_stop", "worker_name"]
+__all__ = [
+    "dead_runs",
+    "live_runs",
+    "nights_in_background",
+    "request_stop",
+    "show_heartbeat",
+    "worker_name",
+]
 
 _HEARTBEAT_S = 2.0
 #: A drain whose heartbeat is older than this is dead.
@@ -87,11 +94,11 @@ def request_stop(connection: Connection, run_id: str | None = None) -> None:
 
 
 @contextmanager
-def drain_heartbeat(
+def show_heartbeat(
     site: Site,
     run_id: str,
     stage: str,
-    nights: Sequence[str] | None,
+    nights: Sequence[str] | None = (),
     *,
     background: bool | None = None,
     together: Collection[str] = (),
@@ -100,6 +107,10 @@ def drain_heartbeat(
 
     Parameters
     ----------
+    stage
+        A stage, or what else the run does for the site.
+    nights
+        Nights of whose queue it takes care, none by default; None for all.
     background
         Whether it keeps to work of low priority (true), to all other work (false), or takes both.
     together
@@ -122,7 +133,7 @@ def drain_heartbeat(
             {
                 "run_id": run_id,
                 "stage": stage,
-                "nights": json.dumps(nights),
+                "nights": json.dumps(nights if nights is None else list(nights)),
                 "background": background,
                 "owner": worker_name(),
             },
@@ -138,7 +149,7 @@ def drain_heartbeat(
             except DBAPIError:
                 continue
 
-    thread = threading.Thread(target=beat, name="drain-heartbeat", daemon=True)
+    thread = threading.Thread(target=beat, name="run-heartbeat", daemon=True)
     thread.start()
     try:
         yield stop

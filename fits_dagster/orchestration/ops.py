@@ -16,7 +16,7 @@ import dagster as dg
 from fits_dagster.database.management import retry_failed
 from fits_dagster.dataflow import copy
 from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.heartbeat import drain_heartbeat
+from fits_dagster.dataflow.heartbeat import show_heartbeat
 from fits_dagster.dataflow.outcomes import DrainReport
 from fits_dagster.dataflow.pending import has_work_in_hand
 from fits_dagster.dataflow.reingest import queue_nights
@@ -158,7 +158,7 @@ def _drain(
             return not has_work_in_hand(connection, nights, stages=together, background=background)
 
     with (
-        drain_heartbeat(
+        show_heartbeat(
             site, run_id, stage.name, nights, background=background, together=together
         ) as asked_to_stop,
         _stop_on_sigterm() as terminated,

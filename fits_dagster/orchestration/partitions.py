@@ -31,7 +31,7 @@ NIGHTS = dg.DailyPartitionsDefinition(start_date="19990101", fmt="%Y%m%d", end_o
 SITE_TAG = "fits_dagster/site"
 #: Which night a run works for, where it is one.
 NIGHT_TAG = "fits_dagster/night"
-#: The stage of an op. A run has one only if it works through no queue: it looks again, or keeps house.
+#: The stage of an op; of a run that works through no queue, what it does: it looks again, or keeps house.
 STAGE_TAG = "fits_dagster/stage"
 #: What only one run at a time may work on: site and night. Runs that a person asks for have none.
 UNIT_TAG = "fits_dagster/unit"

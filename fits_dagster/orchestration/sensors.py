@@ -24,7 +24,6 @@ from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.orchestration.partitions import (
     NIGHT_TAG,
     SITE_TAG,
-    STAGE_TAG,
     UNIT_TAG,
     background_unit,
     everything_unit,
@@ -199,8 +198,6 @@ def covered_nights(instance: dg.DagsterInstance, site: Site) -> Coverage:
         dg.RunsFilter(statuses=_IN_PROGRESS, tags={SITE_TAG: site.name}), limit=200
     ):
         run = record.dagster_run
-        if STAGE_TAG in run.tags:
-            continue
         since = record.start_time or record.update_timestamp.timestamp()
         overdue = time.time() - since > _GRACE_S.get(run.status, math.inf)
         if run.run_id in dead or (overdue and run.run_id not in alive):

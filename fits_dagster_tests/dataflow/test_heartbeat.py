@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from fits_dagster.dataflow import heartbeat
-from fits_dagster.dataflow.heartbeat import dead_runs, drain_heartbeat, live_runs, request_stop
+from fits_dagster.dataflow.heartbeat import dead_runs, live_runs, request_stop, show_heartbeat
 from fits_dagster.dataflow.site import Site
 
 STAGES = ("copy", "ingest", "export")
@@ -27,7 +27,7 @@ def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def at_work(site: Site, stage: str, run: str = "one") -> Iterator[Event]:
     """A stage of a run of three stages at work on a night."""
-    with drain_heartbeat(site, run, stage, ["20251123"], together=STAGES) as stop:
+    with show_heartbeat(site, run, stage, ["20251123"], together=STAGES) as stop:
         yield stop
 
 
@@ -61,9 +61,9 @@ def test_a_stage_that_begins_when_another_has_ended_ends_too(summit: Site) -> No
 
 
 def test_stages_that_are_taken_one_after_another_do_not_end_each_other(summit: Site) -> None:
-    with drain_heartbeat(summit, "one", "copy", None, together=["copy"]):
+    with show_heartbeat(summit, "one", "copy", None, together=["copy"]):
         pass
-    with drain_heartbeat(summit, "one", "ingest", None, together=["ingest"]) as stop:
+    with show_heartbeat(summit, "one", "ingest", None, together=["ingest"]) as stop:
         assert not stop.wait(A_WHILE_S)
 
 

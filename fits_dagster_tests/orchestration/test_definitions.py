@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from fits_dagster.database.work import NewWork, add_work
+from fits_dagster.dataflow.heartbeat import show_heartbeat
 from fits_dagster.dataflow.site import Site
 from fits_dagster.orchestration.definitions import build_definitions
 from fits_dagster.orchestration.sensors import Coverage, covered_nights
@@ -214,7 +215,9 @@ def test_a_run_that_was_killed_at_work_is_ended_without_a_grace(summit: Site) ->
         assert ended.status is dg.DagsterRunStatus.FAILURE
 
 
-def test_a_long_run_that_keeps_house_is_left_alone(summit: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_run_is_left_alone_while_it_shows_a_heartbeat(
+    summit: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {"fits_dagster/site": "summit", "fits_dagster/stage": "upkeep"}
         run = instance.create_run_for_job(summit_night, tags=tags)
@@ -223,10 +226,16 @@ def test_a_long_run_that_keeps_house_is_left_alone(summit: Site, monkeypatch: py
         )
         later = time.time() + 1000
         monkeypatch.setattr("time.time", lambda: later)
-        assert covered_nights(instance, summit) == Coverage()
-        at_work = instance.get_run_by_id(run.run_id)
-        assert at_work is not None
-        assert at_work.status is dg.DagsterRunStatus.STARTED
+
+        def status() -> dg.DagsterRunStatus:
+            assert covered_nights(instance, summit) == Coverage()
+            found = instance.get_run_by_id(run.run_id)
+            assert found is not None
+            return found.status
+
+        with show_heartbeat(summit, run.run_id, "upkeep"):
+            assert status() is dg.DagsterRunStatus.STARTED
+        assert status() is dg.DagsterRunStatus.FAILURE
 
 
 def test_old_finished_runs_are_pruned_and_others_kept() -> None:
