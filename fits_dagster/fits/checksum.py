@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final
 
-__all__ = ["CHECKSUM_BLANK", "add_sums", "encoded_sum", "ones_complement_sum"]
+__all__ = ["CHECKSUM_BLANK", "add_sums", "encoded_sum", "fits_sum", "ones_complement_sum", "pieces_of"]
+
+_CHUNK: Final = 1 << 20
 
 #: Stands in the place of CHECKSUM while the sum is made.
 CHECKSUM_BLANK: Final = "0" * 16
@@ -33,6 +36,20 @@ def ones_complement_sum(pieces: Iterable[bytes]) -> int:
         words = np.frombuffer(data, ">u4", whole // 4)
         total = add_sums(total, int(words.sum(dtype=np.uint64)))
     return total
+
+
+def pieces_of(path: Path, start: int, end: int) -> Iterator[bytes]:
+    """Yield the bytes of a plain file from one offset to another."""
+    with path.open("rb", buffering=0) as source:
+        source.seek(start)
+        while start < end and (piece := source.read(min(_CHUNK, end - start))):
+            start += len(piece)
+            yield piece
+
+
+def fits_sum(total: int) -> bool:
+    """Tell whether the sum over an HDU is as its CHECKSUM makes it: all ones, which is zero too."""
+    return total in (0, _ALL_ONES)
 
 
 def add_sums(*sums: int) -> int:

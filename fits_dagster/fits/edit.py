@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from .checksum import add_sums, encoded_sum, ones_complement_sum
+from .checksum import add_sums, encoded_sum, ones_complement_sum, pieces_of
 from .edited import Edit, EditError, edited_cards, header_bytes, with_checksum
 from .hdu import HDU, padded
 from .names import COMPRESSED_SUFFIX
@@ -194,11 +194,7 @@ def _data_of(path: Path, hdu: HDU) -> Iterator[bytes]:
     """Yield the data of an HDU with their padding."""
     start, end = hdu.data_offset, hdu.data_offset + padded(hdu.data_bytes)
     if not path.name.endswith(COMPRESSED_SUFFIX):
-        with path.open("rb", buffering=0) as source:
-            source.seek(start)
-            while start < end and (piece := source.read(min(_CHUNK, end - start))):
-                start += len(piece)
-                yield piece
+        yield from pieces_of(path, start, end)
         return
     offset = 0
     for piece in _contents(path, _Digests(path.name)):

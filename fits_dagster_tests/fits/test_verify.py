@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy
 import pytest
 from astropy.io import fits
 from hypothesis import given, settings
@@ -112,6 +113,31 @@ def test_checksums_are_verified_on_request(tmp_path):
     path.write_bytes(content.replace(b"'A       '", b"'B       '"))
     assert check_structure(path) == []
     assert [problem.code for problem in check_structure(path, verify_checksums=True)] == ["checksum"]
+
+
+def test_a_datasum_that_does_not_fit_is_told(tmp_path):
+    path = tmp_path / "sums.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(numpy.arange(6, dtype="i2"))]).writeto(path, checksum=True)
+    assert check_structure(path, verify_checksums=True) == []
+    content = path.read_bytes()
+    path.write_bytes(content[:-2880] + b"\1" + content[-2879:])
+    assert [problem.code for problem in check_structure(path, verify_checksums=True)] == [
+        "datasum",
+        "checksum",
+    ]
+
+
+@pytest.mark.timeout(30)
+def test_sums_are_those_of_the_file_as_we_read_it(saved):
+    def header(*cards: str, cut: int = 0) -> bytes:
+        text = "".join(card.ljust(80) for card in cards)
+        return (text[: len(text) - cut] + "END").ljust(2880).encode()
+
+    # END is out of place: one header for us, for other readers two, of which the second has very many axes
+    first = header("SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 0", "OBJECT  = 'x'", cut=30)
+    second = header("XTENSION= 'IMAGE   '", "BITPIX  = 8", "NAXIS   = 2000000001", "CHECKSUM= 'x'")
+    problems = check_structure(saved(first + second), verify_checksums=True)
+    assert "checksum" in {problem.code for problem in problems}
 
 
 def test_a_missing_file_is_a_finding_too(tmp_path):
