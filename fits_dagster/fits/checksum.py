@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import bz2
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, cast
 
-__all__ = ["CHECKSUM_BLANK", "add_sums", "encoded_sum", "fits_sum", "ones_complement_sum", "pieces_of"]
+from .names import COMPRESSED_SUFFIX
+
+__all__ = [
+    "CHECKSUM_BLANK",
+    "add_sums",
+    "encoded_sum",
+    "fits_sum",
+    "ones_complement_sum",
+    "open_plain",
+    "pieces_of",
+]
 
 _CHUNK: Final = 1 << 20
 
@@ -38,13 +49,19 @@ def ones_complement_sum(pieces: Iterable[bytes]) -> int:
     return total
 
 
-def pieces_of(path: Path, start: int, end: int) -> Iterator[bytes]:
-    """Yield the bytes of a plain file from one offset to another."""
-    with path.open("rb", buffering=0) as source:
-        source.seek(start)
-        while start < end and (piece := source.read(min(_CHUNK, end - start))):
-            start += len(piece)
-            yield piece
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file for its uncompressed bytes: plain, or ``.bz2``."""
+    if path.name.endswith(COMPRESSED_SUFFIX):
+        return cast("BinaryIO", bz2.open(path))
+    return path.open("rb")
+
+
+def pieces_of(source: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+    """Yield the bytes of an open file from one offset to another."""
+    source.seek(start)
+    while start < end and (piece := source.read(min(_CHUNK, end - start))):
+        start += len(piece)
+        yield piece
 
 
 def fits_sum(total: int) -> bool:

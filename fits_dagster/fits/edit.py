@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from .checksum import add_sums, encoded_sum, ones_complement_sum, pieces_of
+from .checksum import add_sums, encoded_sum, ones_complement_sum, open_plain, pieces_of
 from .edited import Edit, EditError, edited_cards, header_bytes, with_checksum
 from .hdu import HDU, padded
 from .names import COMPRESSED_SUFFIX
@@ -115,7 +115,7 @@ def _plan(path: Path, edits: Sequence[Edit]) -> tuple[list[_Replacement], list[s
             continue
         changes += [f"HDU {edit.hdu}: {line}" for line in done]
         if "CHECKSUM" in hdu.cards:
-            data_sum = ones_complement_sum(_data_of(path, hdu))
+            data_sum = _sum_of_data(path, hdu)
             if "DATASUM" in hdu.cards and str(hdu.cards["DATASUM"]).strip() != str(data_sum):
                 warnings.append(f"DATASUM of HDU {edit.hdu} does not fit its data")
             blank = with_checksum(cards)
@@ -190,17 +190,11 @@ def _expanded(pieces: Iterable[bytes]) -> Iterator[bytes]:
             rest = decompressor.unused_data
 
 
-def _data_of(path: Path, hdu: HDU) -> Iterator[bytes]:
-    """Yield the data of an HDU with their padding."""
-    start, end = hdu.data_offset, hdu.data_offset + padded(hdu.data_bytes)
-    if not path.name.endswith(COMPRESSED_SUFFIX):
-        yield from pieces_of(path, start, end)
-        return
-    offset = 0
-    for piece in _contents(path, _Digests(path.name)):
-        if offset < end and offset + len(piece) > start:
-            yield piece[max(0, start - offset) : end - offset]
-        offset += len(piece)
+def _sum_of_data(path: Path, hdu: HDU) -> int:
+    """Return the sum over the data of an HDU with their padding."""
+    with open_plain(path) as source:
+        end = hdu.data_offset + padded(hdu.data_bytes)
+        return ones_complement_sum(pieces_of(source, hdu.data_offset, end))
 
 
 def _spliced(pieces: Iterable[bytes], replacements: Sequence[_Replacement]) -> Iterator[bytes]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from .cards import CARD_LENGTH, Cards
-from .checksum import add_sums, fits_sum, ones_complement_sum, pieces_of
+from .checksum import add_sums, fits_sum, ones_complement_sum, open_plain, pieces_of
 from .hdu import HDU, padded
 from .problems import Problem, Severity, refuse, warn
 from .reading import FileInspection, walk_headers
@@ -189,15 +189,25 @@ def _padding_problems(path: Path, hdus: list[HDU]) -> list[Problem]:
 def _checksum_problems(path: Path, hdus: list[HDU]) -> list[Problem]:
     """Compare the sums; of the file as it was walked, whatever another reader would take for its HDUs."""
     problems = []
-    for number, hdu in enumerate(hdus):
-        stated, checksum = (str(hdu.cards.get(key) or "").strip() for key in ("DATASUM", "CHECKSUM"))
-        if not stated and not checksum:
-            continue
-        end = hdu.data_offset + padded(hdu.data_bytes)
-        data_sum = ones_complement_sum(pieces_of(path, hdu.data_offset, end))
-        if stated and stated != str(data_sum):
-            problems.append(warn("datasum", f"DATASUM of HDU {number} does not fit its data"))
-        header_sum = ones_complement_sum(pieces_of(path, hdu.offset, hdu.data_offset))
-        if checksum and not fits_sum(add_sums(data_sum, header_sum)):
-            problems.append(warn("checksum", f"CHECKSUM of HDU {number} does not fit the HDU"))
+    try:
+        with open_plain(path) as source:
+            for number, hdu in enumerate(hdus):
+                problems += _problems_of_sums(source, hdu, number)
+    except (OSError, EOFError) as error:
+        problems.append(warn("checksum", f"checksums could not be verified: {error}"))
+    return problems
+
+
+def _problems_of_sums(source: BinaryIO, hdu: HDU, number: int) -> list[Problem]:
+    stated, checksum = (str(hdu.cards.get(key) or "").strip() for key in ("DATASUM", "CHECKSUM"))
+    if not stated and not checksum:
+        return []
+    problems = []
+    header_sum = ones_complement_sum(pieces_of(source, hdu.offset, hdu.data_offset))
+    end = hdu.data_offset + padded(hdu.data_bytes)
+    data_sum = ones_complement_sum(pieces_of(source, hdu.data_offset, end))
+    if stated and stated != str(data_sum):
+        problems.append(warn("datasum", f"DATASUM of HDU {number} does not fit its data"))
+    if checksum and not fits_sum(add_sums(data_sum, header_sum)):
+        problems.append(warn("checksum", f"CHECKSUM of HDU {number} does not fit the HDU"))
     return problems

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+
 import numpy
 import pytest
 from astropy.io import fits
@@ -115,16 +117,15 @@ def test_checksums_are_verified_on_request(tmp_path):
     assert [problem.code for problem in check_structure(path, verify_checksums=True)] == ["checksum"]
 
 
-def test_a_datasum_that_does_not_fit_is_told(tmp_path):
-    path = tmp_path / "sums.fits"
+@pytest.mark.parametrize("suffix", ["", ".bz2"])
+def test_a_datasum_that_does_not_fit_is_told(tmp_path, suffix):
+    path = tmp_path / f"sums.fits{suffix}"
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(numpy.arange(6, dtype="i2"))]).writeto(path, checksum=True)
     assert check_structure(path, verify_checksums=True) == []
-    content = path.read_bytes()
-    path.write_bytes(content[:-2880] + b"\1" + content[-2879:])
-    assert [problem.code for problem in check_structure(path, verify_checksums=True)] == [
-        "datasum",
-        "checksum",
-    ]
+    pack, unpack = (bz2.compress, bz2.decompress) if suffix else (bytes, bytes)
+    content = unpack(path.read_bytes())
+    path.write_bytes(pack(content[:-2880] + b"\1" + content[-2879:]))
+    assert [found.code for found in check_structure(path, verify_checksums=True)] == ["datasum", "checksum"]
 
 
 @pytest.mark.timeout(30)
