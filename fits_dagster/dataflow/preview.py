@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
@@ -15,8 +15,11 @@ from fits_dagster.database.work import WorkItem
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Committed, Stage
 from fits_dagster.errors import FileError
-from fits_dagster.previews import NoPreview, PreviewInfo, PreviewRequest, preview_name, render
+from fits_dagster.previews import NoPreview, preview_name
 from fits_dagster.storage.landing import md5_of
+
+if TYPE_CHECKING:
+    from fits_dagster.previews import PreviewInfo
 
 __all__ = ["STAGE", "PreviewStage", "preview_key"]
 
@@ -48,6 +51,10 @@ class PreviewStage(Stage[_Rendered]):
 
     name = "preview"
 
+    def is_on_the_way(self, site: Site) -> bool:
+        """Where previews are made."""
+        return site.settings.using_previews
+
     def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, Any]:
         """Fetch what is known of the versions that are to be shown."""
         rows = {
@@ -72,6 +79,8 @@ class PreviewStage(Stage[_Rendered]):
         staging = site.settings.staging_directory / "previews"
         staging.mkdir(parents=True, exist_ok=True)
         picture = staging / f"{secrets.token_hex(8)}.jpg"
+        from fits_dagster.previews import PreviewRequest, render
+
         request = PreviewRequest(known["instrument"], frozenset(known["types"]))
         with site.store.local(item.key) as source:
             try:

@@ -19,13 +19,14 @@ from dagster_postgres import DagsterPostgresStorage
 from fits_dagster.database.server import dagster_url
 from fits_dagster.settings import load_settings
 
-__all__ = ["DataflowStorage", "storage_url"]
+__all__ = ["DataflowStorage", "make_tables", "storage_url"]
 
 log = logging.getLogger(__name__)
 
 #: Set by ``fits-dagster up`` for the processes of a running system.
 _URL_VARIABLE = "FITS_DAGSTER_DAGSTER_URL"
 _CONNECT_TIMEOUT_S = 3
+_POOL_SIZE, _POOL_OVERFLOW, _RECYCLE_S = 1, 30, 300
 #: Kept for the life of the process: Dagster keeps the parts of a storage, not the storage.
 _temporary: list[tempfile.TemporaryDirectory[str]] = []
 
@@ -54,7 +55,11 @@ class DataflowStorage(DagsterStorage, ConfigurableClass):
         self._storage: DagsterStorage
         url = _reachable_url()
         if url is not None:
-            self._storage = DagsterPostgresStorage(url)
+            # in a running system the tables were made before anything was started
+            self._storage = DagsterPostgresStorage(
+                url, should_autocreate_tables=_URL_VARIABLE not in os.environ
+            )
+            _keep_connections(self._storage, url)
         else:
             log.warning("no database: runs are kept for this process only")
             directory = tempfile.TemporaryDirectory(prefix="fits_dagster-")
@@ -106,6 +111,29 @@ class DataflowStorage(DagsterStorage, ConfigurableClass):
     def schedule_storage_data(self) -> ConfigurableClassData | None:
         """No configuration of its own."""
         return None
+
+
+def make_tables() -> None:
+    """Make Dagster's tables where they are missing."""
+    DagsterPostgresStorage(storage_url())
+
+
+def _keep_connections(storage: DagsterStorage, url: str) -> None:
+    """Let a storage keep a few connections; by itself it makes a new one for each statement.
+
+    That costs more than the statements, above all while nothing happens. Each is tried before it is used.
+    """
+    engine = sqlalchemy.create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=_POOL_SIZE,
+        max_overflow=_POOL_OVERFLOW,
+        pool_pre_ping=True,
+        pool_recycle=_RECYCLE_S,
+    )
+    parts: tuple[Any, ...] = (storage.run_storage, storage.event_log_storage, storage.schedule_storage)
+    for part in parts:
+        part._engine = engine
 
 
 def _reachable_url() -> str | None:

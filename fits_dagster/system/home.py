@@ -19,6 +19,7 @@ from fits_dagster.settings import Settings, SiteName
 __all__ = [
     "AlreadyRunningError",
     "RunningSystem",
+    "ensure_dagster_home",
     "ensure_directories",
     "locked_home",
     "read_running",
@@ -27,6 +28,8 @@ __all__ = [
     "write_running",
 ]
 
+#: Dagster's configuration files travel in the package.
+_CONFIGURATION = Path(__file__).resolve().parents[1] / "orchestration" / "configuration"
 _LOCK = "up.lock"
 _RUNNING = "up.json"
 
@@ -112,9 +115,7 @@ def write_dagster_home(settings: Settings, code_ports: Mapping[SiteName, int]) -
     pathlib.Path
         The workspace file.
     """
-    directory = settings.home / "dagster"
-    directory.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(instance_configuration(), directory / "dagster.yaml")
+    directory = ensure_dagster_home(settings)
     workspace = directory / "workspace.yaml"
     servers = [
         {"grpc_server": {"host": "127.0.0.1", "port": port, "location_name": name}}
@@ -124,10 +125,13 @@ def write_dagster_home(settings: Settings, code_ports: Mapping[SiteName, int]) -
     return workspace
 
 
-def instance_configuration() -> Path:
-    """Return the project's ``dagster.yaml``: in the working directory, else beside the package."""
-    for directory in (Path.cwd(), Path(__file__).resolve().parents[2]):
-        path = directory / "dagster.yaml"
-        if path.is_file():
-            return path
-    raise FileNotFoundError("dagster.yaml is neither in the working directory nor beside the package")
+def ensure_dagster_home(settings: Settings) -> Path:
+    """Lay out ``DAGSTER_HOME`` with the configuration of the instance; returns the directory."""
+    directory = settings.home / "dagster"
+    directory.mkdir(parents=True, exist_ok=True)
+    target = directory / "dagster.yaml"
+    if not target.exists() or target.read_bytes() != (_CONFIGURATION / "dagster.yaml").read_bytes():
+        temporary = target.with_suffix(".tmp")
+        shutil.copyfile(_CONFIGURATION / "dagster.yaml", temporary)
+        temporary.replace(target)
+    return directory

@@ -1,4 +1,4 @@
-"""Starting the system: databases, Dagster's code servers and daemon, the sites' web applications."""
+"""Starting the system: databases, broker, worker, Dagster's code servers and daemon, web applications."""
 
 from __future__ import annotations
 
@@ -8,21 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
-from sqlalchemy.exc import DBAPIError
 
-from fits_dagster.database.server import (
-    dagster_url,
-    open_engine,
-    revive_embedded_server,
-    stop_embedded_server,
-)
-from fits_dagster.dataflow.heartbeat import live_runs, request_stop
+from fits_dagster.broker import embedded_broker, wait_for_broker
+from fits_dagster.database.server import dagster_url, revive_embedded_server, stop_embedded_server
 from fits_dagster.settings import Settings, SiteName, write_effective
 from fits_dagster.system.database import prepare_databases
 from fits_dagster.system.home import (
@@ -42,10 +35,9 @@ log = logging.getLogger(__name__)
 
 _START_SECONDS = 90.0
 _LOOK_EVERY_S = 1.0
-#: Seconds that runs get to finish the files in hand.
-_FINISH_S = 15.0
-_WRITE_DOWN_S = 1.0
-_DAEMON = "daemon"
+#: Seconds that runs get to finish the files in hand, and to write down how they ended.
+_FINISH_S = 20.0
+_BROKER, _DAEMON, _WORKER = "broker", "daemon", "worker"
 #: Every process of a running system has it in its environment.
 _SETTINGS_VARIABLE = "FITS_DAGSTER_EFFECTIVE_SETTINGS"
 _WATCH_NICENESS = 10
@@ -101,8 +93,9 @@ def running_system(settings: Settings, *, tell: Callable[[str], None] = lambda _
             yield _start(settings, supervisor, tell)
         finally:
             tell("stopping")
+            # first what asks for runs, then what runs them, while all that they need is there
             supervisor.stop(_DAEMON)
-            _end_runs(settings)
+            supervisor.stop(_WORKER, patience=_FINISH_S)
             supervisor.stop()
             if not settings.database_url:
                 stop_embedded_server(settings)
@@ -150,36 +143,20 @@ def _with_free_ports(settings: Settings) -> Settings:
     return settings.with_sites(archive=archive, summit=summit.model_copy(update=changes))
 
 
-def _end_runs(settings: Settings) -> None:
-    """Let the runs at work finish the files in hand and end in good order."""
-    deadline = time.monotonic() + _FINISH_S
-    for name in settings.sites:
-        engine = open_engine(settings, name, pool_size=1)
-        try:
-            with engine.begin() as connection:
-                request_stop(connection)
-            while time.monotonic() < deadline:
-                with engine.connect() as connection:
-                    if not live_runs(connection):
-                        break
-                time.sleep(0.2)
-        except DBAPIError as error:
-            log.warning("%s: runs are ended without asking: %s", name, error)
-        finally:
-            engine.dispose()
-    # the runs still have to write down how they ended
-    time.sleep(_WRITE_DOWN_S)
-
-
 def _start(settings: Settings, supervisor: Supervisor, tell: Callable[[str], None]) -> System:
     code_ports: dict[SiteName, int] = {site: free_port() for site in settings.sites}
     workspace = write_dagster_home(settings, code_ports)
     environment = _environment(settings, workspace)
     logs = settings.home / "logs"
+    python = sys.executable
+    if not settings.broker_url.get_secret_value():
+        tell("broker")
+        command = embedded_broker(settings, free_port())
+        supervisor.add(ChildProcess(_BROKER, command, logs / f"{_BROKER}.log", environment))
+    wait_for_broker(settings, tell=tell)
     tell("Dagster instance")
     _prepare_instance(environment, logs / "dagster-instance.log")
-    python = sys.executable
-    tell("code locations, daemon and web applications")
+    tell("code locations, daemon, worker and web applications")
     for site, port in code_ports.items():
         command = [
             *(python, "-m", "dagster", "api", "grpc", "--module-name", f"fits_dagster.{site}"),
@@ -197,6 +174,11 @@ def _start(settings: Settings, supervisor: Supervisor, tell: Callable[[str], Non
             )
         )
         urls[site] = f"http://{settings.site(site).host}:{settings.site(site).port}"
+    worker = [python, "-m", "fits_dagster", _WORKER, *(f"--site={site}" for site in settings.sites)]
+    supervisor.add(
+        # its children finish their runs when it dies; the next one does not mind
+        ChildProcess(_WORKER, worker, logs / f"{_WORKER}.log", environment, leaves_family=True)
+    )
     for site, port in code_ports.items():
         _wait(port, "127.0.0.1", logs / f"code-{site}.log", f"the {site} code location")
     supervisor.add(
@@ -221,7 +203,8 @@ def _environment(settings: Settings, workspace: Path) -> dict[str, str]:
     """Return the environment of all child processes: they read the settings that are in force here."""
     effective = _effective_settings(settings)
     write_effective(settings, effective)
-    return dict(os.environ) | {
+    # a few memory pools for all threads of a process do, where each thread would have one of its own
+    return {"MALLOC_ARENA_MAX": "2", **os.environ} | {
         "DAGSTER_HOME": str(workspace.parent),
         "FITS_DAGSTER_HOME": str(settings.home),
         "FITS_DAGSTER_DAGSTER_URL": dagster_url(settings).render_as_string(hide_password=False),
