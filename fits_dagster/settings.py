@@ -53,8 +53,8 @@ class S3Settings(_Frozen):
 
 #: Settings of the first release that have gone -> what replaced them.
 _GONE = {
-    "standing_runs": "runs no longer stand by: a run starts within a second when a file shows, and ends when its "
-    "night has been quiet for work.linger_seconds; remove the setting",
+    "standing_runs": "runs no longer stand by: one starts within a second when a file shows, and ends when "
+    "its night has been quiet for work.linger_seconds; remove the setting",
 }
 
 
@@ -229,8 +229,8 @@ class Settings(BaseSettings):
     sites: tuple[SiteName, ...] = ("summit", "archive")
     #: PostgreSQL server, e.g. ``postgresql://user:password@host:5432``; empty: an embedded one under home.
     database_url: str = ""
-    #: Redis, Valkey or RabbitMQ that hands runs to workers, e.g. ``rediss://:password@host:6380/0``; empty: an
-    #: embedded Valkey under home, for this machine only.
+    #: Redis, Valkey or RabbitMQ that hands runs to workers, e.g. ``rediss://:password@host:6380/0``; empty:
+    #: an embedded Valkey under home, for this machine only.
     broker_url: SecretStr = SecretStr("")
     #: Where it is kept how far a task is; empty: with the broker.
     result_backend_url: SecretStr = SecretStr("")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import get_args
 
 from sqlalchemy import text
 
 from fits_dagster.database.work import BACKGROUND, NewWork, add_work, night_label
-from fits_dagster.dataflow.requeue_versions import VersionRequest, queue_versions
+from fits_dagster.dataflow.requeue_versions import LaterStage, VersionRequest, queue_versions
 from fits_dagster.dataflow.rescan import rescan
 from fits_dagster.dataflow.site import Site
 
@@ -26,7 +27,7 @@ def queue_again(
 ) -> int:
     """Queue what a stage makes of nights to be made again, as background work.
 
-    Copies, stored files and header edits are not made again: they are made once, or when their source changes.
+    Copies, stored files and header edits are made once, or when their source changes.
 
     Parameters
     ----------
@@ -40,12 +41,11 @@ def queue_again(
     """
     if stage == "ingest":
         return queue_nights(site, nights, force=force, force_md5=force_md5)
-    if (
-        stage == "preview"
-        or stage == "associate"
-        or (stage == "export" and site.settings.export_destinations)
-    ):
-        return len(queue_versions(site, stage, VersionRequest(nights=nights, background=True)))
+    if stage == "export" and not site.settings.export_destinations:
+        return 0
+    for later in get_args(LaterStage):
+        if later == stage:
+            return len(queue_versions(site, later, VersionRequest(nights=nights, background=True)))
     return 0
 
 

@@ -1,7 +1,7 @@
-"""The assets of a site: one per stage, partitioned by night; and for each a job for a night and one for any.
+"""The assets of a site, one per stage, partitioned by night; for each a job for a night and one for any.
 
-A job has one op, so a run is one stage of one night, and takes one place in a worker. Who materializes several
-assets at once, or a range of nights, gets them in one run, op after op.
+A job has one op, so a run is one stage of one night, and takes one place in a worker. Who materializes
+several assets at once, or a range of nights, gets them in one run, op after op.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ class DataflowRunLauncher(CeleryRunLauncher, ConfigurableClass):
             return False
 
     def _with_queue(self, run: dg.DagsterRun) -> dg.DagsterRun:
-        """Return the run with its site and its queue; one that names no stage goes to the site's operations."""
+        """Return the run with its site and its queue; one of no single stage goes to the operations."""
         tags = dict(run.tags)
         origin = run.remote_job_origin
         if SITE_TAG not in tags and origin is not None:

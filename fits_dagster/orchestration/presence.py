@@ -39,7 +39,15 @@ _LOOK_EVERY_S: Final = 2.0
 _LAST_S: Final = 15.0
 _CONNECT_S: Final = 5
 #: A server notices within half a minute that a host has gone with its connections.
-_SESSION: Final = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=25000"
+_SESSION: Final = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "tcp_keepalives_idle": 10,
+        "tcp_keepalives_interval": 5,
+        "tcp_keepalives_count": 3,
+        "tcp_user_timeout": 25_000,
+    }.items()
+)
 _IN_PROGRESS: Final = ("NOT_STARTED", "QUEUED", "STARTING", "STARTED")
 
 _HELD = """

@@ -1,4 +1,4 @@
-"""Which runs are wanted: for what is due and no run is at, and for what a file that has just come will need."""
+"""Which runs are wanted: for what is due and no run is at, and for what it will need next."""
 
 from __future__ import annotations
 
