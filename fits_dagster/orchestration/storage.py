@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import subprocess
+import sys
 import tempfile
 from typing import Any
 
@@ -14,6 +17,7 @@ from dagster._core.storage.runs import RunStorage
 from dagster._core.storage.schedules import ScheduleStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster._utils.env import using_dagster_dev
 from dagster_postgres import DagsterPostgresStorage
 
 from fits_dagster.database.server import dagster_url
@@ -53,6 +57,8 @@ class DataflowStorage(DagsterStorage, ConfigurableClass):
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
         self._storage: DagsterStorage
+        if _is_dagster_dev():
+            os.environ.update(start_for_dagster_dev())
         url = _reachable_url()
         if url is not None:
             # in a running system the tables were made before anything was started
@@ -111,6 +117,45 @@ class DataflowStorage(DagsterStorage, ConfigurableClass):
     def schedule_storage_data(self) -> ConfigurableClassData | None:
         """No configuration of its own."""
         return None
+
+
+def _is_dagster_dev() -> bool:
+    """Tell whether this is the first process of `dagster dev`; those that it starts have our variable."""
+    return using_dagster_dev() and _URL_VARIABLE not in os.environ
+
+
+def start_for_dagster_dev() -> dict[str, str]:
+    """Start the databases, the broker, a worker and the web applications; they end with this process.
+
+    Returns
+    -------
+    dict
+        What the other processes of `dagster dev` need in their environment.
+
+    Raises
+    ------
+    SystemExit
+        They do not come up, or another system runs on this home; what was said is on standard error.
+    """
+    home = load_settings().home
+    engine = subprocess.Popen(
+        [sys.executable, "-m", "fits_dagster", "up", "--for-dagster-dev", "--home", str(home)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        # Ctrl-C is for `dagster dev`, whose end ends this in good order
+        start_new_session=True,
+        text=True,
+    )
+    assert engine.stdout is not None
+    line = engine.stdout.readline()
+    if not line:
+        raise SystemExit(engine.wait() or 1)
+    _engine.append(engine)
+    variables: dict[str, str] = json.loads(line)
+    return variables
+
+
+_engine: list[subprocess.Popen[str]] = []
 
 
 def make_tables() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
@@ -93,7 +94,7 @@ def system_status(settings: Settings) -> SystemStatus:
         parts = {
             f"{site} web": is_listening(int(url.rsplit(":", 1)[1])) for site, url in running.urls.items()
         }
-        parts |= {f"{site} code": is_listening(port) for site, port in running.code_ports.items()}
+        parts |= {f"{site} code": is_listening(Path(path)) for site, path in running.code_sockets.items()}
         found.parts = parts
         try:
             found.runs = runs_at_work(settings)
