@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import click
 from rich.console import Console
@@ -192,6 +192,24 @@ def runs(singles: int, home: Path | None, as_json: bool) -> None:
     from fits_dagster.bench.runs import measure_runs, print_runs
 
     _show_object(measure_runs(home, singles=singles), print_runs, as_json)
+
+
+@bench.command()
+@_files(400)
+@click.option("--share", default=0.3, show_default=True, help="Of a processor, for each host.")
+@click.option("--store", type=click.Choice(["directory", "s3"]), default="directory", show_default=True)
+@_home
+@json_option
+def scale(
+    files: int, share: float, store: Literal["directory", "s3"], home: Path | None, as_json: bool
+) -> None:
+    """A backlog with one host and with two, and with one that is cut off; needs root and network namespaces."""
+    from fits_dagster.bench.hosts import why_not
+    from fits_dagster.bench.scale import measure_scale, print_scale
+
+    if reason := why_not():
+        raise click.ClickException(reason)
+    _show_object(measure_scale(home, files=files, share=share, store=store), print_scale, as_json)
 
 
 def _show_object(

@@ -99,7 +99,7 @@ def run_worker(
     worker_process_init.connect(_begin_child)
     worker_shutting_down.connect(_stop_children)
     name = "-".join([settings.instance_name, *sites, *sorted(stages)])
-    most = processes or settings.work.worker_processes
+    most = processes or settings.work.worker_processes or 1
     worker = app.Worker(
         hostname=f"{name}@%h",
         queues=worker_queues(settings, sites, stages),
