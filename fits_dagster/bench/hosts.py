@@ -35,12 +35,12 @@ class Host:
 
     def run(self, command: Sequence[str], environment: Mapping[str, str], log_file: Path) -> None:
         """Start a program on this host; it ends with the network."""
-        tasks = self.group / "cgroup.procs"
-        script = f'echo $$ > {tasks}; exec "$@"'
+        # into the group first: within the namespace there is another /sys
+        script = f'echo $$ > {self.group / "cgroup.procs"} && exec "$@"'
         with log_file.open("ab") as output:
             self.processes.append(
                 subprocess.Popen(
-                    ["ip", "netns", "exec", self.name, "sh", "-c", script, "sh", *command],
+                    ["sh", "-c", script, "sh", "ip", "netns", "exec", self.name, *command],
                     env=dict(environment),
                     stdin=subprocess.DEVNULL,
                     stdout=output,

@@ -32,7 +32,7 @@ __all__ = ["Scale", "measure_scale", "print_scale"]
 
 _AIM: Final = 1.7
 _SAMPLES: Final = 20
-_PATIENCE_S: Final = 300.0
+_PATIENCE_S: Final = 120.0
 _LEASE_S: Final = 10.0
 _RUNS: Final = 4
 _BUCKET: Final = "fits-dagster-bench"
@@ -124,7 +124,9 @@ class Scale:
         deadline = time.monotonic() + _PATIENCE_S
         while not condition():
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{what}: not within {_PATIENCE_S:.0f} s")
+                logs = sorted((self.system.settings.home / "logs").glob("worker-*.log"))
+                told = "\n".join(log.read_text(errors="replace")[-2000:] for log in logs)
+                raise RuntimeError(f"{what}: not within {_PATIENCE_S:.0f} s\n{told}")
             self.system.look()
             time.sleep(0.2)
 
@@ -142,7 +144,7 @@ def scaled_system(
         ) as name,
         network(2, share=share) as hosts,
         network_database(Path(name) / "postgresql", hosts.address, free_port(host=hosts.address)) as database,
-        _s3(hosts.address) if store == "s3" else nullcontext({}) as archive_store,
+        _store(store, hosts.address) as archive_store,
     ):
         Path(name).chmod(0o755)
         base = load_settings(Path(name) / "home")

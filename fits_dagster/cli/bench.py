@@ -203,7 +203,7 @@ def runs(singles: int, home: Path | None, as_json: bool) -> None:
 def scale(
     files: int, share: float, store: Literal["directory", "s3"], home: Path | None, as_json: bool
 ) -> None:
-    """A backlog with one host and with two, and with one that is cut off; needs root and network namespaces."""
+    """A backlog with one host, with two, and with one that is cut off; needs root and network namespaces."""
     from fits_dagster.bench.hosts import why_not
     from fits_dagster.bench.scale import measure_scale, print_scale
 
