@@ -1,50 +1,42 @@
-"""``fits-dagster bench``: how fast each stage is, against the least that its work can cost."""
+"""``fits-dagster bench``: the measurements of the checkout; an installed package has none."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+import sys
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import click
-from rich.console import Console
-
-from fits_dagster.cli.options import json_option
-
-if TYPE_CHECKING:
-    from fits_dagster.bench.figures import Figures
-    from fits_dagster.settings import SiteName
 
 __all__ = ["bench"]
 
-_Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-_home = click.option(
-    "--home",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Measure on the disk of this directory, in a home that is removed. Default: temporary files.",
-)
-_workers = click.option(
-    "--workers", multiple=True, type=click.IntRange(1), help="Workers; may be repeated.  [default: 1, 2]"
-)
+_CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def _files(default: int) -> _Decorator:
-    return click.option("--files", default=default, show_default=True, type=click.IntRange(1), help="Files.")
+def _benchmarks() -> click.Command:
+    if not (_CHECKOUT / "benchmarks" / "commands.py").is_file():
+        raise click.ClickException("the benchmarks are in the checkout, not in the installed package")
+    if str(_CHECKOUT) not in sys.path:
+        sys.path.append(str(_CHECKOUT))
+    command: click.Command = import_module("benchmarks.commands").bench
+    return command
 
 
-def _size(default: float) -> _Decorator:
-    return click.option(
-        "--size-mb",
-        "megabytes",
-        default=default,
-        show_default=True,
-        help="Size of one; the nearest binning of GMOS.",
-    )
+class _Bench(click.Group):
+    """The group of the checkout, imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        group = _benchmarks()
+        assert isinstance(group, click.Group)
+        return group.list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        group = _benchmarks()
+        assert isinstance(group, click.Group)
+        return group.get_command(ctx, cmd_name)
 
 
-@click.group()
+@click.group(cls=_Bench)
 @click.pass_context
 def bench(context: click.Context) -> None:
     """Measure a stage and, in the same run, the least that its work can cost.
@@ -54,241 +46,3 @@ def bench(context: click.Context) -> None:
     from fits_dagster.system.up import stop_on_sigterm
 
     context.with_resource(stop_on_sigterm())
-
-
-@bench.command()
-@_files(10)
-@_size(30.0)
-@_workers
-@click.option("--site", type=click.Choice(["summit", "archive"]), default="summit", show_default=True)
-@_home
-@json_option
-def ingest(
-    files: int, megabytes: float, workers: tuple[int, ...], site: SiteName, home: Path | None, as_json: bool
-) -> None:
-    """Ingest of GMOS files; floor: md5 and astropy's reading of the headers."""
-    from fits_dagster.bench.ingest import measure_ingest
-
-    runs = measure_ingest(home, files=files, megabytes=megabytes, workers=workers or (1, 2), site=site)
-    _show("ingest", runs, as_json)
-
-
-@bench.command()
-@_files(2000)
-@click.option("--files-per-night", default=1000, show_default=True, type=click.IntRange(1))
-@_home
-@json_option
-def reingest(files: int, files_per_night: int, home: Path | None, as_json: bool) -> None:
-    """Re-ingest of nights that have not changed; floor: listing and looking at their files."""
-    from fits_dagster.bench.rescan import measure_reingest
-
-    _show("reingest", measure_reingest(home, files=files, files_per_night=files_per_night), as_json)
-
-
-@bench.command()
-@_files(6)
-@_size(30.0)
-@_workers
-@_home
-@json_option
-def copy(files: int, megabytes: float, workers: tuple[int, ...], home: Path | None, as_json: bool) -> None:
-    """Copy from the DHS; floor: copy with md5, fsync and rename."""
-    from fits_dagster.bench.transfer import measure_copy
-
-    runs = measure_copy(home, files=files, megabytes=megabytes, workers=workers or (1, 2))
-    _show("copy", runs, as_json)
-
-
-@bench.command()
-@_files(4)
-@_size(15.0)
-@_workers
-@_home
-@json_option
-def export(files: int, megabytes: float, workers: tuple[int, ...], home: Path | None, as_json: bool) -> None:
-    """Export over HTTP to an archive in another process; floor: bzip2 of the same bytes."""
-    from fits_dagster.bench.transfer import measure_export
-
-    runs = measure_export(home, files=files, megabytes=megabytes, workers=workers or (1, 2))
-    _show("export", runs, as_json)
-
-
-@bench.command()
-@_files(4)
-@_size(30.0)
-@_workers
-@_home
-@json_option
-def header_export(
-    files: int, megabytes: float, workers: tuple[int, ...], home: Path | None, as_json: bool
-) -> None:
-    """Export of edited headers alone; floor: the transfer of the same files."""
-    from fits_dagster.bench.header_export import measure_header_export
-
-    runs = measure_header_export(home, files=files, megabytes=megabytes, workers=workers or (1, 2))
-    _show("header-export", runs, as_json)
-
-
-@bench.command()
-@_files(12)
-@_home
-@json_option
-def preview(files: int, home: Path | None, as_json: bool) -> None:
-    """Previews of NIRI and GMOS; floor: reading, shrinking and the JPEG encoder."""
-    from fits_dagster.bench.previews import measure_previews
-
-    _show("preview", measure_previews(home, files=files), as_json)
-
-
-@bench.command()
-@_files(40)
-@click.option("--seconds", default=20.0, show_default=True, help="Time over which they are fed.")
-@click.option("--warm-files", default=40, show_default=True, type=click.IntRange(0), help="One a second.")
-@click.option("--quiet-rounds", default=5, show_default=True, type=click.IntRange(0))
-@click.option("--quiet-seconds", default=60.0, show_default=True, help="Before each first file.")
-@_home
-@json_option
-def latency(
-    files: int,
-    seconds: float,
-    warm_files: int,
-    quiet_rounds: int,
-    quiet_seconds: float,
-    home: Path | None,
-    as_json: bool,
-) -> None:
-    """From the DHS to the databases and the preview: a cold system, a warm one, a file after quiet."""
-    from fits_dagster.bench.latency import measure_latency, print_latency
-
-    figures = measure_latency(
-        home,
-        files=files,
-        seconds=seconds,
-        warm_files=warm_files,
-        quiet_rounds=quiet_rounds,
-        quiet_seconds=quiet_seconds,
-    )
-    _show_object(figures, print_latency, as_json)
-
-
-@bench.command()
-@click.option("--settle-seconds", default=60.0, show_default=True, help="Before the measurement.")
-@click.option("--seconds", default=120.0, show_default=True, help="Of the measurement.")
-@_home
-@json_option
-def idle(settle_seconds: float, seconds: float, home: Path | None, as_json: bool) -> None:
-    """A whole system that has nothing to do: processor, memory, processes, and whose they are."""
-    from fits_dagster.bench.idle import measure_idle, print_idle
-
-    _show_object(measure_idle(home, settle_seconds=settle_seconds, seconds=seconds), print_idle, as_json)
-
-
-@bench.command()
-@click.option("--singles", default=5, show_default=True, type=click.IntRange(1), help="Runs one by one.")
-@_home
-@json_option
-def runs(singles: int, home: Path | None, as_json: bool) -> None:
-    """A run with nothing to do, one by one and twenty at once; floor: the launcher of Dagster itself."""
-    from fits_dagster.bench.runs import measure_runs, print_runs
-
-    _show_object(measure_runs(home, singles=singles), print_runs, as_json)
-
-
-@bench.command()
-@_files(400)
-@click.option("--share", default=0.3, show_default=True, help="Of a processor, for each host.")
-@click.option("--store", type=click.Choice(["directory", "s3"]), default="directory", show_default=True)
-@_home
-@json_option
-def scale(
-    files: int, share: float, store: Literal["directory", "s3"], home: Path | None, as_json: bool
-) -> None:
-    """A backlog with one host, with two, and with one that is cut off; needs root and network namespaces."""
-    from fits_dagster.bench.hosts import why_not
-    from fits_dagster.bench.scale import measure_scale, print_scale
-
-    if reason := why_not():
-        raise click.ClickException(reason)
-    _show_object(measure_scale(home, files=files, share=share, store=store), print_scale, as_json)
-
-
-def _show_object(
-    figures: dict[str, Any], show: Callable[[dict[str, Any], Console], None], as_json: bool
-) -> None:
-    if as_json:
-        click.echo(json.dumps(figures, indent=1))
-    else:
-        show(figures, Console())
-
-
-@bench.command()
-@click.option("--nights", default=300, show_default=True, type=click.IntRange(1), help="Old nights.")
-@click.option("--files-per-night", default=10, show_default=True, type=click.IntRange(1))
-@_files(40)
-@click.option("--seconds", default=20.0, show_default=True, help="Time over which live files are fed.")
-@_home
-@json_option
-def backfill(
-    nights: int, files_per_night: int, files: int, seconds: float, home: Path | None, as_json: bool
-) -> None:
-    """Live files while a backfill of old nights is under way; floor: without it."""
-    from fits_dagster.bench.backfill import measure_backfill, print_backfill
-
-    figures = measure_backfill(
-        home, nights=nights, files_per_night=files_per_night, files=files, seconds=seconds
-    )
-    if as_json:
-        click.echo(json.dumps(figures, indent=1))
-    else:
-        print_backfill(figures, Console())
-
-
-@bench.command()
-@click.option("--rounds", default=60, show_default=True, type=click.IntRange(1), help="The median counts.")
-@json_option
-def describe(rounds: int, as_json: bool) -> None:
-    """From headers to a record; floor: astropy's reading of the same headers."""
-    from fits_dagster.bench.headers import measure_describe
-
-    _show("describe", measure_describe(rounds=rounds), as_json)
-
-
-@bench.command()
-@click.option("--waiting", default=100_000, show_default=True, type=click.IntRange(1))
-@click.option("--failed", default=10_000, show_default=True, type=click.IntRange(0))
-@_home
-@json_option
-def queuestatus(waiting: int, failed: int, home: Path | None, as_json: bool) -> None:
-    """The queue status page with long queues; floor: one count of the same queues in the database."""
-    from fits_dagster.bench.queuestatus import measure_queue_status
-
-    _show("queuestatus", measure_queue_status(home, waiting=waiting, failed=failed), as_json)
-
-
-@bench.command()
-@click.option(
-    "--rows",
-    default="10000,100000,1000000",
-    show_default=True,
-    help="Headers in the archive, one figure or several with commas.",
-)
-@_home
-@json_option
-def calibrations(rows: str, home: Path | None, as_json: bool) -> None:
-    """Association of a night's files, by size of the archive; floor: writing the answers to the cache."""
-    from fits_dagster.bench.calibrations import measure_calibrations
-
-    try:
-        sizes = [int(each) for each in rows.split(",")]
-    except ValueError as error:
-        raise click.BadParameter(f"{rows!r} is no list of numbers", param_hint="--rows") from error
-    _show("calibrations", measure_calibrations(home, rows=sizes), as_json)
-
-
-def _show(name: str, runs: Sequence[Figures], as_json: bool) -> None:
-    from fits_dagster.bench.figures import as_object, print_figures
-
-    if as_json:
-        click.echo(json.dumps(as_object(name, runs), indent=1))
-    else:
-        print_figures(runs, Console())

@@ -20,7 +20,7 @@ from sqlalchemy import BigInteger, Boolean, Date, DateTime, Integer, Numeric, Sm
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
-from fits_dagster.bench.samples import ghost_bundle
+from benchmarks.samples import ghost_bundle
 from fits_dagster.database.instruments import INSTRUMENT_TABLES
 from fits_dagster.database.tables import HEADER_COLUMNS, header, reduction
 from fits_dagster.fits.fulltext import full_text

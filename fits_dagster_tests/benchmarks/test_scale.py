@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
-from fits_dagster.bench.hosts import why_not
-from fits_dagster.bench.scale import measure_scale
+from benchmarks.hosts import why_not
+from benchmarks.scale import measure_scale
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fits_dagster.bench.figures import Figures
-from fits_dagster.bench.home import bench_home, bench_site, with_workers
-from fits_dagster.bench.samples import gmos_sample
+from benchmarks.figures import Figures
+from benchmarks.home import bench_home, bench_site, with_workers
+from benchmarks.samples import gmos_sample
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow.drain import drain
 from fits_dagster.dataflow.ingest import STAGE

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from fits_dagster.bench.figures import Figures
-from fits_dagster.bench.home import bench_home, bench_site, served_archive, with_workers
-from fits_dagster.bench.ingest import ingest_all
-from fits_dagster.bench.samples import Sample, gmos_sample
+from benchmarks.figures import Figures
+from benchmarks.home import bench_home, bench_site, served_archive, with_workers
+from benchmarks.ingest import ingest_all
+from benchmarks.samples import Sample, gmos_sample
 from fits_dagster.dataflow import copy, export
 from fits_dagster.dataflow.drain import drain
 from fits_dagster.dataflow.outcomes import DrainReport

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
-from fits_dagster.bench.latency import measure_latency
+from benchmarks.latency import measure_latency
 from fits_dagster.database.server import stop_embedded_server
 from fits_dagster.dataflow import ingest
 from fits_dagster.dataflow.drain import drain

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import create_engine, text
 
-from fits_dagster.bench.idle import started_system, usage_by_process
+from benchmarks.idle import started_system, usage_by_process
 from fits_dagster.database.server import dagster_url
 from fits_dagster.system.up import System, environment
 

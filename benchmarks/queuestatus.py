@@ -12,8 +12,8 @@ from typing import Final
 import requests
 from sqlalchemy import Connection, text
 
-from fits_dagster.bench.figures import Figures
-from fits_dagster.bench.home import bench_home, bench_site, served_archive
+from benchmarks.figures import Figures
+from benchmarks.home import bench_home, bench_site, served_archive
 from fits_dagster.web.accounts import add_user, generate_password
 
 __all__ = ["measure_queue_status"]

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
-from fits_dagster.bench.hosts import Network, network, network_database
+from benchmarks.hosts import Network, network, network_database
 from fits_dagster.broker import broker_url, embedded_broker
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow.site import Site, opened_site

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fits_dagster.bench.observing import simulate_records
+from benchmarks.observing import simulate_records
 from fits_dagster.calibration.ruleset import load_rulesets
 from fits_dagster.cli import cli
 from fits_dagster.database.instruments import INSTRUMENT_TABLES

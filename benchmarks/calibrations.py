@@ -14,9 +14,9 @@ from typing import Any, Final
 import psutil
 from sqlalchemy import Connection, text
 
-from fits_dagster.bench.archive import LargeArchive, fill_archive
-from fits_dagster.bench.figures import Figures
-from fits_dagster.bench.home import bench_home, bench_site
+from benchmarks.archive import LargeArchive, fill_archive
+from benchmarks.figures import Figures
+from benchmarks.home import bench_home, bench_site
 from fits_dagster.calibration import associate_headers, index_headers
 from fits_dagster.calibration.engine import replace_statement
 from fits_dagster.calibration.freshness import arrival_statement

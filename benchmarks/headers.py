@@ -6,8 +6,8 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
-from fits_dagster.bench.figures import Figures
-from fits_dagster.bench.samples import NIGHT, ghost_bundle, gmos_sample, niri_sample
+from benchmarks.figures import Figures
+from benchmarks.samples import NIGHT, ghost_bundle, gmos_sample, niri_sample
 from fits_dagster.fits.hdu import HDU
 from fits_dagster.fits.walker import Walker
 from fits_dagster.metadata import describe

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from fits_dagster.bench.figures import Figures
-from fits_dagster.bench.home import bench_home, bench_site, served_archive, with_workers
-from fits_dagster.bench.ingest import ingest_all
-from fits_dagster.bench.samples import gmos_sample
+from benchmarks.figures import Figures
+from benchmarks.home import bench_home, bench_site, served_archive, with_workers
+from benchmarks.ingest import ingest_all
+from benchmarks.samples import gmos_sample
 from fits_dagster.database import files as versions
 from fits_dagster.dataflow import edit, export, ingest, store
 from fits_dagster.dataflow.drain import drain

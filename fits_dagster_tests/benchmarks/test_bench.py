@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from fits_dagster.bench.figures import Figures
-from fits_dagster.bench.samples import NIGHT, ghost_bundle, gmos_sample, niri_sample
+from benchmarks.figures import Figures
+from benchmarks.samples import NIGHT, ghost_bundle, gmos_sample, niri_sample
 from fits_dagster.cli import cli
 from fits_dagster.fits.names import night_of
 from fits_dagster.fits.verify import check_structure

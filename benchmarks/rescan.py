@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from fits_dagster.bench.figures import Figures
-from fits_dagster.bench.home import bench_home, bench_site
-from fits_dagster.bench.samples import niri_sample
+from benchmarks.figures import Figures
+from benchmarks.home import bench_home, bench_site
+from benchmarks.samples import niri_sample
 from fits_dagster.database.tables import diskfile, file
 from fits_dagster.dataflow.choosing import DAY_WORDS, name_matcher
 from fits_dagster.dataflow.rescan import rescan

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fits_dagster.bench.figures import Figures
-from fits_dagster.bench.home import bench_home, bench_site, with_workers
-from fits_dagster.bench.ingest import ingest_all
-from fits_dagster.bench.samples import Sample, gmos_sample, niri_sample
+from benchmarks.figures import Figures
+from benchmarks.home import bench_home, bench_site, with_workers
+from benchmarks.ingest import ingest_all
+from benchmarks.samples import Sample, gmos_sample, niri_sample
 from fits_dagster.dataflow.drain import drain
 from fits_dagster.dataflow.preview import STAGE
 from fits_dagster.dataflow.site import Site

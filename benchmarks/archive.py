@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Table, text
 
-from fits_dagster.bench.observing import Frame, simulate_records
+from benchmarks.observing import Frame, simulate_records
 from fits_dagster.calibration import associate_headers, index_headers
 from fits_dagster.calibration.tables import calibration_answer, calibration_need, calibration_offer
 from fits_dagster.database.instruments import INSTRUMENT_TABLES

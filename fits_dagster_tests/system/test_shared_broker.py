@@ -1,0 +1,92 @@
+"""A real Redis over TCP, with a password, shared by two systems: each has queues of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+import requests
+
+from fits_dagster.orchestration.partitions import tonight
+from fits_dagster.settings import load_settings
+from fits_dagster.system.ports import free_port, wait_until_listening
+from fits_dagster_tests.system.conftest import command, environment, wait_until
+
+pytestmark = pytest.mark.timeout(400)
+
+PASSWORD = "a-broker-of-the-tests"
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    """A redis-server (or valkey-server) that is not ours."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        pytest.skip("no redis-server here")
+    port = free_port()
+    with subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--requirepass", PASSWORD, "--save", ""],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+    ) as server:
+        try:
+            assert wait_until_listening(port, seconds=10)
+            yield f"redis://:{PASSWORD}@127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+
+
+@contextmanager
+def system(home: Path, broker: str, name: str) -> Iterator[None]:
+    """A whole system with a broker of the settings and a name of its own."""
+    home.mkdir()
+    (home / "settings.toml").write_text(f'broker_url = "{broker}"\ninstance_name = "{name}"\n')
+    with (home / "up.log").open("w") as log:
+        process = subprocess.Popen(
+            command("up"), env=environment(home), stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        wait_until(
+            lambda: (home / "up.json").exists() or process.poll() is not None, seconds=150, what="it runs"
+        )
+        assert process.poll() is None, (home / "up.log").read_text()
+        assert not (home / "broker" / "url").exists(), "no embedded broker beside the one of the settings"
+        yield
+    finally:
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        assert psutil.wait_procs(family, timeout=5)[1] == []
+
+
+def archived(home: Path) -> set[str]:
+    url = json.loads((home / "up.json").read_text())["urls"]["archive"]
+    return {entry["name"] for entry in requests.get(f"{url}/jsonfilelist/present", timeout=10).json()}
+
+
+def test_two_systems_share_a_broker_and_nothing_else(
+    tmp_path: Path, redis_url: str, night: list[Path]
+) -> None:
+    homes = {name: tmp_path / name for name in ("north", "south")}
+    with system(homes["north"], redis_url, "north"), system(homes["south"], redis_url, "south"):
+        fed = {}
+        for index, (name, home) in enumerate(homes.items()):
+            label = tonight(load_settings(home).summit)
+            fed[name] = {f"N{label}S{10 * index + number:04d}.fits" for number in (1, 2, 3)}
+            for source, target in zip(night, sorted(fed[name]), strict=False):
+                shutil.copy(source, home / "dhs" / target)
+        for name, home in homes.items():
+            wait_until(lambda h=home, n=name: archived(h) == fed[n], seconds=120, what=f"the {name}'s arrive")
+        client = redis.Redis.from_url(redis_url)
+        assert client.ping()
+        queues = {key.decode().split("\x06")[0] for key in client.scan_iter("_kombu.binding.*")}
+        for name in homes:
+            assert f"_kombu.binding.{name}.summit.copy" in queues
