@@ -86,6 +86,8 @@ def _classify(error: BaseException) -> tuple[str, Retry]:
         isinstance(error, DBAPIError) and error.connection_invalidated
     ):
         return "database_unavailable", Retry.BACKOFF
+    if isinstance(error, PermissionError):
+        return "permission_denied", Retry.BACKOFF
     if isinstance(error, OSError):
         if error.errno in _DISK_FULL:
             return "disk_full", Retry.BACKOFF

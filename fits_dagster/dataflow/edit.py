@@ -31,6 +31,7 @@ from fits_dagster.fits.edit import Edit, EditError, EditReport, edit_headers
 from fits_dagster.fits.edited import EditValue
 from fits_dagster.fits.reading import read_headers
 from fits_dagster.storage import DirectoryStore
+from fits_dagster.storage.entries import is_regular
 
 __all__ = ["STAGE", "EditRefusedError", "EditStage", "edit_file"]
 
@@ -104,7 +105,7 @@ class EditStage(Stage[_Edited]):
                 raise EditRefusedError(f"{item.key}: {'; '.join(refused.values())}")
             return _Edited(None)
         path = site.store.path_of(item.key)
-        if not path.is_file():
+        if not is_regular(path):
             raise FileError(f"{item.key} is not in the store", reason="file_missing")
         present = _keywords(path) if any(edit.required for edit in known.edits) else ()
         cards: dict[str, EditValue] = {}

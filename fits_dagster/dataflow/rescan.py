@@ -5,6 +5,7 @@ One listing and one query, whatever the number of files; no file is opened and n
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,16 +13,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from fits_dagster.database import files
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow.site import Site
-from fits_dagster.fits.names import trimmed
+from fits_dagster.fits.names import fault_of_name, trimmed
 from fits_dagster.storage import ObjectInfo
 from fits_dagster.storage.landing import TEMPORARY_MARK
 
 __all__ = ["RescanReport", "is_ingestible", "rescan"]
+
+log = logging.getLogger(__name__)
+
+_REFUSED = text("""
+select filename from work_item
+where stage = 'ingest' and state = 'failed' and reason = 'unsafe_name' and path = :path
+  and filename = any(:names)
+""")
 
 #: Time and size of a present version.
 _Known: TypeAlias = tuple[datetime, int]
@@ -103,14 +112,16 @@ def rescan(
     if not seen:
         return RescanReport(0, 0, time.perf_counter() - began)
     with site.engine.begin() as connection:
-        chosen = list(seen)
+        chosen = _without_older_twins(seen)
         if not (force or force_md5):
             # of a directory with many nights only what is asked for
             wanted = None if matches is None else [name for name, _ in seen]
             known = _known_files(connection, path, wanted)
             same = _same_to_the_microsecond if site.store.has_reliable_times else _same_to_the_second
-            chosen = [(name, info) for name, info in seen if name not in known or not same(known[name], info)]
-        names = tuple(sorted(name for name, _ in chosen))
+            chosen = [
+                (name, info) for name, info in chosen if name not in known or not same(known[name], info)
+            ]
+        names = tuple(sorted({name for name, _ in chosen} - _refused_names(connection, path, chosen)))
         add_work(
             connection,
             (
@@ -136,6 +147,27 @@ def _listed(
         name = info.key.rpartition("/")[2]
         if is_ingestible(name) and (matches is None or matches(name)):
             yield name, info
+
+
+def _without_older_twins(seen: Sequence[tuple[str, ObjectInfo]]) -> list[tuple[str, ObjectInfo]]:
+    """Keep of ``X.fits`` and ``X.fits.bz2`` the one that was changed last; they are one file."""
+    newest: dict[str, tuple[str, ObjectInfo]] = {}
+    for name, info in sorted(seen, key=lambda one: (one[1].modified, one[0] == trimmed(one[0]))):
+        older = newest.get(trimmed(name))
+        if older is not None:
+            log.info("%s is left alone: %s beside it is newer", older[0], name)
+        newest[trimmed(name)] = (name, info)
+    return list(newest.values())
+
+
+def _refused_names(
+    connection: Connection, path: str, chosen: Sequence[tuple[str, ObjectInfo]]
+) -> frozenset[str]:
+    """Return the names that are not safe and have been refused already."""
+    unsafe = [name for name, _ in chosen if fault_of_name(name) is not None]
+    if not unsafe:
+        return frozenset()
+    return frozenset(connection.scalars(_REFUSED, {"path": path, "names": unsafe}))
 
 
 def _known_files(connection: Connection, path: str, names: Sequence[str] | None) -> Mapping[str, _Known]:

@@ -20,14 +20,12 @@ from typing import BinaryIO, Final
 from .checksum import add_sums, encoded_sum, ones_complement_sum, open_plain, pieces_of
 from .edited import Edit, EditError, edited_cards, header_bytes, with_checksum
 from .hdu import HDU, padded
-from .names import COMPRESSED_SUFFIX
+from .names import COMPRESSED_SUFFIX, temporary_name
 from .reading import walk_headers
 
 __all__ = ["Edit", "EditError", "EditReport", "edit_headers"]
 
 _CHUNK: Final = 1 << 20
-#: Part of temporary names; whoever scans a directory passes over names that contain it.
-_TEMPORARY_MARK: Final = ".tmp-"
 
 
 @dataclass(frozen=True)
@@ -224,7 +222,7 @@ def _spliced(pieces: Iterable[bytes], replacements: Sequence[_Replacement]) -> I
 @contextmanager
 def _replacement_of(path: Path, before: os.stat_result) -> Iterator[BinaryIO]:
     """Give a file to write that takes the place of another, durably, when the context ends well."""
-    temporary = path.with_name(f"{path.name[:200]}{_TEMPORARY_MARK}{secrets.token_hex(6)}")
+    temporary = path.with_name(temporary_name(path.name, secrets.token_hex(6)))
     try:
         with temporary.open("xb") as target:
             yield target

@@ -109,8 +109,13 @@ def read_headers(path: Path) -> list[HDU]:
     return walk_headers(path)[0].hdus
 
 
-def walk_headers(path: Path) -> tuple[Walker, int]:
+def walk_headers(source: Path | FileIO) -> tuple[Walker, int]:
     """Walk the headers of a file, by jumps if it is plain.
+
+    Parameters
+    ----------
+    source : Path or FileIO
+        A path, plain or ``.bz2``; or an open plain file.
 
     Returns
     -------
@@ -119,26 +124,31 @@ def walk_headers(path: Path) -> tuple[Walker, int]:
     size : int
         Size of the uncompressed file, bytes.
     """
+    if isinstance(source, Path):
+        with source.open("rb", buffering=0) as opened:
+            compressed = source.name.endswith(COMPRESSED_SUFFIX)
+            return _walk_compressed(opened) if compressed else walk_headers(opened)
     walker = Walker()
-    with path.open("rb", buffering=0) as source:
-        if path.name.endswith(COMPRESSED_SUFFIX):
-            problems: list[Problem] = []
-            size = 0
-            for piece in _expanded(_pieces(source, DEFAULT_CHUNK), problems):
-                walker.feed(piece, size)
-                size += len(piece)
-            walker.finish(size)
-            walker.problems[:0] = problems
-            return walker, size
-        size = os.fstat(source.fileno()).st_size
-        while walker.needed is not None and walker.needed < size:
-            offset = walker.needed
-            source.seek(offset)
-            piece = source.read(HEADER_READ)
-            if not piece:
-                break
-            walker.feed(piece, offset)
+    size = os.fstat(source.fileno()).st_size
+    while walker.needed is not None and walker.needed < size:
+        offset = walker.needed
+        source.seek(offset)
+        piece = source.read(HEADER_READ)
+        if not piece:
+            break
+        walker.feed(piece, offset)
     walker.finish(size)
+    return walker, size
+
+
+def _walk_compressed(source: FileIO) -> tuple[Walker, int]:
+    walker, size = Walker(), 0
+    problems: list[Problem] = []
+    for piece in _expanded(_pieces(source, DEFAULT_CHUNK), problems):
+        walker.feed(piece, size)
+        size += len(piece)
+    walker.finish(size)
+    walker.problems[:0] = problems
     return walker, size
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -58,23 +59,25 @@ class Completeness:
     declared_extensions: int | None = None
 
 
-def completeness(path: Path) -> Completeness:
+def completeness(source: Path | FileIO) -> Completeness:
     """Tell from headers alone whether a file is a whole FITS file.
 
     Parameters
     ----------
-    path : Path
-        The file; of a plain file only the headers are read.
+    source : Path or FileIO
+        A path, or an open plain file; of a plain file only the headers are read.
 
     Returns
     -------
     Completeness
-        Never raises for what the file holds, nor for a file that cannot be read (``BROKEN``).
+        Whatever the file holds.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read, which says nothing about what it holds.
     """
-    try:
-        walker, size = walk_headers(path)
-    except OSError as error:
-        return Completeness(CompletenessState.BROKEN, f"the file cannot be read: {error}")
+    walker, size = walk_headers(source)
     found = len(walker.hdus) - 1
     declared = walker.hdus[0].cards.get("NEXTEND") if walker.hdus else None
     declared = declared if isinstance(declared, int) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,12 @@ from pathlib import Path
 
 from fits_dagster.errors import TransientError
 from fits_dagster.storage.base import ObjectInfo, check_key
+from fits_dagster.storage.entries import entries_of, is_regular
 from fits_dagster.storage.landing import TEMPORARY_MARK, copy_hashed, fsync_directory, land, temporary_beside
 
 __all__ = ["DirectoryStore"]
+
+log = logging.getLogger(__name__)
 
 
 class DirectoryStore:
@@ -65,7 +69,7 @@ class DirectoryStore:
         """Look at a file; None when there is no regular file of that name."""
         path = self.path_of(key)
         try:
-            if not path.is_file():
+            if not is_regular(path):
                 return None
             return self._info(key, path, None)
         except FileNotFoundError:
@@ -75,22 +79,25 @@ class DirectoryStore:
     def local(self, key: str) -> Iterator[Path]:
         """Give the file itself; it must not be changed."""
         path = self.path_of(key)
-        if not path.is_file():
+        if not is_regular(path):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         yield path
 
     def objects(self, path: str = "") -> Iterator[ObjectInfo]:
-        """List the regular files of one directory, without temporary ones; not recursive."""
+        """List the regular files of one directory, without temporary ones; not recursive.
+
+        What is no regular file, or cannot be looked at now, is left out; a name that is not safe is listed
+        as it is shown.
+        """
         directory = self.root / check_key(path) if path else self.root
         if not directory.is_dir():
             return
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if TEMPORARY_MARK in entry.name or not entry.is_file():
-                    continue
-                stat = entry.stat()
+        for entry in entries_of(directory, wanted=lambda name: TEMPORARY_MARK not in name):
+            if entry.error is not None:
+                log.warning("%s in %s cannot be looked at: %s", entry.name, directory, entry.error)
+            elif entry.fault is None or entry.fault.reason == "unsafe_name":
                 key = f"{path}/{entry.name}" if path else entry.name
-                yield ObjectInfo(key, stat.st_size, _utc(stat.st_mtime_ns), None)
+                yield ObjectInfo(key, entry.size, _utc(entry.mtime_ns), None)
 
     def delete(self, key: str) -> None:
         """Remove a file."""

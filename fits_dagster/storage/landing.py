@@ -9,16 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from fits_dagster.fits.names import TEMPORARY_MARK, temporary_name
+
 __all__ = ["TEMPORARY_MARK", "copy_hashed", "fsync_directory", "land", "md5_of", "temporary_beside"]
 
-#: Part of every temporary name; each scanner of directories ignores names that contain it.
-TEMPORARY_MARK = ".tmp-"
 _CHUNK = 1 << 20
 
 
 def temporary_beside(target: Path) -> Path:
     """Return a fresh temporary name in the directory of the target."""
-    return target.with_name(f"{target.name[:200]}{TEMPORARY_MARK}{secrets.token_hex(6)}")
+    return target.with_name(temporary_name(target.name, secrets.token_hex(6)))
 
 
 def fsync_directory(directory: Path) -> None:

@@ -143,7 +143,8 @@ def test_sums_are_those_of_the_file_as_we_read_it(saved):
 
 def test_a_missing_file_is_a_finding_too(tmp_path):
     assert check_structure(tmp_path / "none.fits")[0].code == "unreadable"
-    assert completeness(tmp_path / "none.fits").state is CompletenessState.BROKEN
+    with pytest.raises(FileNotFoundError):  # whether it is whole cannot be told
+        completeness(tmp_path / "none.fits")
 
 
 def test_a_growing_file_is_incomplete_until_its_last_byte(saved, whole_file):
