@@ -15,7 +15,8 @@ from fits_dagster.database.work import WorkItem
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Committed, Stage
 from fits_dagster.errors import FileError
-from fits_dagster.previews import NoPreview, PreviewInfo, PreviewRequest, preview_name, render
+from fits_dagster.fits.guarded import Guard, inspect_guarded
+from fits_dagster.previews import NoPreview, PreviewRequest, preview_name, rendered
 from fits_dagster.storage.landing import md5_of
 
 __all__ = ["STAGE", "PreviewStage", "preview_key"]
@@ -43,10 +44,18 @@ class _Rendered:
     detail: str
 
 
+def _damaged(message: str, *, reason: str) -> FileError:
+    return FileError(message, reason="damaged_data" if reason == "parser_crash" else reason)
+
+
 class PreviewStage(Stage[_Rendered]):
     """Store -> preview pictures."""
 
     name = "preview"
+
+    def __init__(self) -> None:
+        # decoders are C code: what crashes, hangs or swallows memory must not take the worker along
+        self._guard = Guard(error=_damaged)
 
     def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, Any]:
         """Fetch what is known of the versions that are to be shown."""
@@ -62,7 +71,7 @@ class PreviewStage(Stage[_Rendered]):
         Raises
         ------
         FileError
-            The file cannot be read (the reason says why).
+            The file cannot be read (the reason says why); ``damaged_data`` if that crashed its reader.
         """
         if known is None or not known["canonical"]:
             return _Rendered(None, 0, "superseded by a newer version")
@@ -75,7 +84,8 @@ class PreviewStage(Stage[_Rendered]):
         request = PreviewRequest(known["instrument"], frozenset(known["types"]))
         with site.store.local(item.key) as source:
             try:
-                info: PreviewInfo = render(source, request, picture)
+                info, jpeg = inspect_guarded(self._guard, rendered, source, request)
+                picture.write_bytes(jpeg)
                 site.store.put(picture, key, md5=md5_of(picture))
             except NoPreview as nothing:
                 if nothing.reason in _NOTHING_TO_SEE:
