@@ -36,6 +36,8 @@ _LOOK_AGAIN_S: Final = 0.5
 _PATIENT_LOOK_S: Final = 5.0
 #: A file that ends before its last promised extension may still grow; some never keep the promise.
 _EXTENSIONS_PATIENCE_S: Final = 10.0
+#: All bytes are there, but the last are NUL or the last fill is missing: the writer may be at it still.
+_DOUBT_PATIENCE_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,9 @@ class CopyStage(Stage[_Landed]):
     ) -> None:
         found = completeness(source)
         if found.state is CompletenessState.COMPLETE:
+            patience = min(_DOUBT_PATIENCE_S, site.settings.dhs_give_up_seconds)
+            if found.doubt and unchanged < patience:
+                raise NotReady("incomplete", f"{item.filename}: {found.doubt}", delay=_PATIENT_LOOK_S)
             promised = found.declared_extensions or 0
             if found.extensions < promised and unchanged < _EXTENSIONS_PATIENCE_S:
                 # whole so far, but its primary header promises more extensions than have come
@@ -153,11 +158,7 @@ class CopyStage(Stage[_Landed]):
                 f"{item.filename}: {found.message}",
                 delay=min(_PATIENT_LOOK_S, max(_LOOK_AGAIN_S, unchanged)),
             )
-        reason = {
-            CompletenessState.NOT_FITS: "not_fits",
-            CompletenessState.BROKEN: "bad_header",
-            CompletenessState.INCOMPLETE: "truncated" if stat.st_size else "zero_bytes",
-        }[found.state]
+        reason = "bad_header" if found.code == "bad_mandatory_card" else found.code
         raise FileError(f"{item.filename}: {found.message}", reason=reason)
 
     def _copy(self, store: DirectoryStore, item: WorkItem, source: FileIO, before: os.stat_result) -> _Landed:

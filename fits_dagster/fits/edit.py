@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from .checksum import add_sums, encoded_sum, ones_complement_sum, open_plain, pieces_of
+from .bzip2 import expanded, plain_pieces
+from .checksum import RangeSum, add_sums, encoded_sum, ones_complement_sum
 from .edited import Edit, EditError, edited_cards, header_bytes, with_checksum
 from .hdu import HDU, padded
 from .names import COMPRESSED_SUFFIX, temporary_name
@@ -107,6 +108,10 @@ def _plan(path: Path, edits: Sequence[Edit]) -> tuple[list[_Replacement], list[s
     for edit in sorted(edits, key=lambda edit: edit.hdu):
         if not 0 <= edit.hdu < len(walker.hdus):
             raise EditError(f"{path.name} has no HDU {edit.hdu}", "no_such_hdu")
+        if edit.hdu in walker.after_end:
+            raise EditError(
+                f"text follows the END of HDU {edit.hdu}; an edit would lose it", "text_after_end"
+            )
         hdu = walker.hdus[edit.hdu]
         cards, done = edited_cards(hdu, edit)
         if not done:
@@ -169,30 +174,21 @@ def _contents(path: Path, digests: _Digests) -> Iterator[bytes]:
     with path.open("rb", buffering=0) as source:
         pieces = iter(lambda: source.read(_CHUNK), b"")
         noted = (digests.stored(piece) for piece in pieces)
-        for piece in _expanded(noted) if compressed else noted:
+        # the walk over the headers has seen that its streams are whole
+        for piece in expanded(noted, []) if compressed else noted:
             digests.data_md5.update(piece)
             digests.data_size += len(piece)
             yield piece
 
 
-def _expanded(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Decompress one or more bzip2 streams (the walk over the headers has seen that they are whole)."""
-    decompressor = bz2.BZ2Decompressor()
-    for piece in pieces:
-        rest = piece
-        while rest:
-            if decompressor.eof:
-                decompressor = bz2.BZ2Decompressor()
-            if out := decompressor.decompress(rest):
-                yield out
-            rest = decompressor.unused_data
-
-
 def _sum_of_data(path: Path, hdu: HDU) -> int:
     """Return the sum over the data of an HDU with their padding."""
-    with open_plain(path) as source:
-        end = hdu.data_offset + padded(hdu.data_bytes)
-        return ones_complement_sum(pieces_of(source, hdu.data_offset, end))
+    kept = RangeSum(hdu.data_offset, hdu.data_offset + padded(hdu.data_bytes))
+    offset = 0
+    for piece in plain_pieces(path):
+        kept.feed(piece, offset)
+        offset += len(piece)
+    return kept.total()
 
 
 def _spliced(pieces: Iterable[bytes], replacements: Sequence[_Replacement]) -> Iterator[bytes]:

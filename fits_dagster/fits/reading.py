@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import bz2
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from .bzip2 import expanded
+from .checksum import SumKeeper
 from .dumps import headers_from_text
 from .hdu import BLOCK, HDU
 from .names import COMPRESSED_SUFFIX
-from .problems import Problem, refuse
+from .problems import Problem
 from .walker import Walker
 
 __all__ = ["HDU", "FileInspection", "headers_from_text", "inspect_file", "read_headers", "walk_headers"]
@@ -40,7 +41,7 @@ class FileInspection:
     compressed: bool
     #: Headers of all HDUs, primary first; empty for anything but FITS.
     hdus: tuple[HDU, ...]
-    #: Findings of the walk over the structure, and of the decompression.
+    #: Findings of the walk over the structure, of the decompression, and of the sums in the headers.
     problems: tuple[Problem, ...]
 
 
@@ -70,13 +71,15 @@ def inspect_file(path: Path, *, chunk: int = DEFAULT_CHUNK) -> FileInspection:
     with path.open("rb", buffering=0) as source:
         pieces = _pieces(source, chunk)
         if compressed:
-            pieces = _expanded(_noted(pieces, stored), problems)
+            pieces = expanded(_noted(pieces, stored), problems)
+        sums = SumKeeper()
         for piece in pieces:
             walker.feed(piece, data.size)
+            sums.feed(piece, data.size, walker)
             data.update(piece)
     if not compressed:
         stored = data
-    walker.finish(data.size)
+    _finish(walker, data.size, problems)
     return FileInspection(
         file_md5=stored.hexdigest(),
         file_size=stored.size,
@@ -84,7 +87,7 @@ def inspect_file(path: Path, *, chunk: int = DEFAULT_CHUNK) -> FileInspection:
         data_size=data.size,
         compressed=compressed,
         hdus=tuple(walker.hdus),
-        problems=(*problems, *walker.problems),
+        problems=(*walker.problems, *(sums.problems() if walker.is_whole else ())),
     )
 
 
@@ -144,12 +147,18 @@ def walk_headers(source: Path | FileIO) -> tuple[Walker, int]:
 def _walk_compressed(source: FileIO) -> tuple[Walker, int]:
     walker, size = Walker(), 0
     problems: list[Problem] = []
-    for piece in _expanded(_pieces(source, DEFAULT_CHUNK), problems):
+    for piece in expanded(_pieces(source, DEFAULT_CHUNK), problems):
         walker.feed(piece, size)
         size += len(piece)
-    walker.finish(size)
-    walker.problems[:0] = problems
+    _finish(walker, size, problems)
     return walker, size
+
+
+def _finish(walker: Walker, size: int, problems: Sequence[Problem]) -> None:
+    """End a walk, with the findings of the decompression first."""
+    if size or not problems:
+        walker.finish(size)
+    walker.problems[:0] = problems
 
 
 class _Digest:
@@ -176,25 +185,3 @@ def _noted(pieces: Iterator[bytes], digest: _Digest) -> Iterator[bytes]:
     for piece in pieces:
         digest.update(piece)
         yield piece
-
-
-def _expanded(pieces: Iterator[bytes], problems: list[Problem]) -> Iterator[bytes]:
-    """Decompress one or more bzip2 streams; all input is consumed whatever it holds."""
-    decompressor, begun, broken = bz2.BZ2Decompressor(), False, False
-    for piece in pieces:
-        rest = piece
-        while rest and not broken:
-            if decompressor.eof:
-                decompressor, begun = bz2.BZ2Decompressor(), False
-            begun = True
-            try:
-                out = decompressor.decompress(rest)
-            except (OSError, ValueError) as error:
-                problems.append(refuse("bad_compression", f"the bzip2 stream is broken: {error}"))
-                broken = True
-                break
-            rest = decompressor.unused_data
-            if out:
-                yield out
-    if not broken and begun and not decompressor.eof:
-        problems.append(refuse("bad_compression", "the bzip2 stream ends too early"))

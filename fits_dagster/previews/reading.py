@@ -5,7 +5,6 @@ Files are read, not mapped: a mapped file that somebody cuts short would kill th
 
 from __future__ import annotations
 
-import bz2
 import math
 import os
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fits_dagster.fits.bzip2 import CompressionError, plain_pieces
 from fits_dagster.fits.hdu import BLOCK, HDU, padded
 from fits_dagster.fits.walker import Walker
 from fits_dagster.previews.errors import NoPreview
@@ -117,7 +117,7 @@ def open_images(path: Path) -> Iterator[OpenFile]:
         ``not_fits``, ``unreadable``, ``no_image``, ``empty_image``.
     """
     with path.open("rb", buffering=0) as file:
-        source = _Memory(_decompress(file.read())) if path.name.endswith(".bz2") else _Disk(file.fileno())
+        source = _Memory(_decompress(path)) if path.name.endswith(".bz2") else _Disk(file.fileno())
         yield _images(path, source)
 
 
@@ -152,10 +152,10 @@ class _Memory:
 _Source = _Disk | _Memory
 
 
-def _decompress(data: bytes) -> bytes:
+def _decompress(path: Path) -> bytes:
     try:
-        return bz2.decompress(data)
-    except (OSError, ValueError) as error:
+        return b"".join(plain_pieces(path))
+    except CompressionError as error:
         raise NoPreview("unreadable", f"bzip2: {error}") from error
 
 

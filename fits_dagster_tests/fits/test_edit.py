@@ -182,10 +182,19 @@ def test_an_impossible_edit_leaves_the_file_alone(frame, edits, reason):
 
 
 def test_files_that_are_not_whole_are_refused(frame):
-    frame.write_bytes(frame.read_bytes()[:-100])
+    frame.write_bytes(frame.read_bytes()[:-3000])
     with pytest.raises(EditError) as caught:
         edit_headers(frame, [Edit(set={"A": 1})])
     assert caught.value.reason == "truncated"
+
+
+def test_text_after_end_is_not_lost_by_an_edit(frame):
+    content = frame.read_bytes().replace(b"END".ljust(160), b"END".ljust(80) + b"OBSERVER= 'me'".ljust(80), 1)
+    frame.write_bytes(content)
+    with pytest.raises(EditError) as caught:
+        edit_headers(frame, [Edit(set={"A": 1})])
+    assert caught.value.reason == "text_after_end"
+    assert frame.read_bytes() == content
 
 
 def test_a_change_by_somebody_else_meanwhile_is_not_lost(frame, monkeypatch):
