@@ -117,6 +117,7 @@ def describe(hdus: Sequence[HDU], filename: str) -> Description:
     except Exception as error:  # see above: the row of one table must not cost the record
         warnings.append(f"{subject.table}: {type(error).__name__}: {error}")
         rows = []
+    warnings += dict.fromkeys(subject.findings)
     return Description(
         record=record,
         tags=frozenset(str(tag) for tag in _sequence(record["types"])),

@@ -17,6 +17,9 @@ from fits_dagster.storage.landing import TEMPORARY_MARK, copy_hashed, fsync_dire
 
 __all__ = ["DirectoryStore"]
 
+#: The years 1000 and 9000: beyond, times cannot be kept.
+_FIRST_SECOND, _LAST_SECOND = -30_610_224_000, 221_845_392_000
+
 log = logging.getLogger(__name__)
 
 
@@ -109,6 +112,7 @@ class DirectoryStore:
 
 
 def _utc(mtime_ns: int) -> datetime:
-    """Return a file time as the database keeps it: UTC, whole microseconds."""
+    """Return a file time as the database keeps it: UTC, whole microseconds, within its years."""
     seconds, rest = divmod(mtime_ns, 1_000_000_000)
+    seconds = min(max(seconds, _FIRST_SECOND), _LAST_SECOND)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
