@@ -28,6 +28,8 @@ __all__ = [
 _MAY_STILL_GROW: Final = frozenset({"zero_bytes", "missing_end", "truncated"})
 #: Extensions whose data are often zeros to the last.
 _OFTEN_ZERO: Final = frozenset({"DQ", "MASK", "OBJMASK", "BPM"})
+#: Kinds of extensions of the standard.
+_KINDS: Final = frozenset({"IMAGE", "TABLE", "BINTABLE"})
 _COMMENTARY: Final = ("COMMENT ", "HISTORY ", " " * 8, "CONTINUE", "HIERARCH")
 
 
@@ -175,6 +177,11 @@ def _card_problems(hdu: HDU, place: str) -> list[Problem]:
         problems.append(
             warn("non_ascii_cards", f"{place} has characters beyond printable ASCII in card {shown}")
         )
+    if hdu.is_primary and hdu.cards.get("SIMPLE") is False:
+        problems.append(warn("not_conforming", f"{place} says itself that it does not conform: SIMPLE is F"))
+    kind = hdu.cards.get("XTENSION")
+    if isinstance(kind, str) and kind.strip() not in _KINDS:
+        problems.append(warn("unknown_extension", f"{place} is an extension of unknown kind {kind!r}"))
     unreadable = [key for key in _unreadable_keywords(hdu.cards)]
     if unreadable:
         problems.append(

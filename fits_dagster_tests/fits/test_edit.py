@@ -13,6 +13,7 @@ from astropy.io import fits
 
 from fits_dagster.fits.checksum import encoded_sum, ones_complement_sum
 from fits_dagster.fits.edit import Edit, EditError, edit_headers
+from fits_dagster.fits.reading import read_headers
 from fits_dagster.fits.verify import check_structure
 
 
@@ -245,3 +246,33 @@ def test_sums_do_not_depend_on_how_bytes_are_cut(cut):
 def test_encoding_of_a_sum_is_that_of_astropy(total):
     expected = fits.ImageHDU()._char_encode(0xFFFFFFFF - total)
     assert encoded_sum(total) == expected
+
+
+IRREGULAR = [
+    "AIRMASS\t= 1.25",  # a tab in column eight
+    "AIRMASS=  1.25",  # the sign in column eight
+    "AIRMASS = 1.25",
+    " AIRMASS= 1.25",
+]
+
+
+@pytest.mark.parametrize("card", IRREGULAR)
+def test_a_card_with_its_sign_out_of_place_is_one_card_to_everybody(tmp_path, build, card):
+    path = tmp_path / "odd.fits"
+    whole = build.header_bytes((*build.PRIMARY, ("AIRMASS", "1.0")))
+    path.write_bytes(whole.replace(build.header_bytes((("AIRMASS", "1.0"),))[:80], card.ljust(80).encode()))
+    assert read_headers(path)[0].cards["AIRMASS"] == 1.25
+    report = edit_headers(path, [Edit(set={"AIRMASS": 1.5})])
+    assert report.changes == ("HDU 0: AIRMASS = 1.5, was 1.25",)
+    assert fits.getheader(path)["AIRMASS"] == read_headers(path)[0].cards["AIRMASS"] == 1.5
+    assert path.read_bytes().count(b"AIRMASS") == 1
+
+
+@pytest.mark.parametrize("card", IRREGULAR)
+def test_a_card_with_its_sign_out_of_place_can_be_deleted(tmp_path, build, card):
+    path = tmp_path / "odd.fits"
+    whole = build.header_bytes((*build.PRIMARY, ("AIRMASS", "1.0"), ("AIRMASS", "1.1")))
+    path.write_bytes(whole.replace(build.header_bytes((("AIRMASS", "1.0"),))[:80], card.ljust(80).encode()))
+    assert read_headers(path)[0].cards["AIRMASS"] == 1.25  # the first counts, however it is written
+    edit_headers(path, [Edit(delete=["AIRMASS"])])
+    assert b"AIRMASS" not in path.read_bytes()
