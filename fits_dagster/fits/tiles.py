@@ -26,7 +26,10 @@ _OF_THE_TABLE: Final = re.compile(
 )
 #: Keyword in the table to keyword of the image.
 _RENAMED: Final = re.compile(r"Z(BITPIX|NAXIS\d*|TENSION|SIMPLE|EXTEND|BLOCKED|PCOUNT|GCOUNT)\s*")
-_HCHECKSUMS: Final = {"ZHECKSUM": "CHECKSUM", "ZDATASUM": "DATASUM"}
+#: Sums of the image before it was compressed, which nobody needs of its header alone.
+_SUMS: Final = frozenset({"ZHECKSUM", "ZDATASUM"})
+#: Name that a table gets if its image has none.
+_GIVEN_NAME: Final = "'COMPRESSED_IMAGE'"
 #: Cards that every primary header has, and those that packing adds.
 _BARE: Final = re.compile(
     r"(SIMPLE|BITPIX|NAXIS|EXTEND|CHECKSUM|DATASUM|COMMENT|HISTORY|ORIGIN|DATE|FZ[A-Z]+|NEXTEND|) *"
@@ -87,7 +90,7 @@ def _image_of(hdu: HDU) -> HDU:
     for line in hdu.lines:
         card = line.ljust(CARD_LENGTH)
         keyword = card[:8]
-        if keyword.rstrip() in _HCHECKSUMS:
+        if keyword.rstrip() in _SUMS or (keyword == "EXTNAME " and _GIVEN_NAME in card):
             continue
         if (found := _RENAMED.fullmatch(keyword)) is not None:
             name = "XTENSION" if found[1] == "TENSION" else found[1]

@@ -83,7 +83,9 @@ class Image:
             dtype = np.dtype(_DTYPES[self.hdu.bitpix or 8])
             data = self._bytes(self.hdu.data_offset, math.prod(self.hdu.shape) * dtype.itemsize)
             pixels = np.frombuffer(data, dtype)
-        return _showable(pixels.reshape(self.shape), self.hdu.cards.get("BLANK"))
+        return _showable(
+            pixels.reshape(self.shape), self.hdu.cards.get("BLANK", self.hdu.cards.get("ZBLANK"))
+        )
 
     def _bytes(self, offset: int, length: int) -> bytes | memoryview:
         # the size is looked at before any memory is asked for; the last fill may be missing
