@@ -56,7 +56,24 @@ class LeaseLostError(DataflowError):
 
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
-_MOUNT = {errno.ESTALE, errno.EIO, errno.EROFS, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+_MOUNT = {
+    errno.ESTALE,
+    errno.EIO,
+    errno.EREMOTEIO,
+    errno.EROFS,
+    errno.ETIMEDOUT,
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.EINTR,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENODEV,
+    errno.ENOLCK,
+    errno.ENOMEM,
+    errno.ENOTCONN,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+}
 
 
 def describe_error(error: BaseException) -> tuple[str, Retry, str, str]:

@@ -106,13 +106,13 @@ def rescan(
     began = time.perf_counter()
     seen = [
         (name, info)
-        for name, info in _listed(site.store.objects(path), matches)
-        if newer_than is None or info.modified >= newer_than
+        for name, info in _without_older_twins(_listed(site.store.objects(path)))
+        if (matches is None or matches(name)) and (newer_than is None or info.modified >= newer_than)
     ]
     if not seen:
         return RescanReport(0, 0, time.perf_counter() - began)
     with site.engine.begin() as connection:
-        chosen = _without_older_twins(seen)
+        chosen = list(seen)
         if not (force or force_md5):
             # of a directory with many nights only what is asked for
             wanted = None if matches is None else [name for name, _ in seen]
@@ -140,24 +140,24 @@ def rescan(
     return RescanReport(len(seen), len(names), time.perf_counter() - began, names)
 
 
-def _listed(
-    objects: Iterable[ObjectInfo], matches: Callable[[str], bool] | None
-) -> Iterator[tuple[str, ObjectInfo]]:
+def _listed(objects: Iterable[ObjectInfo]) -> Iterator[tuple[str, ObjectInfo]]:
     for info in objects:
         name = info.key.rpartition("/")[2]
-        if is_ingestible(name) and (matches is None or matches(name)):
+        if is_ingestible(name):
             yield name, info
 
 
-def _without_older_twins(seen: Sequence[tuple[str, ObjectInfo]]) -> list[tuple[str, ObjectInfo]]:
+def _without_older_twins(listed: Iterable[tuple[str, ObjectInfo]]) -> Iterable[tuple[str, ObjectInfo]]:
     """Keep of ``X.fits`` and ``X.fits.bz2`` the one that was changed last; they are one file."""
     newest: dict[str, tuple[str, ObjectInfo]] = {}
-    for name, info in sorted(seen, key=lambda one: (one[1].modified, one[0] == trimmed(one[0]))):
-        older = newest.get(trimmed(name))
-        if older is not None:
-            log.info("%s is left alone: %s beside it is newer", older[0], name)
-        newest[trimmed(name)] = (name, info)
-    return list(newest.values())
+    for one in listed:
+        key = trimmed(one[0])
+        other = newest.get(key)
+        if other is not None:
+            other, one = sorted((other, one), key=lambda twin: (twin[1].modified, twin[0] == key))
+            log.info("%s is left alone: %s beside it is newer", other[0], one[0])
+        newest[key] = one
+    return newest.values()
 
 
 def _refused_names(

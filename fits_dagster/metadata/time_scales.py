@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
-__all__ = ["to_utc"]
+__all__ = ["fits_local_time", "to_utc"]
 
 #: First UTC days on which TAI was ahead by one second more, 10 s and more. Source: IERS Bulletin C.
 _STEPS: Final = tuple(
@@ -30,6 +30,18 @@ _FROM_TAI: Final = {
 _UTC: Final = frozenset({"", "UTC", "UT", "UT1", "GMT"})
 #: Local times that are always as far from UTC, hours.
 _LOCAL: Final = {"HST": -10}
+#: Hours by which local time is ahead of UTC, in winter and summer.
+_SITES: Final = {"Gemini-North": (-10,), "Gemini-South": (-4, -3)}
+#: Clocks that differ by more than this, hours, show different times.
+_TOLERANCE_H: Final = 0.25
+
+
+def fits_local_time(instant: datetime, local: time, telescope: str | None) -> bool:
+    """Tell whether a local time may be that of an instant; true where the site is not known."""
+    shown = datetime.combine(instant.date(), local, tzinfo=UTC)
+    ahead = (shown - instant) / timedelta(hours=1)
+    offsets = _SITES.get(telescope or "")
+    return offsets is None or any(abs((ahead - offset + 12) % 24 - 12) <= _TOLERANCE_H for offset in offsets)
 
 
 def to_utc(instant: datetime, scale: str) -> datetime | None:

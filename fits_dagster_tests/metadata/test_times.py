@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fits_dagster.fits.cards import Cards
+from fits_dagster.metadata.time_scales import fits_local_time
 from fits_dagster.metadata.times import (
     END_YEAR,
     FIRST_YEAR,
@@ -113,6 +114,22 @@ def test_no_date_however_odd_raises(day, clock, scale):
     header = {"DATE-OBS": day, "UT": clock, "TIMESYS": scale, "MJD-OBS": clock}
     found = ut_datetime(header, (), "frame.fits", [])
     assert found is None or FIRST_YEAR - 1 <= found.year <= END_YEAR
+
+
+@pytest.mark.parametrize(
+    ("local", "telescope", "fits"),
+    [
+        (time(0, 0, 5), "Gemini-North", True),
+        (time(10), "Gemini-North", False),  # local time that passes for UTC
+        (time(6), "Gemini-South", True),  # winter
+        (time(7), "Gemini-South", True),  # summer
+        (time(0), "Gemini-South", False),
+        (time(10), None, True),
+    ],
+)
+def test_local_time_in_the_place_of_utc_is_found(local, telescope, fits):
+    assert fits_local_time(utc(2020, 1, 31, 10), local, telescope) is fits
+    assert fits_local_time(utc(2020, 1, 31, 2), time(16), "Gemini-North")
 
 
 def test_without_any_date_there_is_no_time():
