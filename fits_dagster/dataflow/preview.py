@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -16,7 +17,7 @@ from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Committed, Stage
 from fits_dagster.errors import FileError
 from fits_dagster.fits.guarded import Guard, inspect_guarded
-from fits_dagster.previews import NoPreview, PreviewRequest, preview_name, rendered
+from fits_dagster.previews import NoPreview, PreviewInfo, preview_name
 from fits_dagster.storage.landing import md5_of
 
 __all__ = ["STAGE", "PreviewStage", "preview_key"]
@@ -42,6 +43,13 @@ class _Rendered:
     name: str | None
     size: int
     detail: str
+
+
+def _rendered(path: Path, instrument: str | None, tags: frozenset[str]) -> tuple[PreviewInfo, bytes]:
+    # called in the guarded process, which alone needs what decodes and draws
+    from fits_dagster.previews import PreviewRequest, rendered
+
+    return rendered(path, PreviewRequest(instrument, tags))
 
 
 def _damaged(message: str, *, reason: str) -> FileError:
@@ -81,10 +89,11 @@ class PreviewStage(Stage[_Rendered]):
         staging = site.settings.staging_directory / "previews"
         staging.mkdir(parents=True, exist_ok=True)
         picture = staging / f"{secrets.token_hex(8)}.jpg"
-        request = PreviewRequest(known["instrument"], frozenset(known["types"]))
         with site.store.local(item.key) as source:
             try:
-                info, jpeg = inspect_guarded(self._guard, rendered, source, request)
+                info, jpeg = inspect_guarded(
+                    self._guard, _rendered, source, known["instrument"], frozenset(known["types"])
+                )
                 picture.write_bytes(jpeg)
                 site.store.put(picture, key, md5=md5_of(picture))
             except NoPreview as nothing:

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from io import FileIO
 from pathlib import Path
 from typing import Final
@@ -39,14 +40,24 @@ class EntryError(FileError):
 class Entry:
     """One entry of a directory, as it was when the directory was listed."""
 
-    #: As it is shown and kept in the database; the name itself unless that has a fault.
-    name: str
+    #: As the operating system gives it.
+    raw_name: str
     size: int = 0
     mtime_ns: int = 0
-    #: Why it can never be taken as it is.
-    fault: EntryError | None = None
+    #: Kind and permissions.
+    mode: int = 0
     #: Why it could not be looked at now.
     error: OSError | None = None
+
+    @cached_property
+    def name(self) -> str:
+        """As it is shown and kept in the database; the name itself unless that has a fault."""
+        return shown_name(self.raw_name)
+
+    @cached_property
+    def fault(self) -> EntryError | None:
+        """Why it can never be taken as it is."""
+        return None if self.error is not None else _fault_of(self.raw_name, self.mode)
 
     @property
     def seen(self) -> tuple[int, int]:
@@ -78,7 +89,6 @@ def entries_of(
         for one in found:
             if not wanted(one.name):
                 continue
-            shown = shown_name(one.name)
             try:
                 looked_at = one.stat(follow_symlinks=False)
                 if links and stat.S_ISLNK(looked_at.st_mode):
@@ -86,10 +96,9 @@ def entries_of(
             except FileNotFoundError:
                 continue
             except OSError as error:
-                yield Entry(shown, error=error)
+                yield Entry(one.name, error=error)
                 continue
-            fault = _fault_of(one.name, looked_at.st_mode)
-            yield Entry(shown, looked_at.st_size, looked_at.st_mtime_ns, fault)
+            yield Entry(one.name, looked_at.st_size, looked_at.st_mtime_ns, looked_at.st_mode)
 
 
 def is_regular(path: Path) -> bool:
