@@ -38,6 +38,8 @@ _PATIENT_LOOK_S: Final = 5.0
 _EXTENSIONS_PATIENCE_S: Final = 10.0
 #: All bytes are there, but the last are NUL or the last fill is missing: the writer may be at it still.
 _DOUBT_PATIENCE_S: Final = 60.0
+#: A header that no further byte mends can only be written anew, which is seen as a change.
+_BROKEN_PATIENCE_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class CopyStage(Stage[_Landed]):
         found = completeness(source)
         if found.state is CompletenessState.COMPLETE:
             patience = min(_DOUBT_PATIENCE_S, site.settings.dhs_give_up_seconds)
-            if found.doubt and unchanged < patience:
+            if found.doubt and unchanged < patience and not item.payload.get("retried"):
                 raise NotReady("incomplete", f"{item.filename}: {found.doubt}", delay=_PATIENT_LOOK_S)
             promised = found.declared_extensions or 0
             if found.extensions < promised and unchanged < _EXTENSIONS_PATIENCE_S:
@@ -152,7 +154,10 @@ class CopyStage(Stage[_Landed]):
                     delay=_LOOK_AGAIN_S,
                 )
             return
-        if unchanged < site.settings.dhs_give_up_seconds and not item.payload.get("retried"):
+        patience = site.settings.dhs_give_up_seconds
+        if found.state is CompletenessState.BROKEN:
+            patience = min(patience, _BROKEN_PATIENCE_S)
+        if unchanged < patience and not item.payload.get("retried"):
             raise NotReady(
                 "incomplete",
                 f"{item.filename}: {found.message}",
