@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from .names import COMPRESSED_SUFFIX
+from .opening import opened
 from .problems import Problem, refuse, warn
 
 __all__ = ["CompressionError", "expanded", "plain_pieces"]
@@ -86,7 +87,7 @@ def plain_pieces(path: Path) -> Iterator[bytes]:
         The file cannot be read.
     """
     problems: list[Problem] = []
-    with path.open("rb", buffering=0) as source:
+    with opened(path) as source:
         pieces = iter(lambda: source.read(_CHUNK), b"")
         yield from expanded(pieces, problems) if path.name.endswith(COMPRESSED_SUFFIX) else pieces
     for problem in problems:

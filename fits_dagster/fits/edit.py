@@ -22,6 +22,7 @@ from .checksum import RangeSum, add_sums, encoded_sum, ones_complement_sum
 from .edited import Edit, EditError, edited_cards, header_bytes, with_checksum
 from .hdu import HDU, padded
 from .names import COMPRESSED_SUFFIX, temporary_name
+from .opening import opened
 from .reading import walk_headers
 
 __all__ = ["Edit", "EditError", "EditReport", "edit_headers"]
@@ -171,7 +172,7 @@ def _report(changes: tuple[str, ...], old: _Digests, new: _Digests, warnings: tu
 def _contents(path: Path, digests: _Digests) -> Iterator[bytes]:
     """Yield the uncompressed bytes of a file, and note both digests."""
     compressed = digests.compressor is not None
-    with path.open("rb", buffering=0) as source:
+    with opened(path) as source:
         pieces = iter(lambda: source.read(_CHUNK), b"")
         noted = (digests.stored(piece) for piece in pieces)
         # the walk over the headers has seen that its streams are whole

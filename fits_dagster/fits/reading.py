@@ -15,6 +15,7 @@ from .checksum import SumKeeper
 from .dumps import headers_from_text
 from .hdu import BLOCK, HDU
 from .names import COMPRESSED_SUFFIX
+from .opening import opened
 from .problems import Problem
 from .walker import Walker
 
@@ -68,7 +69,7 @@ def inspect_file(path: Path, *, chunk: int = DEFAULT_CHUNK) -> FileInspection:
     compressed = path.name.endswith(COMPRESSED_SUFFIX)
     stored, data, walker = _Digest(), _Digest(), Walker()
     problems: list[Problem] = []
-    with path.open("rb", buffering=0) as source:
+    with opened(path) as source:
         pieces = _pieces(source, chunk)
         if compressed:
             pieces = expanded(_noted(pieces, stored), problems)
@@ -128,9 +129,9 @@ def walk_headers(source: Path | FileIO) -> tuple[Walker, int]:
         Size of the uncompressed file, bytes.
     """
     if isinstance(source, Path):
-        with source.open("rb", buffering=0) as opened:
+        with opened(source) as plain:
             compressed = source.name.endswith(COMPRESSED_SUFFIX)
-            return _walk_compressed(opened) if compressed else walk_headers(opened)
+            return _walk_compressed(plain) if compressed else walk_headers(plain)
     walker = Walker()
     size = os.fstat(source.fileno()).st_size
     while walker.needed is not None and walker.needed < size:

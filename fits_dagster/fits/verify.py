@@ -11,6 +11,7 @@ from typing import Final
 from .cards import CARD_LENGTH, Cards
 from .hdu import BLOCK, HDU
 from .names import COMPRESSED_SUFFIX
+from .opening import opened
 from .problems import Problem, Severity, refuse, warn
 from .reading import FileInspection, inspect_file, walk_headers
 from .walker import Walker
@@ -87,8 +88,8 @@ def completeness(source: Path | FileIO) -> Completeness:
         The file cannot be read, which says nothing about what it holds.
     """
     if isinstance(source, Path) and not source.name.endswith(COMPRESSED_SUFFIX):
-        with source.open("rb", buffering=0) as opened:
-            return completeness(opened)
+        with opened(source) as plain:
+            return completeness(plain)
     walker, size = walk_headers(source)
     found = len(walker.hdus) - 1
     declared = walker.hdus[0].cards.get("NEXTEND") if walker.hdus else None
@@ -215,14 +216,14 @@ def _mandatory_order(hdu: HDU) -> list[str]:
 
 def _padding_problems(path: Path, hdus: list[HDU]) -> list[Problem]:
     problems = []
-    with path.open("rb") as file:
+    with opened(path) as file:
         for number, hdu in enumerate(hdus):
             length = -hdu.data_bytes % 2880
             if not length:
                 continue
             file.seek(hdu.data_offset + hdu.data_bytes)
             fill = b" " if hdu.cards.get("XTENSION") == "TABLE" else b"\0"
-            if file.read(length).strip(fill):
+            if (file.read(length) or b"").strip(fill):
                 problems.append(
                     warn("padding", f"the fill after the data of HDU {number} is not all {fill!r}")
                 )

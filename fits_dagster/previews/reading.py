@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fits_dagster.fits.bzip2 import CompressionError, plain_pieces
 from fits_dagster.fits.hdu import BLOCK, HDU, padded
+from fits_dagster.fits.opening import opened
 from fits_dagster.fits.walker import Walker
 from fits_dagster.previews.errors import NoPreview
 from fits_dagster.previews.tiles import decoded
@@ -118,7 +119,7 @@ def open_images(path: Path) -> Iterator[OpenFile]:
     NoPreview
         ``not_fits``, ``unreadable``, ``no_image``, ``empty_image``.
     """
-    with path.open("rb", buffering=0) as file:
+    with opened(path) as file:
         source = _Memory(_decompress(path)) if path.name.endswith(".bz2") else _Disk(file.fileno())
         yield _images(path, source)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fits_dagster.fits.names import TEMPORARY_MARK, temporary_name
+from fits_dagster.fits.opening import opened
 
 __all__ = ["TEMPORARY_MARK", "copy_hashed", "fsync_directory", "land", "md5_of", "temporary_beside"]
 
@@ -61,5 +62,5 @@ def land(temporary: Path, target: Path) -> None:
 
 def md5_of(path: Path) -> str:
     """Return the MD5 of a file's bytes (hexadecimal)."""
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
