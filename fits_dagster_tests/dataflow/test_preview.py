@@ -16,6 +16,7 @@ from fits_dagster.dataflow import ingest, preview
 from fits_dagster.dataflow.drain import drain
 from fits_dagster.dataflow.outcomes import DrainReport
 from fits_dagster.dataflow.site import Site
+from fits_dagster.settings import Settings
 
 
 def ingested(site: Site, *paths: Path) -> None:
@@ -86,3 +87,13 @@ def test_what_a_header_claims_is_looked_at_before_memory_is_asked_for(
     [failure] = rendered(archive).failures
     assert failure.reason == "unreadable"
     assert told in failure.error and "HDU 1" in failure.error
+
+
+def test_a_load_goes_on_after_a_decoder_has_crashed(settings: Settings, tmp_path: Path) -> None:
+    from fits_dagster.system.load import initial_load
+
+    crash = with_wild_tile(compressed(tmp_path / "N20251123S0904.fits", "HCOMPRESS_1"))
+    good = compressed(tmp_path / "N20251123S0905.fits", "HCOMPRESS_1")
+    report = initial_load(settings, "archive", [crash, good])
+    assert [(f.filename, f.reason) for f in report.failures] == [(crash.name, "damaged_data")]
+    assert report.outcomes["preview"] == {"rendered": 1}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fits_dagster.errors import TransientError
+from fits_dagster.errors import FileError, TransientError
 from fits_dagster.settings import S3Settings
 from fits_dagster.storage import DirectoryStore, ObjectStore, S3Store, UnsafeNameError
 
@@ -196,6 +196,25 @@ def test_fetched_bytes_that_are_not_those_of_the_metadata_are_refused(
     with pytest.raises(TransientError, match="not those of its MD5"), store.local("x.fits"):
         pass
     assert list((tmp_path / "fetched").iterdir()) == []
+
+
+@pytest.mark.parametrize("action", ["put", "stat", "local", "objects", "delete"])
+def test_a_bucket_that_does_not_exist_is_told_from_an_object_that_does_not(
+    s3_server: str, tmp_path: Path, source: Path, action: str
+) -> None:
+    settings = S3Settings(bucket="never-made", endpoint_url=s3_server, max_attempts=1)
+    store = S3Store(settings, tmp_path)
+    with pytest.raises(FileError, match="does not exist: set s3.bucket") as caught:
+        if action == "put":
+            store.put(source, "x.fits", md5=md5(source))
+        elif action == "local":
+            with store.local("x.fits"):
+                pass
+        elif action == "objects":
+            list(store.objects())
+        else:
+            getattr(store, action)("x.fits")
+    assert caught.value.reason == "s3_refused"
 
 
 def test_the_underlay_is_read_and_never_written(s3_server: str, tmp_path: Path, source: Path) -> None:
