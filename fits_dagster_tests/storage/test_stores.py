@@ -204,7 +204,7 @@ def test_a_bucket_that_does_not_exist_is_told_from_an_object_that_does_not(
 ) -> None:
     settings = S3Settings(bucket="never-made", endpoint_url=s3_server, max_attempts=1)
     store = S3Store(settings, tmp_path)
-    with pytest.raises(FileError, match="does not exist: set s3.bucket") as caught:
+    with pytest.raises(FileError, match=r"does not exist: set s3\.bucket") as caught:
         if action == "put":
             store.put(source, "x.fits", md5=md5(source))
         elif action == "local":
