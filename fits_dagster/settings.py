@@ -154,6 +154,8 @@ class SiteSettings(_Frozen):
     store: Literal["directory", "s3"] = "directory"
     #: Root of the directory store (the dataflow directory at the summit).
     store_directory: Path | None = None
+    #: Follow links of the directory store that end at a regular file inside it; others are never followed.
+    store_links: bool = False
     s3: S3Settings = S3Settings()
     #: Where uploads are received before they are stored, and where S3 objects are fetched to.
     staging_directory: Path | None = None

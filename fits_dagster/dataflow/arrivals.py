@@ -48,7 +48,8 @@ def dhs_entries(site: Site) -> list[Entry]:
     directory = site.settings.dhs_directory
     if directory is None:
         return []
-    found = entries_of(directory, wanted=lambda name: not is_ignored(name), links=site.settings.dhs_links)
+    links_in = directory if site.settings.dhs_links else None
+    found = entries_of(directory, wanted=lambda name: not is_ignored(name), links_in=links_in)
     return sorted(found, key=lambda entry: entry.name)
 
 

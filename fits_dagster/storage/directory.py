@@ -28,8 +28,10 @@ class DirectoryStore:
 
     has_reliable_times = True
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, links: bool = False) -> None:
         self.root = root
+        #: Where links may end.
+        self._links_in = root if links else None
 
     def path_of(self, key: str) -> Path:
         """Return the file of a key (which need not exist)."""
@@ -72,7 +74,7 @@ class DirectoryStore:
         """Look at a file; None when there is no regular file of that name."""
         path = self.path_of(key)
         try:
-            if not is_regular(path):
+            if not is_regular(path, links_in=self._links_in):
                 return None
             return self._info(key, path, None)
         except FileNotFoundError:
@@ -82,7 +84,7 @@ class DirectoryStore:
     def local(self, key: str) -> Iterator[Path]:
         """Give the file itself; it must not be changed."""
         path = self.path_of(key)
-        if not is_regular(path):
+        if not is_regular(path, links_in=self._links_in):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         yield path
 
@@ -95,7 +97,8 @@ class DirectoryStore:
         directory = self.root / check_key(path) if path else self.root
         if not directory.is_dir():
             return
-        for entry in entries_of(directory, wanted=lambda name: TEMPORARY_MARK not in name):
+        found = entries_of(directory, wanted=lambda name: TEMPORARY_MARK not in name, links_in=self._links_in)
+        for entry in found:
             if entry.error is not None:
                 log.warning("%s in %s cannot be looked at: %s", entry.name, directory, entry.error)
             elif entry.fault is None or entry.fault.reason == "unsafe_name":

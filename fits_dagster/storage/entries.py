@@ -66,7 +66,7 @@ class Entry:
 
 
 def entries_of(
-    directory: Path, *, wanted: Callable[[str], bool] = lambda _: True, links: bool = False
+    directory: Path, *, wanted: Callable[[str], bool] = lambda _: True, links_in: Path | None = None
 ) -> Iterator[Entry]:
     """List a directory.
 
@@ -76,22 +76,22 @@ def entries_of(
         What it holds is looked at, not opened.
     wanted
         Keeps to the names for which it is true.
-    links
-        Follow links that end at a regular file inside the directory.
+    links_in
+        A directory; links that end at a regular file inside it are followed.
 
     Raises
     ------
     OSError
         The directory itself cannot be read.
     """
-    root = os.path.realpath(directory)
+    root = None if links_in is None else os.path.realpath(links_in)
     with os.scandir(directory) as found:
         for one in found:
             if not wanted(one.name):
                 continue
             try:
                 looked_at = one.stat(follow_symlinks=False)
-                if links and stat.S_ISLNK(looked_at.st_mode):
+                if root is not None and stat.S_ISLNK(looked_at.st_mode):
                     looked_at = _behind_link(one.path, root, looked_at)
             except FileNotFoundError:
                 continue
@@ -101,8 +101,15 @@ def entries_of(
             yield Entry(one.name, looked_at.st_size, looked_at.st_mtime_ns, looked_at.st_mode)
 
 
-def is_regular(path: Path) -> bool:
+def is_regular(path: Path, *, links_in: Path | None = None) -> bool:
     """Tell whether a path is a regular file, not a link to one.
+
+    Parameters
+    ----------
+    path
+        The file.
+    links_in
+        A directory; a link that ends at a regular file inside it counts too.
 
     Raises
     ------
@@ -110,7 +117,10 @@ def is_regular(path: Path) -> bool:
         It cannot be looked at.
     """
     try:
-        return stat.S_ISREG(path.lstat().st_mode)
+        looked_at = path.lstat()
+        if links_in is not None and stat.S_ISLNK(looked_at.st_mode):
+            looked_at = _behind_link(str(path), os.path.realpath(links_in), looked_at)
+        return stat.S_ISREG(looked_at.st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
 

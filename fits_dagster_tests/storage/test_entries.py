@@ -38,7 +38,10 @@ def hostile_directory(root: Path) -> Path:
 
 
 def reasons(directory: Path, *, links: bool = False) -> dict[str, str | None]:
-    return {e.name: e.fault and e.fault.reason for e in entries_of(directory, links=links)}
+    return {
+        e.name: e.fault and e.fault.reason
+        for e in entries_of(directory, links_in=directory if links else None)
+    }
 
 
 ODD = {
@@ -133,6 +136,10 @@ def test_a_store_lists_and_gives_regular_files_only(tmp_path: Path) -> None:
             assert store.stat(name) is None
             with pytest.raises(FileNotFoundError), store.local(name):
                 pass
+    lenient = DirectoryStore(store.root, links=True)
+    assert sorted(info.key for info in lenient.objects()) == ["good.fits", "inside.fits", r"latin\xe9.fits"]
+    assert lenient.stat("inside.fits") is not None
+    assert lenient.stat("outside.fits") is None
     with pytest.raises(UnsafeNameError, match="backslash"):
         store.stat(r"latin\xe9.fits")
 
