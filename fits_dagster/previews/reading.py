@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fits_dagster.fits.bzip2 import CompressionError, plain_pieces
-from fits_dagster.fits.hdu import BLOCK, HDU, padded
+from fits_dagster.fits.hdu import HDU, padded
 from fits_dagster.fits.opening import opened
 from fits_dagster.fits.walker import Walker
 from fits_dagster.previews.errors import NoPreview
@@ -78,23 +78,21 @@ class Image:
             The file ends before the data do, or the compressed pixels cannot be read.
         """
         if self.hdu.is_compressed_image:
-            length = self.hdu.data_offset - self.hdu.offset + padded(self.hdu.data_bytes)
-            pixels = decoded(self.hdu, self.index, bytes(self._bytes(self.hdu.offset, length)))
+            needed = self.hdu.data_offset - self.hdu.offset + self.hdu.data_bytes
+            fill = padded(self.hdu.data_bytes) - self.hdu.data_bytes
+            content = bytes(self._bytes(self.hdu.offset, needed)).ljust(needed + fill, b"\0")
+            pixels = decoded(self.hdu, self.index, content)
         else:
             dtype = np.dtype(_DTYPES[self.hdu.bitpix or 8])
             data = self._bytes(self.hdu.data_offset, math.prod(self.hdu.shape) * dtype.itemsize)
             pixels = np.frombuffer(data, dtype)
-        return _showable(
-            pixels.reshape(self.shape), self.hdu.cards.get("BLANK", self.hdu.cards.get("ZBLANK"))
-        )
+        cards = self.hdu.cards
+        return _showable(pixels.reshape(self.shape), cards.get("BLANK", cards.get("ZBLANK")))
 
     def _bytes(self, offset: int, length: int) -> bytes | memoryview:
-        # the size is looked at before any memory is asked for; the last fill may be missing
-        there = min(length, self.source.size - offset)
-        if there < length - (BLOCK - 1) or there < self.hdu.data_offset + self.hdu.data_bytes - offset:
-            raise NoPreview("truncated", f"HDU {self.index}")
-        data = self.source.read(offset, there)
-        if len(data) < there:
+        # the size is looked at before any memory is asked for
+        data = self.source.read(offset, length) if offset + length <= self.source.size else b""
+        if len(data) < length:
             raise NoPreview("truncated", f"HDU {self.index}")
         return data
 
@@ -186,7 +184,7 @@ def _showable(pixels: Pixels, blank: object) -> Pixels:
         if missing.any():
             return np.where(missing, np.float32(np.nan), pixels.astype(np.float32))
     if pixels.dtype.kind == "f" and pixels.dtype.itemsize > 4:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             return pixels.astype(np.float32)
     return pixels
 

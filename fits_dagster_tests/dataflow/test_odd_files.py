@@ -6,10 +6,12 @@ reason that says what to do; a fault of one file is an answer about that file.
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +27,7 @@ from fits_dagster.dataflow.ingest import observe
 from fits_dagster.dataflow.site import Site
 from fits_dagster.errors import FileError
 from fits_dagster.fits.edit import Edit, EditError, edit_headers
+from fits_dagster.fits.verify import completeness
 from fits_dagster.previews import NoPreview, PreviewRequest, rendered
 
 NEWLINE = "N20251123S0903\nnewline.fits"
@@ -164,6 +167,56 @@ def test_text_after_end_is_not_dropped_by_an_edit(odd_files: Path, tmp_path: Pat
         edit_headers(path, [Edit(set={"OBJECT": "another"})])
     assert caught.value.reason == "text_after_end"
     assert path.read_bytes() == (odd_files / name).read_bytes()
+
+
+CARDS = [
+    b"XTENSION= 'BINTABLE'", b"ZIMAGE  = T", b"ZCMPTYPE= 'PLIO_1'", b"ZQUANTIZ= 'x'", b"ZBITPIX = -32",
+    b"ZNAXIS  = 3", b"NAXIS   = 3", b"NAXIS   = 0", b"NAXIS1  = 0", b"NAXIS2  = 1", b"BITPIX  = -64",
+    b"BZERO   = 1e300", b"BLANK   = 1", b"BSCALE  = 0", b"BSCALE  = NAN", b"GROUPS  = T", b"PCOUNT  = 100",
+    b"END", bytes(80), b"DETSEC  = '[1:10,1:10]'", b"DATASEC = '[5:1,9:2]'", b"CCDSUM  = '0 0'",
+    b"GAIN    = 1e308", b"EXTNAME = 5", b"DATE-OBS= '9999-99-99'", b"EXPTIME = 1e400", b"TFORM1  = 'xx'",
+]  # fmt: skip
+
+
+def damaged(content: bytes, chance: random.Random) -> bytes:
+    """Return the bytes of a file with other cards, wild bytes, a cut, a tail, or a block in between."""
+    changed = bytearray(content)
+    for _ in range(chance.randint(1, 4)):
+        kind, at = chance.choice("ccccbbbxtn"), chance.randrange(len(changed) + 1)
+        card = min(at, 12_000) // 80 * 80
+        if kind == "c":
+            changed[card : card + 80] = chance.choice(CARDS).ljust(80)
+        elif kind == "b":
+            changed[at : at + chance.randint(0, 8)] = chance.randbytes(chance.randint(0, 8))
+        elif kind == "x":
+            del changed[at:]
+        elif kind == "t":
+            changed += chance.randbytes(chance.randint(1, 5000))
+        else:
+            changed[at // 2880 * 2880 : at // 2880 * 2880] = bytes(2880)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_is_wrong_with_a_file_is_an_answer_about_that_file(
+    odd_files: Path, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    small = sorted(path for path in odd_files.iterdir() if path.stat().st_size < 200_000)
+    for _ in range(100):
+        source = chance.choice(small)
+        path = tmp_path / f"damaged.fits{'.bz2' * source.name.endswith('.bz2')}"
+        path.write_bytes(damaged(source.read_bytes(), chance))
+        request = PreviewRequest(chance.choice(["NIRI", "GMOS-N", "GSAOI", "TReCS", "GHOST"]))
+        completeness(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with suppress(FileError):
+                observe(path, path.name)
+            with suppress(NoPreview):
+                rendered(path, request)
+        with suppress(EditError):
+            edit_headers(path, [Edit(set={"OBJECT": "another"}, delete=["RA"])])
 
 
 def outcomes_of(site: Site) -> dict[str, str]:
