@@ -33,6 +33,8 @@ _COMMENTARY: Final = frozenset({"", "COMMENT", "HISTORY", "END", "CONTINUE"})
 _HIERARCH: Final = "HIERARCH"
 #: The first eight characters of a card that is as the standard wants it.
 _REGULAR: Final = re.compile(r"[^\s=]* *")
+#: Such eight characters, joined by commas, that one look at all tells whether any is not regular.
+_SUSPECT: Final = re.compile(r"[^\S ]|=|(?:^|,) +[^ ,]")
 
 
 def keyword_of(card: str) -> str:
@@ -91,9 +93,8 @@ class Cards(Mapping[str, Value]):
         self._positions = {upper[i : i + KEYWORD_LENGTH]: i for i in range(last, -1, -CARD_LENGTH)}
         self._values: dict[str, Value] = {}
         self._long: dict[str, int] | None = None
-        irregular = [key for key in self._positions if not _REGULAR.fullmatch(key)]
-        if irregular:
-            self._index_irregular(irregular)
+        if _SUSPECT.search(",".join(self._positions)):
+            self._index_irregular([key for key in self._positions if not _REGULAR.fullmatch(key)])
 
     def __getitem__(self, key: str) -> Value:
         if key in self._values:
