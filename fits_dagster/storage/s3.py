@@ -28,16 +28,19 @@ class S3Store:
         self.settings = settings
         self.staging = staging
         self._client = client
+        self._makes_clients = client is None
         self._seen_buckets: set[str] = set()
 
     @property
     def client(self) -> Any:
         """The boto3 client: the one given, else one made when it is first needed."""
-        if self._client is None:
-            import boto3
+        client = self._client
+        if client is None:
+            from boto3.session import Session
             from botocore.config import Config
 
-            self._client = boto3.client(
+            # a session of its own: the common one remembers credentials for as long as the process lives
+            client = self._client = Session().client(
                 "s3",
                 region_name=self.settings.region,
                 endpoint_url=self.settings.endpoint_url or None,
@@ -47,7 +50,7 @@ class S3Store:
                     read_timeout=_READ_TIMEOUT_S,
                 ),
             )
-        return self._client
+        return client
 
     def put(self, source: Path, key: str, *, md5: str, move: bool = False) -> ObjectInfo:
         """Upload a file with its MD5 as metadata, then read size and metadata back.
@@ -207,7 +210,12 @@ class S3Store:
         FileNotFoundError
             There is no such object.
         """
-        from fits_dagster.storage.s3_errors import is_not_found, is_of_library, told_apart
+        from fits_dagster.storage.s3_errors import (
+            is_about_credentials,
+            is_not_found,
+            is_of_library,
+            told_apart,
+        )
 
         try:
             yield
@@ -219,4 +227,7 @@ class S3Store:
             doing = f"S3 {action} of {key!r} in {self.settings.bucket}"
             if is_not_found(error):
                 raise FileNotFoundError(f"{doing}: there is no such object") from error
-            raise told_apart(error, doing) from error
+            told = told_apart(error, doing)
+            if self._makes_clients and is_about_credentials(told, error):
+                self._client = None  # the next one looks for credentials anew
+            raise told from error

@@ -20,7 +20,7 @@ from botocore.exceptions import (
 
 from fits_dagster.errors import DataflowError, FileError, TransientError
 
-__all__ = ["is_bare_refusal", "is_not_found", "is_of_library", "told_apart"]
+__all__ = ["is_about_credentials", "is_bare_refusal", "is_not_found", "is_of_library", "told_apart"]
 
 NOT_FOUND: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 
@@ -130,6 +130,12 @@ def told_apart(error: Exception, doing: str) -> DataflowError:
 def is_not_found(error: Exception) -> bool:
     """Tell whether the service said that there is no such object."""
     return any(isinstance(one, ClientError) and _code(one) in NOT_FOUND for one in _chain(error))
+
+
+def is_about_credentials(told: DataflowError, error: Exception) -> bool:
+    """Tell whether other credentials may help."""
+    codes = {_code(one) for one in _chain(error) if isinstance(one, ClientError)}
+    return told.reason == "s3_credentials" or any(_PERMANENT.get(code) == _KEY for code in codes)
 
 
 def is_of_library(error: Exception) -> bool:

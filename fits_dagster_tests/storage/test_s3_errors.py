@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import boto3
 import pytest
 
 from fits_dagster.errors import Retry, describe_error
@@ -27,6 +26,8 @@ class Service:
     code: str = ""
     #: Instead of an answer: ``close``, ``silence``, ``garbage``, ``half``.
     deed: str = ""
+    #: Access key with which everything is granted.
+    granted: str = ""
     requests: list[str] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -39,7 +40,9 @@ def handler(service: Service) -> type[BaseHTTPRequestHandler]:
             service.requests.append(self.command)
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.close_connection = True
-            if service.deed == "silence":
+            if service.granted and f"Credential={service.granted}/" in self.headers["Authorization"]:
+                self.send(200, b"<ListBucketResult></ListBucketResult>")
+            elif service.deed == "silence":
                 service.ended.wait(20)
             elif service.deed == "garbage":
                 self.wfile.write(b"220 mail.example.org ESMTP\r\n\r\n")
@@ -172,7 +175,11 @@ def test_an_answer_that_is_none_is_worth_another_attempt(
     assert reason in ("s3_unavailable", "s3_unknown", "checksum_mismatch")
 
 
-def test_a_port_where_nobody_listens_is_worth_another_attempt(tmp_path: Path) -> None:
+def test_a_port_where_nobody_listens_is_worth_another_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -183,7 +190,6 @@ def test_a_port_where_nobody_listens_is_worth_another_attempt(tmp_path: Path) ->
 def test_no_credentials_are_told_as_such(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers credentials
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -191,6 +197,19 @@ def test_no_credentials_are_told_as_such(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     assert told(store_at(service.url, tmp_path), "put")[0] == "s3_credentials"
     assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "ExpiredToken"), (403, "InvalidAccessKeyId"), (403, "SignatureDoesNotMatch")]
+)
+def test_credentials_that_were_renewed_are_used_by_a_process_that_lives_on(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, code: str
+) -> None:
+    service.status, service.code, service.granted = status, code, "renewed"
+    store = store_at(service.url, tmp_path)
+    told(store, "list")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "renewed")
+    assert list(store.objects()) == []
 
 
 def test_an_object_that_is_missing_is_none(service: Service, tmp_path: Path) -> None:
