@@ -70,12 +70,15 @@ class _JsonFormatter(logging.Formatter):
 def configure_logging(settings: Settings, name: str, level: int = logging.INFO) -> None:
     """Write this process's log lines to ``<home>/logs/<name>.log``, times in UTC.
 
-    As text, or as JSON where the settings say so. Calling it again does nothing.
+    As text, or as JSON where the settings say so. A process that does something else now has another file.
     """
     root = logging.getLogger("fits_dagster")
-    if any(isinstance(handler, ConcurrentRotatingFileHandler) for handler in root.handlers):
-        return
     directory = settings.home / "logs"
+    for before in [h for h in root.handlers if isinstance(h, ConcurrentRotatingFileHandler)]:
+        if Path(before.baseFilename) == (directory / f"{name}.log").absolute():
+            return
+        root.removeHandler(before)
+        before.close()
     directory.mkdir(parents=True, exist_ok=True)
     handler = ConcurrentRotatingFileHandler(
         directory / f"{name}.log",

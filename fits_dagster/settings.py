@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import (
@@ -33,8 +33,6 @@ __all__ = [
 
 SiteName = Literal["summit", "archive"]
 
-DRAIN_NEVER = 0.0
-
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,19 +51,34 @@ class S3Settings(_Frozen):
     max_attempts: int = Field(default=5, ge=1)
 
 
+#: Settings of the first release that have gone -> what replaced them.
+_GONE = {
+    "standing_runs": "runs no longer stand by: one starts within a second when a file shows, and ends when "
+    "its night has been quiet for work.linger_seconds; remove the setting",
+}
+
+
 class WorkSettings(_Frozen):
     """How the stages work through their queues."""
 
-    #: Workers per stage in one run; 0 means one for each core, at most four.
+    #: Threads of one run; 0 means one for each core, at most four.
     workers: int = Field(default=0, ge=0)
-    #: Seconds that a run keeps polling its queues after the last file, which hides launch latency.
-    linger_seconds: float = Field(default=60.0, ge=0)
-    #: Seconds between looks at the queue while a run lingers.
+    #: A run ends when its night has been quiet for so many seconds.
+    linger_seconds: float = Field(default=30.0, ge=0)
+    #: Seconds between looks at the queue while a run waits; new work is announced and does not wait for one.
     poll_seconds: float = Field(default=0.5, gt=0)
-    #: Keep a run of tonight ready at each site, so that no file waits for one to start.
-    standing_runs: bool = True
+    #: Seconds that a sensor's tick waits for something to happen: a little less than a multiple of five.
+    tick_seconds: float = Field(default=24.3, ge=0, le=50)
     #: Longest time of one run; then the next one takes over.
     max_run_seconds: float = Field(default=900.0, gt=0)
+    #: Runs that may share the backlog of one stage and night: by stage, and of all others.
+    runs_per_backlog: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    default_runs_per_backlog: int = Field(default=2, ge=1)
+    #: Most processes of a worker, one for each run at work; they come when they are needed, and go again.
+    worker_processes: int = Field(default=16, ge=1)
+    #: A worker's process is replaced after so many runs, or when it holds so much memory.
+    worker_recycle_runs: int = Field(default=100, ge=1)
+    worker_recycle_mb: int = Field(default=500, ge=100)
     #: Work items taken by one claim.
     batch_size: int = Field(default=32, ge=1)
     #: Lease of a claimed item; renewed every third of it while the worker lives.
@@ -77,6 +90,17 @@ class WorkSettings(_Frozen):
     retry_cap_seconds: float = Field(default=300.0, gt=0)
     #: Up to so many nights with work get a run each; when there are more, old ones share one run.
     nights_with_own_run: int = Field(default=2, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_what_has_gone(cls, values: Any) -> Any:
+        for name in _GONE.keys() & (values if isinstance(values, dict) else {}).keys():
+            raise ValueError(f"work.{name} is no longer a setting: {_GONE[name]}")
+        return values
+
+    def most_runs(self, stage: str) -> int:
+        """Return how many runs may share a backlog of a stage."""
+        return self.runs_per_backlog.get(stage, self.default_runs_per_backlog)
 
 
 class RescanSettings(_Frozen):
@@ -209,6 +233,13 @@ class Settings(BaseSettings):
     sites: tuple[SiteName, ...] = ("summit", "archive")
     #: PostgreSQL server, e.g. ``postgresql://user:password@host:5432``; empty: an embedded one under home.
     database_url: str = ""
+    #: Redis, Valkey or RabbitMQ that hands runs to workers, e.g. ``rediss://:password@host:6380/0``; empty:
+    #: an embedded Valkey under home, for this machine only.
+    broker_url: SecretStr = SecretStr("")
+    #: Where it is kept how far a task is; empty: with the broker.
+    result_backend_url: SecretStr = SecretStr("")
+    #: Systems that share a broker are told apart by this name.
+    instance_name: str = Field(default="fits", pattern=r"^[A-Za-z0-9_-]+$")
     #: Sign-on lasts this long.
     session_hours: float = Field(default=12.0, gt=0)
     work: WorkSettings = WorkSettings()

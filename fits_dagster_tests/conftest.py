@@ -111,7 +111,7 @@ def settings(tmp_path: Path, postgres_url: Callable[[], URL]) -> Settings:
     work = {
         "workers": 2,
         "linger_seconds": 0,
-        "standing_runs": False,
+        "tick_seconds": 0,
         "poll_seconds": 0.05,
         "retry_base_seconds": 0.05,
         "lease_seconds": 5,

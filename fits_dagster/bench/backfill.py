@@ -22,7 +22,6 @@ from fits_dagster.dataflow import ingest
 from fits_dagster.dataflow.drain import drain
 from fits_dagster.dataflow.rescan import rescan
 from fits_dagster.dataflow.site import Site, opened_site
-from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.settings import Settings
 from fits_dagster.simulator import simulate_night
 from fits_dagster.system.database import prepare_databases
@@ -100,7 +99,6 @@ class _Backfill:
 
     def launch(self, system: System) -> None:
         """Ask the Dagster UI for the backfill, as a person does, and wait until it is under way."""
-        _wait_for_standing_runs(system)
         password = generate_password()
         with opened_site(system.settings, "summit") as summit:
             add_user(summit.engine, "backfill", password, role="operator")
@@ -173,7 +171,7 @@ def measure_backfill(
         Ready for JSON: latency to the archive's preview without and with the backfill, seconds, and the ratio
         of the 95th percentiles.
     """
-    alone = measure_latency(home, files=files, seconds=seconds, before=_wait_for_standing_runs)
+    alone = measure_latency(home, files=files, seconds=seconds)
     backfill = _Backfill(nights, files_per_night, home)
     beside = measure_latency(
         home,
@@ -202,26 +200,6 @@ def measure_backfill(
         "cores": os.cpu_count(),
         "load_average": round(os.getloadavg()[0], 2),
     }
-
-
-def _wait_for_standing_runs(system: System) -> None:
-    """Wait until each stage of both sites is at work, so that no live file pays for the start of a run."""
-    deadline = time.monotonic() + _START_S
-    for name in system.settings.sites:
-        with opened_site(system.settings, name) as site:
-            while _stages_at_work(site) < len(SITE_STAGES[name]):
-                system.look()
-                if time.monotonic() > deadline:
-                    raise RuntimeError(
-                        f"the standing run of the {name} did not begin within {_START_S:.0f} s"
-                    )
-                time.sleep(0.5)
-
-
-def _stages_at_work(site: Site) -> int:
-    with site.engine.connect() as connection:
-        query = text("select count(distinct stage) from drain where ended_at is null")
-        return int(connection.scalar(query) or 0)
 
 
 def print_backfill(figures: dict[str, Any], console: Console) -> None:

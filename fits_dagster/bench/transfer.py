@@ -154,17 +154,13 @@ def measure_export(
 
 def _drained(site: Site, stage: Stage[Any], files: int) -> DrainReport:
     """Drain until all files are done; a file that the other side holds up is waited for."""
-    deadline = time.monotonic() + _PATIENCE_S
     done = 0
-
-    def more_is_due() -> bool:
-        return done >= files or time.monotonic() > deadline
 
     def note(report: DrainReport) -> None:
         nonlocal done
         done = report.done + len(report.failures)
 
-    return drain(site, stage, idle=more_is_due, on_round=note)
+    return drain(site, stage, linger=_PATIENCE_S, stop=lambda: done >= files, on_round=note)
 
 
 def _bare_compression(paths: Sequence[Path], threads: int) -> tuple[float, int]:

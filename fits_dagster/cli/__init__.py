@@ -15,6 +15,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "demo": "demo",
     "up": "system",
+    "worker": "worker",
     "status": "system",
     "migrate": "system",
     "user": "system",
@@ -66,11 +67,19 @@ def main() -> None:
     from pydantic import ValidationError
     from sqlalchemy.exc import OperationalError
 
+    from fits_dagster.broker import BrokerError
     from fits_dagster.system.home import AlreadyRunningError
     from fits_dagster.system.up import StartError
 
     try:
         cli.main(standalone_mode=True)
-    except (OSError, ValidationError, OperationalError, AlreadyRunningError, StartError) as error:
+    except (
+        OSError,
+        ValidationError,
+        OperationalError,
+        AlreadyRunningError,
+        BrokerError,
+        StartError,
+    ) as error:
         click.echo(f"fits-dagster: {error}", err=True)
         sys.exit(1)

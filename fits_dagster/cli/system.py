@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +15,7 @@ from fits_dagster.cli.options import home_option, json_option, person_at_the_key
 from fits_dagster.settings import SiteName, load_settings
 
 if TYPE_CHECKING:
+    from fits_dagster.system.up import System
     from fits_dagster.web.accounts import Role
 
 __all__ = ["migrate", "status", "up", "user"]
@@ -22,8 +24,11 @@ _console = Console(stderr=True)
 
 
 @click.command()
+@click.option(
+    "--for-dagster-dev", is_flag=True, hidden=True, help="Without what `dagster dev` brings; it starts this."
+)
 @home_option
-def up(home: Path) -> None:
+def up(home: Path, for_dagster_dev: bool) -> None:
     """Start the system: databases, Dagster, the sites' web applications.
 
     Settings come from HOME/settings.toml and from FITS_DAGSTER_* environment variables. Programs that die are
@@ -36,8 +41,13 @@ def up(home: Path) -> None:
     try:
         with (
             stop_on_sigterm(),
-            running_system(settings, tell=lambda what: _console.print(f"… {what}")) as system,
+            running_system(
+                settings, dagster=not for_dagster_dev, tell=lambda what: _console.print(f"… {what}")
+            ) as system,
         ):
+            if for_dagster_dev:
+                _serve_dagster_dev(system)
+                return
             for site, url in system.urls.items():
                 _console.print(f"[bold]{site}[/]: {url}/queuestatus   Dagster: {url}/dagster")
             _console.print("Running. Ctrl-C stops everything.")
@@ -47,6 +57,15 @@ def up(home: Path) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _serve_dagster_dev(system: System) -> None:
+    """Say what the processes of `dagster dev` need in their environment, and run until it ends."""
+    from fits_dagster.system.up import environment, wait_for_signal
+
+    click.echo(json.dumps(environment(system.settings)))
+    dev = os.getppid()
+    wait_for_signal(system, until=lambda: os.getppid() != dev)
 
 
 @click.command()

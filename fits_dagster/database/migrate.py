@@ -6,11 +6,17 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
-__all__ = ["alembic_config", "migrate"]
+__all__ = ["SchemaVersionError", "alembic_config", "check_version", "migrate"]
 
 _SCRIPTS = Path(__file__).parent / "migrations"
+
+
+class SchemaVersionError(RuntimeError):
+    """The database has the schema of another version of fits_dagster."""
 
 
 def alembic_config() -> Config:
@@ -27,3 +33,28 @@ def migrate(engine: Engine) -> None:
         connection.exec_driver_sql("select pg_advisory_xact_lock(726873)")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def check_version(engine: Engine) -> None:
+    """Make sure that a database has the schema that this version works with.
+
+    Raises
+    ------
+    SchemaVersionError
+        It has an older or a newer one; the message says what to do.
+    """
+    scripts = ScriptDirectory.from_config(alembic_config())
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    wanted = scripts.get_current_head()
+    if found == wanted:
+        return
+    if found is None or found in {script.revision for script in scripts.walk_revisions()}:
+        raise SchemaVersionError(
+            f"the database has schema {found or 'none'}, this version of fits_dagster works with {wanted}: "
+            "run 'fits-dagster migrate' (or 'up') of this version first"
+        )
+    raise SchemaVersionError(
+        f"the database has schema {found}, which this version of fits_dagster ({wanted}) does not know: "
+        "upgrade fits_dagster on this machine"
+    )

@@ -35,7 +35,6 @@ __all__ = [
     "bookmark",
     "destination",
     "dhs_file",
-    "drain",
     "event",
     "header_edit",
     "pause",
@@ -231,23 +230,4 @@ audit = Table(
     Column("who", Text, nullable=False),
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False, server_default=_EMPTY),
-)
-
-#: One row per stage of a run that is at work now; the heartbeat tells whether it lives.
-drain = Table(
-    "drain",
-    metadata,
-    Column("id", BigInteger, primary_key=True),
-    Column("run_id", Text, nullable=False, index=True),
-    Column("stage", Text, nullable=False),
-    Column("nights", JSONB, nullable=False),
-    #: Whether it keeps to work of low priority (true), to all other work (false), or takes both (null).
-    Column("background", Boolean),
-    Column("owner", Text, nullable=False),
-    Column("started_at", timestamp, nullable=False, server_default=_NOW),
-    Column("heartbeat", timestamp, nullable=False, server_default=_NOW),
-    #: Asks the drain to end in good order.
-    Column("stop_requested", Boolean, nullable=False, server_default=text("false")),
-    #: Null while it is at work.
-    Column("ended_at", timestamp),
 )

@@ -18,20 +18,29 @@ from fits_dagster.settings import Settings, SiteName
 
 __all__ = [
     "DAGSTER_DATABASE",
+    "RUN_LOCKS",
     "dagster_url",
     "database_url",
     "ensure_databases",
     "open_engine",
     "revive_embedded_server",
+    "runs_at_work",
     "start_embedded_server",
     "stop_embedded_server",
     "wait_until_ready",
 ]
 
 DAGSTER_DATABASE = "dagster"
+#: First number of the advisory locks by which runs show, in Dagster's database, that their process lives.
+RUN_LOCKS = 0x66697473
 _EMBEDDED_URL_FILE = "url"
 _CONNECT_TIMEOUT_S = 10
 _LONGEST_SOCKET_DIRECTORY = 85
+#: Each run at work has a few connections; and processes for reading ahead are not worth their while here.
+_CONFIGURATION = """# fits_dagster
+max_connections = 300
+io_method = sync
+"""
 
 
 def _embedded_directory(settings: Settings) -> Path:
@@ -80,6 +89,10 @@ def stop_embedded_server(settings: Settings) -> None:
 
 def _start(server: Any) -> None:
     """Start a server, or find it running, without what the package does when this process ends."""
+    server.ensure_pgdata_inited()
+    configuration = server.pgdata / "postgresql.conf"
+    if _CONFIGURATION not in (written := configuration.read_text()):
+        configuration.write_text(f"{written}\n{_CONFIGURATION}")
     server.start()
     # it would do nothing but take the lock, in a home that may be gone by then
     atexit.unregister(server._cleanup)
@@ -143,6 +156,29 @@ def open_engine(settings: Settings, site: SiteName, *, pool_size: int = 5) -> En
             "application_name": f"fits_dagster {site}",
         },
     )
+
+
+def runs_at_work(settings: Settings) -> int:
+    """Return how many Dagster runs have a living process: each holds a lock in Dagster's database.
+
+    Raises
+    ------
+    sqlalchemy.exc.OperationalError
+        The server does not answer.
+    """
+    engine = create_engine(dagster_url(settings).set(drivername="postgresql+psycopg"), pool_size=1)
+    try:
+        with engine.connect() as connection:
+            held = connection.scalar(
+                text("""
+                select count(*) from pg_locks where locktype = 'advisory' and classid = :run_locks and granted
+                  and database = (select oid from pg_database where datname = current_database())
+                """),
+                {"run_locks": RUN_LOCKS},
+            )
+        return int(held or 0)
+    finally:
+        engine.dispose()
 
 
 def wait_until_ready(url: URL, *, seconds: float = 30.0) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from fits_dagster.database.announcements import announce
 from fits_dagster.fits.names import night_of, sort_key, trimmed
 
 __all__ = [
@@ -166,6 +167,7 @@ def add_work(connection: Connection, work: Iterable[NewWork]) -> int:
     )
     if rows:
         connection.execute(_ADD, rows)
+        announce(connection, {str(row["stage"]) for row in rows})
     return len(rows)
 
 

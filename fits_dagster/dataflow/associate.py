@@ -24,6 +24,10 @@ class AssociateStage(Stage[int]):
     group_size = 500
     commits_groups = True
 
+    def is_on_the_way(self, site: Site) -> bool:
+        """Where the calibration cache is kept."""
+        return site.settings.using_calibration_cache
+
     def work(self, site: Site, item: WorkItem, known: Any) -> int:
         """Return the header to associate; all the work is one set of statements at the commit."""
         assert item.subject_id is not None

@@ -32,6 +32,7 @@ from fits_dagster.storage.landing import copy_hashed, land, md5_of, temporary_be
 
 __all__ = ["STAGE", "CopyStage", "is_ignored", "scan_dhs"]
 
+_SCAN_EVERY_S: Final = 0.3
 _LOOK_AGAIN_S: Final = 0.5
 _PATIENT_LOOK_S: Final = 5.0
 #: A file that ends before its last promised extension may still grow; some never keep the promise.
@@ -54,6 +55,11 @@ class CopyStage(Stage[_Landed]):
     """DHS directory -> dataflow directory."""
 
     name = COPY
+    look_every_s = _SCAN_EVERY_S
+
+    def look(self, site: Site) -> None:
+        """Queue what is new in the DHS directory."""
+        scan_dhs(site)
 
     def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, Any]:
         """Nothing is needed: an item carries what was seen of its file."""

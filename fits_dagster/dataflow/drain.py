@@ -8,20 +8,23 @@ undoes the file's writes: somebody else has it.
 from __future__ import annotations
 
 import logging
+import os
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
 from fits_dagster.database import work as ledger
+from fits_dagster.database.announcements import Listener
 from fits_dagster.database.work import Lease, WorkItem
-from fits_dagster.dataflow.heartbeat import worker_name
 from fits_dagster.dataflow.outcomes import DrainReport, Finished
-from fits_dagster.dataflow.pending import has_work_in_hand
+from fits_dagster.dataflow.pending import has_work_in_hand, next_due_s
 from fits_dagster.dataflow.settling import settle
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Stage
@@ -34,12 +37,18 @@ log = logging.getLogger(__name__)
 _OLDEST_EVERY = 4
 _DATABASE_PAUSE_S = 1.0
 _PATIENCE_WITH_FAILURES_S = 10.0
+#: Work that is due and cannot be claimed (its file is in other hands) is looked at so often; and the longest
+#: wait without a look, should an announcement be lost.
+_SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.05, 5.0
+_STOP_SEEN_AFTER_S = 0.5
 #: A transaction takes what has come within this time.
 _GROUP_SECONDS = 0.2
 #: A drain of background work begins nothing before other work has been absent for so long: files come in
 #: bursts, and have more stages and another site before them; but it waits at most so long before each claim.
 _QUIET_S = 10.0
 _LONGEST_COURTESY_S = 30.0
+#: How much it leaves the processors to everybody else.
+_NICENESS = 15
 #: Items that it takes at once, so that it soon looks again.
 _BACKGROUND_BATCH = 8
 
@@ -53,11 +62,11 @@ def drain(
     background: bool | None = None,
     linger: float = 0.0,
     stop: Callable[[], bool] = lambda: False,
-    idle: Callable[[], bool] = lambda: True,
     on_round: Callable[[DrainReport], None] = lambda _: None,
-    before_round: Callable[[], object] = lambda: None,
 ) -> DrainReport:
     """Work through a stage's queue until nothing has been due for a while.
+
+    While the database is away the drain waits for it, and does not end.
 
     Parameters
     ----------
@@ -67,15 +76,11 @@ def drain(
         Keep to work of low priority (true) or to all other work (false); None for both. Background work
         gives way: nothing of it is begun while other work is due or in hand, except now and then.
     linger
-        Seconds to keep polling after the last work; 0 stops as soon as nothing is due.
+        Seconds to wait for more after the last work; 0 stops as soon as nothing is due.
     stop
-        Asked between batches; true ends the drain in good order.
-    idle
-        Asked when nothing is due: false says that more is on its way, and the drain goes on.
+        Asked between files; true ends the drain in good order.
     on_round
         Called after each batch with the report so far.
-    before_round
-        Called before each claim (the copy stage looks at the DHS directory here).
 
     Returns
     -------
@@ -83,43 +88,58 @@ def drain(
         Counts, bytes and the files that failed.
     """
     report = DrainReport(stage.name)
-    began = time.monotonic()
-    last_work = began
+    began = last_work = looked = time.monotonic()
     rounds = 0
     courtesy = _Courtesy(site, stop)
-    while not stop() and time.monotonic() - began < site.work.max_run_seconds:
-        rounds += 1
-        try:
-            before_round()
-            if background:
-                courtesy.wait()
-            count = drain_once(
-                site,
-                stage,
-                report,
-                nights=nights,
-                run_id=run_id,
-                background=background,
-                oldest=rounds % _OLDEST_EVERY == 0,
-                stop=stop,
-            )
-        except DBAPIError as error:
-            log.warning("%s: the database does not answer, trying again: %s", stage.name, error)
-            count = 0
-            time.sleep(_DATABASE_PAUSE_S)
-        if count:
-            last_work = time.monotonic()
-            report.seconds = last_work - began
-            on_round(report)
-            continue
-        if not idle():
-            last_work = time.monotonic()
-        # with a failure to tell, a drain does not wait long: its run ends, and turns red
-        patience = min(linger, _PATIENCE_WITH_FAILURES_S) if report.failures else linger
-        if time.monotonic() - last_work >= patience:
-            break
-        time.sleep(site.work.poll_seconds)
+    with Listener(site.engine, [stage.name]) if linger else nullcontext() as listener:
+        while not stop() and time.monotonic() - began < site.work.max_run_seconds:
+            rounds += 1
+            try:
+                if stage.look_every_s is not None and (rounds == 1 or time.monotonic() >= looked):
+                    stage.look(site)
+                    looked = time.monotonic() + stage.look_every_s
+                if background:
+                    courtesy.wait()
+                count = drain_once(
+                    site,
+                    stage,
+                    report,
+                    nights=nights,
+                    run_id=run_id,
+                    background=background,
+                    oldest=rounds % _OLDEST_EVERY == 0,
+                    stop=stop,
+                )
+                due_in = None if count else next_due_s(site, stage.name, nights, background)
+            except DBAPIError as error:
+                log.warning("%s: the database does not answer, trying again: %s", stage.name, error)
+                last_work = time.monotonic()
+                time.sleep(_DATABASE_PAUSE_S)
+                continue
+            if count:
+                last_work = time.monotonic()
+                report.seconds = last_work - began
+                on_round(report)
+                continue
+            # with a failure to tell, a drain does not wait long: its run ends, and turns red
+            patience = min(linger, _PATIENCE_WITH_FAILURES_S) if report.failures else linger
+            left = last_work + patience - time.monotonic()
+            if left <= 0:
+                break
+            waits = [left, site.work.poll_seconds if due_in is None else max(due_in, _SHORTEST_WAIT_S)]
+            waits += [stage.look_every_s] if stage.look_every_s is not None else []
+            _wait(listener, min(*waits, _LONGEST_WAIT_S), stop)
     return report
+
+
+def _wait(listener: Listener | None, seconds: float, stop: Callable[[], bool]) -> None:
+    """Wait for an announcement of work, no longer than some seconds; a stop ends it soon."""
+    deadline = time.monotonic() + seconds
+    while not stop() and (left := deadline - time.monotonic()) > 0:
+        if listener is None:
+            time.sleep(min(left, _STOP_SEEN_AFTER_S))
+        elif listener.wait(min(left, _STOP_SEEN_AFTER_S)):
+            return
 
 
 def drain_once(
@@ -140,7 +160,7 @@ def drain_once(
     int
         Number of items claimed, without those that were merely not ready.
     """
-    lease = ledger.new_lease(worker_name(), site.work.lease_seconds)
+    lease = ledger.new_lease(f"{socket.gethostname()}:{os.getpid()}", site.work.lease_seconds)
     with site.engine.begin() as connection:
         items = ledger.claim(
             connection,
@@ -159,7 +179,7 @@ def drain_once(
     left = {item.id for item in items}
     with _heartbeat(site, lease, list(left)):
         try:
-            for finished in _worked(site, stage, items, known, stop):
+            for finished in _worked(site, stage, items, known, stop, niceness=_NICENESS if background else 0):
                 settle(site, stage, lease, finished, report, run_id)
                 left -= {one.item.id for one in finished}
         finally:
@@ -191,7 +211,13 @@ class _Courtesy:
 
 
 def _worked(
-    site: Site, stage: Stage[Any], items: Sequence[WorkItem], known: Any, stop: Callable[[], bool]
+    site: Site,
+    stage: Stage[Any],
+    items: Sequence[WorkItem],
+    known: Any,
+    stop: Callable[[], bool],
+    *,
+    niceness: int = 0,
 ) -> Iterator[list[Finished]]:
     """Work on the items, in threads where the stage allows it; yield them in small groups as they finish.
 
@@ -209,14 +235,26 @@ def _worked(
     def unless_stopped(item: WorkItem) -> Finished | None:
         return None if stop() else one(item)
 
-    if not stage.parallel or site.workers == 1 or len(items) == 1:
+    threads = min(site.workers, len(items)) if stage.parallel else 1
+    if threads == 1 and not niceness:
         results: Iterable[Finished | None] = map(unless_stopped, items)
         yield from _grouped((r for r in results if r is not None), stage.group_size)
         return
-    with ThreadPoolExecutor(site.workers, thread_name_prefix=stage.name) as pool:
+    with ThreadPoolExecutor(
+        threads, thread_name_prefix=stage.name, initializer=_give_way, initargs=(niceness,)
+    ) as pool:
         pending = [pool.submit(unless_stopped, item) for item in items]
         results = (future.result() for future in as_completed(pending))
         yield from _grouped((r for r in results if r is not None), stage.group_size)
+
+
+def _give_way(niceness: int) -> None:
+    """Leave the processors to others, in this thread only: the process may do live work next.
+
+    A Linux thread has a niceness of its own; elsewhere it is the process's, which is left as it is.
+    """
+    if niceness and sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 def _grouped(finished: Iterable[Finished], size: int) -> Iterator[list[Finished]]:

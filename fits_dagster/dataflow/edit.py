@@ -73,6 +73,10 @@ class EditStage(Stage[_Edited]):
 
     name = "edit"
 
+    def is_on_the_way(self, site: Site) -> bool:
+        """Only files for which an edit was asked come here."""
+        return False
+
     def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, _Known]:
         """Fetch the edits that wait for each file, and look which files are about to be copied again."""
         # what a person lets try again is tried again

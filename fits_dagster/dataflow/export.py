@@ -82,6 +82,10 @@ class ExportStage(Stage[_Exported]):
 
     name = "export"
 
+    def is_on_the_way(self, site: Site) -> bool:
+        """Where there is somebody to send to."""
+        return bool(site.settings.export_destinations)
+
     def __init__(self) -> None:
         self._local = threading.local()
         self._down_until: dict[str, float] = {}

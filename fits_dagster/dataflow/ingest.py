@@ -98,6 +98,14 @@ class IngestStage(Stage[_Ingested]):
         # what makes a parser crash, hang or swallow memory must not take the worker along
         self._guard = Guard(error=FileError)
 
+    def begin(self) -> None:
+        """Start a process that reads files; that takes half a second, which the first file need not wait."""
+        self._guard.begin()
+
+    def end(self) -> None:
+        """End the processes that read files."""
+        self._guard.end_idle()
+
     def prepare(
         self, site: Site, connection: Connection, items: Sequence[WorkItem]
     ) -> Mapping[int, StoredVersion]:

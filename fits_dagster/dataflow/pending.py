@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-__all__ = ["QueueDepth", "due_nights", "has_work_in_hand", "queue_depths"]
+from fits_dagster.dataflow.site import Site
+
+__all__ = ["DueWork", "QueueDepth", "due_work", "has_work_in_hand", "next_due_s", "queue_depths"]
 
 #: Work that comes due this soon keeps a run waiting for it.
 _SOON_S = 2.0
@@ -36,10 +38,19 @@ def queue_depths(connection: Connection) -> Mapping[str, QueueDepth]:
     return {row["stage"]: QueueDepth(**row) for row in rows}
 
 
-def due_nights(
+@dataclass(frozen=True)
+class DueWork:
+    """What is due in one stage's queue for one night."""
+
+    stage: str
+    night: str
+    count: int
+
+
+def due_work(
     connection: Connection, stages: Sequence[str], *, settled_s: float = 0.0, background: bool = False
-) -> Mapping[str, int]:
-    """Return the nights with work that is due in some stages, newest first, with the number of items.
+) -> Sequence[DueWork]:
+    """Return what is due in some stages by night, the newest first.
 
     Parameters
     ----------
@@ -51,15 +62,40 @@ def due_nights(
     """
     rows = connection.execute(
         text("""
-        select night, count(*) from work_item
+        select stage, night, count(*) from work_item
         where state = 'waiting' and stage = any(:stages) and not_before <= now()
           and stage not in (select stage from pause)
           and added_at <= now() - make_interval(secs => :settled) and (priority < 0) = :background
-        group by night order by max(priority) desc, night desc
+        group by stage, night order by max(priority) desc, night desc, stage
         """),
         {"stages": list(stages), "settled": settled_s, "background": background},
     )
-    return {night: count for night, count in rows}
+    return [DueWork(*row) for row in rows]
+
+
+def next_due_s(site: Site, stage: str, nights: Sequence[str] | None, background: bool | None) -> float | None:
+    """Return in how many seconds the next waiting item of a stage is due; None if there is none.
+
+    Parameters
+    ----------
+    nights, background
+        As of :func:`has_work_in_hand`.
+    """
+    with site.engine.connect() as connection:
+        seconds = connection.scalar(
+            text("""
+            select extract(epoch from min(not_before) - now()) from work_item
+            where state = 'waiting' and stage = :stage and not exists (select from pause where stage = :stage)
+              and (cast(:nights as text[]) is null or night = any(cast(:nights as text[])))
+              and (cast(:background as boolean) is null or (priority < 0) = cast(:background as boolean))
+            """),
+            {
+                "stage": stage,
+                "nights": list(nights) if nights is not None else None,
+                "background": background,
+            },
+        )
+    return None if seconds is None else float(seconds)
 
 
 def has_work_in_hand(

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
@@ -17,8 +17,11 @@ from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Committed, Stage
 from fits_dagster.errors import FileError
 from fits_dagster.fits.guarded import Guard, inspect_guarded
-from fits_dagster.previews import NoPreview, PreviewInfo, preview_name
+from fits_dagster.previews import NoPreview, preview_name
 from fits_dagster.storage.landing import md5_of
+
+if TYPE_CHECKING:
+    from fits_dagster.previews import PreviewInfo
 
 __all__ = ["STAGE", "PreviewStage", "preview_key"]
 
@@ -64,6 +67,18 @@ class PreviewStage(Stage[_Rendered]):
     def __init__(self) -> None:
         # decoders are C code: what crashes, hangs or swallows memory must not take the worker along
         self._guard = Guard(error=_damaged)
+
+    def begin(self) -> None:
+        """Start a process that decodes pixels, which the first file need not wait for."""
+        self._guard.begin()
+
+    def end(self) -> None:
+        """End the processes that decode pixels."""
+        self._guard.end_idle()
+
+    def is_on_the_way(self, site: Site) -> bool:
+        """Where previews are made."""
+        return site.settings.using_previews
 
     def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, Any]:
         """Fetch what is known of the versions that are to be shown."""

@@ -4,20 +4,49 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import get_args
 
 from sqlalchemy import text
 
 from fits_dagster.database.work import BACKGROUND, NewWork, add_work, night_label
+from fits_dagster.dataflow.requeue_versions import LaterStage, VersionRequest, queue_versions
 from fits_dagster.dataflow.rescan import rescan
 from fits_dagster.dataflow.site import Site
 
-__all__ = ["queue_nights"]
+__all__ = ["queue_again", "queue_nights"]
 
 log = logging.getLogger(__name__)
 
 _BATCH = 1000
 
 _PRESENT = text("select path, filename from diskfile where present and filename ~ :nights")
+
+
+def queue_again(
+    site: Site, stage: str, nights: Sequence[str], *, force: bool = False, force_md5: bool = False
+) -> int:
+    """Queue what a stage makes of nights to be made again, as background work.
+
+    Copies, stored files and header edits are made once, or when their source changes.
+
+    Parameters
+    ----------
+    force, force_md5
+        Of an ingest; see :func:`queue_nights`.
+
+    Returns
+    -------
+    int
+        Files queued.
+    """
+    if stage == "ingest":
+        return queue_nights(site, nights, force=force, force_md5=force_md5)
+    if stage == "export" and not site.settings.export_destinations:
+        return 0
+    for later in get_args(LaterStage):
+        if later == stage:
+            return len(queue_versions(site, later, VersionRequest(nights=nights, background=True)))
+    return 0
 
 
 def queue_nights(

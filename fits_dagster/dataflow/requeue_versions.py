@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from fits_dagster.database.selection import select_files
 from fits_dagster.database.tables import diskfile, file, header, preview
-from fits_dagster.database.work import BACKGROUND, NewWork, add_work
+from fits_dagster.database.work import BACKGROUND, NewWork, add_work, night_label
 from fits_dagster.dataflow.choosing import name_matcher
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stages import SITE_STAGES
@@ -34,6 +34,8 @@ class VersionRequest:
 
     #: Regular expression searched in the names, or a word for some days.
     file_re: str | None = None
+    #: Night labels.
+    nights: Sequence[str] | None = None
     #: Directory in the store; None for all of them.
     path: str | None = None
     #: Names, or keys ``path/filename``, with or without ``.bz2``.
@@ -126,9 +128,12 @@ def _versions(
     paths = {trimmed(name) for name in request.names or () if "/" in name}
     bare = {trimmed(name) for name in request.names or () if "/" not in name}
     matches = name_matcher(request.file_re) if request.file_re else None
+    nights = None if request.nights is None else frozenset(request.nights)
     for path, filename, found in connection.execution_options(yield_per=_BATCH).execute(query):
         name = trimmed(filename)
         asked = request.names is None or name in bare or f"{path}/{name}" in paths
+        if nights is not None and night_label(filename) not in nights:
+            continue
         if asked and (matches is None or matches(filename)):
             yield path, filename, found
 

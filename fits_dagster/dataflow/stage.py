@@ -61,8 +61,23 @@ class Stage(ABC, Generic[Result]):
     parallel = True
     #: Results that share a transaction, at most.
     group_size = 16
+    #: Seconds between calls of :meth:`look` while a run is at this stage; None where all work is announced.
+    look_every_s: float | None = None
     #: Whether :meth:`commit_group` writes many results in fewer statements than one by one.
     commits_groups = False
+
+    def is_on_the_way(self, site: Site) -> bool:
+        """Tell whether every file that comes to a site meets this stage there."""
+        return True
+
+    def begin(self) -> None:
+        """Get ready for files that may come; a process that works at a stage calls this first."""
+
+    def end(self) -> None:
+        """Let go of what is kept from file to file; work may begin again after it."""
+
+    def look(self, site: Site) -> None:
+        """Queue what has come from outside the database; see :attr:`look_every_s`."""
 
     def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, Any]:
         """Look up in one query what the batch needs from the database, by item id."""

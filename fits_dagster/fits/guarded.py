@@ -128,13 +128,23 @@ class Guard:
         value.add_note(f"in the child process:\n{trace}")
         raise value
 
-    def close(self) -> None:
-        """End all children that are idle; one that is at work ends after its call."""
+    def begin(self) -> None:
+        """Start a child, so that the first call finds one; returns at once."""
         with self._lock:
-            self._closed = True
+            if not self._idle:
+                self._idle.append(_Child(self.memory))
+
+    def end_idle(self) -> None:
+        """End the children that are idle; a further call starts another."""
+        with self._lock:
             children, self._idle = self._idle, []
         for child in children:
             child.end()
+
+    def close(self) -> None:
+        """End all children that are idle; one that is at work ends after its call."""
+        self._closed = True
+        self.end_idle()
 
     def _take(self) -> _Child:
         with self._lock:

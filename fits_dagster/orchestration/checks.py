@@ -17,7 +17,8 @@ from sqlalchemy.exc import OperationalError
 
 from fits_dagster.dataflow.checks import Check, CheckResult, checks_of
 from fits_dagster.dataflow.site import Site
-from fits_dagster.orchestration.flows import FLOWS
+from fits_dagster.orchestration.assets import asset_key
+from fits_dagster.orchestration.figures import table
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.settings import SiteName
 
@@ -29,11 +30,7 @@ _TELL_AGAIN_S = 3600.0
 
 
 def _checks(site: SiteName) -> Mapping[dg.AssetCheckKey, Check]:
-    flow = FLOWS[site]
-    return {
-        dg.AssetCheckKey(flow.key(flow.nodes[check.stage].name), check.name): check
-        for check in checks_of(site)
-    }
+    return {dg.AssetCheckKey(asset_key(site, check.stage), check.name): check for check in checks_of(site)}
 
 
 def build_checks(site: SiteName) -> dg.AssetChecksDefinition:
@@ -133,5 +130,5 @@ def _severity(check: Check) -> dg.AssetCheckSeverity:
 def _metadata(found: CheckResult) -> dict[str, Any]:
     metadata: dict[str, Any] = {"summary": found.summary, **found.figures}
     if found.rows:
-        metadata["files"] = dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in found.rows])
+        metadata["files"] = table(found.rows)
     return metadata

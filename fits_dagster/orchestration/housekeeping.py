@@ -12,7 +12,6 @@ from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy import delete
 
 from fits_dagster.dataflow.checks import recent_nights
-from fits_dagster.dataflow.heartbeat import show_heartbeat
 from fits_dagster.dataflow.reconcile import night_reports
 from fits_dagster.dataflow.site import Site
 from fits_dagster.orchestration.partitions import SITE_TAG, STAGE_TAG
@@ -173,8 +172,7 @@ def _schedule(
     @dg.op(name=name, description=description, config_schema=config_schema)
     def upkeep(context: dg.OpExecutionContext, site: SiteResource) -> None:
         opened = site.open("upkeep")
-        with show_heartbeat(opened, context.run_id, "upkeep"):
-            figures = work(context, opened)
+        figures = work(context, opened)
         context.log.info(", ".join(f"{key}: {value}" for key, value in figures.items()) or "done")
         context.add_output_metadata(figures)
 

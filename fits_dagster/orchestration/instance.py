@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import dagster as dg
 
+from fits_dagster.orchestration.presence import held_runs
+from fits_dagster.orchestration.storage import make_tables
+
 __all__ = ["end_orphaned_runs"]
 
-_IN_PROGRESS = [
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+_AT_WORK = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 def end_orphaned_runs(instance: dg.DagsterInstance) -> int:
-    """Mark the runs of an earlier life of this system as failed; returns how many there were.
+    """Mark runs as failed whose process has gone; returns how many there were.
 
-    After a host reset they would stay in progress for ever, and keep their nights to themselves. Their work
-    items come back through their leases.
+    After a host reset they would keep their nights to themselves until run monitoring has seen it. Their work
+    items come back through their leases. Runs that no worker has begun are sent again by the sensors.
     """
-    runs = instance.get_runs(dg.RunsFilter(statuses=_IN_PROGRESS))
-    for run in runs:
+    runs = instance.get_runs(dg.RunsFilter(statuses=_AT_WORK))
+    held = held_runs([run.run_id for run in runs])
+    orphans = [run for run in runs if run.run_id not in held]
+    for run in orphans:
         instance.report_run_failed(run, "The system was started anew; no process of this run is left.")
-    return len(runs)
+    return len(orphans)
 
 
 def main() -> None:
     """Make the tables that are missing, and end orphaned runs."""
-
+    make_tables()
     with dg.DagsterInstance.get() as instance:
         print(f"{end_orphaned_runs(instance)} orphaned runs ended")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -16,8 +17,7 @@ __all__ = [
     "SITE_TAG",
     "STAGE_TAG",
     "UNIT_TAG",
-    "background_unit",
-    "everything_unit",
+    "Unit",
     "is_live",
     "is_partition",
     "nights_of_run",
@@ -33,20 +33,41 @@ SITE_TAG = "fits_dagster/site"
 NIGHT_TAG = "fits_dagster/night"
 #: The stage of an op; of a run that works through no queue, what it does: it looks again, or keeps house.
 STAGE_TAG = "fits_dagster/stage"
-#: What only one run at a time may work on: site and night. Runs that a person asks for have none.
+#: What only one run at a time may work on (:class:`Unit`). Runs that a person asks for have none.
 UNIT_TAG = "fits_dagster/unit"
 
 _LIVE_DAYS = 2
 
 
-def everything_unit(site: str) -> str:
-    """Return the unit of the run that takes whatever is due at a site."""
-    return f"{site}:everything"
+@dataclass(frozen=True)
+class Unit:
+    """What one run works on: a stage of a site, for one night, for any, or its background work.
 
+    As text it is the value of :data:`UNIT_TAG`.
+    """
 
-def background_unit(site: str) -> str:
-    """Return the unit of the run that takes what is of low priority at a site."""
-    return f"{site}:background"
+    site: str
+    stage: str
+    #: A night label, ``any`` or ``background``.
+    scope: str
+    #: Runs that share a backlog are numbered from 1.
+    share: int = 1
+
+    ANY = "any"
+    BACKGROUND = "background"
+
+    def __str__(self) -> str:
+        return ":".join([self.site, self.stage, self.scope, *([str(self.share)] if self.share > 1 else [])])
+
+    @classmethod
+    def parse(cls, value: str) -> Unit | None:
+        """Return the unit of a tag; None for what is none."""
+        site, stage, scope, *share = [*value.split(":"), "", ""][:4]
+        return (
+            cls(site, stage, scope, int(share[0] or 1))
+            if scope and share[0].isdigit() | (not share[0])
+            else None
+        )
 
 
 def nights_of_run(context: dg.OpExecutionContext) -> Sequence[str] | None:

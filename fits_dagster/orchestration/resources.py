@@ -1,4 +1,4 @@
-"""The one resource: a site, opened once per process."""
+"""The one resource: a site, opened once per process and run."""
 
 # annotations are not postponed here: Dagster reads those of the context and of the resources at once
 
@@ -6,20 +6,28 @@ import os
 from typing import Any, cast
 
 import dagster as dg
-from pydantic import PrivateAttr
 
 from fits_dagster.dataflow.site import Site, open_site
 from fits_dagster.logs import configure_logging
 from fits_dagster.settings import SiteName, load_settings
 
-__all__ = ["SiteResource"]
+__all__ = ["SiteResource", "close_sites"]
+
+
+#: Sites that are open, by process, name and settings: a tick of a sensor finds that of the one before.
+_opened: dict[tuple[int, str, str], Site] = {}
+
+
+def close_sites() -> None:
+    """Let go of the database connections of this process; the next run opens its own."""
+    for key in [key for key in _opened if key[0] == os.getpid()]:
+        _opened.pop(key).close()
 
 
 class SiteResource(dg.ConfigurableResource[Any]):
     """A site's database, store and settings. Nothing is opened before it is asked for."""
 
     site: str
-    _opened: dict[int, Site] = PrivateAttr(default_factory=dict)
 
     def open(self, log: str) -> Site:
         """Return the site; a forked process gets connections of its own.
@@ -29,13 +37,13 @@ class SiteResource(dg.ConfigurableResource[Any]):
         log
             What this process does, for the name of its log file.
         """
-        pid = os.getpid()
-        if pid not in self._opened:
-            settings = load_settings()
-            name = cast(SiteName, self.site)
-            configure_logging(settings, f"{name}-{log}")
-            self._opened[pid] = open_site(settings, name, s3_client=self._s3_client(settings.site(name)))
-        return self._opened[pid]
+        settings = load_settings()
+        name = cast(SiteName, self.site)
+        configure_logging(settings, f"{name}-{log}")
+        key = (os.getpid(), name, settings.model_dump_json())
+        if key not in _opened:
+            _opened[key] = open_site(settings, name, s3_client=self._s3_client(settings.site(name)))
+        return _opened[key]
 
     @staticmethod
     def _s3_client(site: Any) -> Any:

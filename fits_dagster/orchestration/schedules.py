@@ -5,7 +5,6 @@
 import dagster as dg
 
 from fits_dagster.dataflow.choosing import name_matcher
-from fits_dagster.dataflow.heartbeat import show_heartbeat
 from fits_dagster.dataflow.rescan import rescan
 from fits_dagster.orchestration.partitions import SITE_TAG, STAGE_TAG
 from fits_dagster.orchestration.resources import SiteResource
@@ -29,8 +28,7 @@ def rescan_op(context: dg.OpExecutionContext, config: RescanConfig, site: SiteRe
     """Compare a directory with the database: one listing, one query."""
     opened = site.open("rescan")
     matches = name_matcher(config.file_re) if config.file_re else None
-    with show_heartbeat(opened, context.run_id, "rescan"):
-        report = rescan(opened, config.path, matches=matches)
+    report = rescan(opened, config.path, matches=matches)
     context.log.info(f"{report.seen} files looked at in {report.seconds:.2f} s, {report.changed} queued")
     context.add_output_metadata(
         {"seen": report.seen, "queued": report.changed, "seconds": round(report.seconds, 3)}

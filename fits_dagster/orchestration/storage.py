@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import subprocess
+import sys
 import tempfile
 from typing import Any
 
@@ -14,18 +17,20 @@ from dagster._core.storage.runs import RunStorage
 from dagster._core.storage.schedules import ScheduleStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster._utils.env import using_dagster_dev
 from dagster_postgres import DagsterPostgresStorage
 
 from fits_dagster.database.server import dagster_url
 from fits_dagster.settings import load_settings
 
-__all__ = ["DataflowStorage", "storage_url"]
+__all__ = ["DataflowStorage", "make_tables", "storage_url"]
 
 log = logging.getLogger(__name__)
 
 #: Set by ``fits-dagster up`` for the processes of a running system.
 _URL_VARIABLE = "FITS_DAGSTER_DAGSTER_URL"
 _CONNECT_TIMEOUT_S = 3
+_POOL_SIZE, _POOL_OVERFLOW, _RECYCLE_S = 1, 30, 300
 #: Kept for the life of the process: Dagster keeps the parts of a storage, not the storage.
 _temporary: list[tempfile.TemporaryDirectory[str]] = []
 
@@ -52,9 +57,15 @@ class DataflowStorage(DagsterStorage, ConfigurableClass):
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
         self._storage: DagsterStorage
+        if _is_dagster_dev():
+            os.environ.update(start_for_dagster_dev())
         url = _reachable_url()
         if url is not None:
-            self._storage = DagsterPostgresStorage(url)
+            # in a running system the tables were made before anything was started
+            self._storage = DagsterPostgresStorage(
+                url, should_autocreate_tables=_URL_VARIABLE not in os.environ
+            )
+            _keep_connections(self._storage, url)
         else:
             log.warning("no database: runs are kept for this process only")
             directory = tempfile.TemporaryDirectory(prefix="fits_dagster-")
@@ -106,6 +117,68 @@ class DataflowStorage(DagsterStorage, ConfigurableClass):
     def schedule_storage_data(self) -> ConfigurableClassData | None:
         """No configuration of its own."""
         return None
+
+
+def _is_dagster_dev() -> bool:
+    """Tell whether this is the first process of `dagster dev`; those that it starts have our variable."""
+    return using_dagster_dev() and _URL_VARIABLE not in os.environ
+
+
+def start_for_dagster_dev() -> dict[str, str]:
+    """Start the databases, the broker, a worker and the web applications; they end with this process.
+
+    Returns
+    -------
+    dict
+        What the other processes of `dagster dev` need in their environment.
+
+    Raises
+    ------
+    SystemExit
+        They do not come up, or another system runs on this home; what was said is on standard error.
+    """
+    home = load_settings().home
+    engine = subprocess.Popen(
+        [sys.executable, "-m", "fits_dagster", "up", "--for-dagster-dev", "--home", str(home)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        # Ctrl-C is for `dagster dev`, whose end ends this in good order
+        start_new_session=True,
+        text=True,
+    )
+    assert engine.stdout is not None
+    line = engine.stdout.readline()
+    if not line:
+        raise SystemExit(engine.wait() or 1)
+    _engine.append(engine)
+    variables: dict[str, str] = json.loads(line)
+    return variables
+
+
+_engine: list[subprocess.Popen[str]] = []
+
+
+def make_tables() -> None:
+    """Make Dagster's tables where they are missing."""
+    DagsterPostgresStorage(storage_url())
+
+
+def _keep_connections(storage: DagsterStorage, url: str) -> None:
+    """Let a storage keep a few connections; by itself it makes a new one for each statement.
+
+    That costs more than the statements, above all while nothing happens. Each is tried before it is used.
+    """
+    engine = sqlalchemy.create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=_POOL_SIZE,
+        max_overflow=_POOL_OVERFLOW,
+        pool_pre_ping=True,
+        pool_recycle=_RECYCLE_S,
+    )
+    parts: tuple[Any, ...] = (storage.run_storage, storage.event_log_storage, storage.schedule_storage)
+    for part in parts:
+        part._engine = engine
 
 
 def _reachable_url() -> str | None:

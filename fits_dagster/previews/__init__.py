@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from fits_dagster.previews.errors import NoPreview, Reason
 from fits_dagster.previews.names import preview_name
-from fits_dagster.previews.rendering import Layout, PreviewInfo, PreviewRequest, render, rendered
+
+if TYPE_CHECKING:
+    from fits_dagster.previews.rendering import Layout, PreviewInfo, PreviewRequest, render, rendered
 
 __all__ = [
     "Layout",
@@ -16,3 +21,10 @@ __all__ = [
     "render",
     "rendered",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the rendering when it is asked for: numpy and Pillow are for those who render."""
+    if name in __all__:
+        return getattr(import_module("fits_dagster.previews.rendering"), name)
+    raise AttributeError(name)

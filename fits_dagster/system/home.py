@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,6 +21,8 @@ from fits_dagster.settings import Settings, SiteName
 __all__ = [
     "AlreadyRunningError",
     "RunningSystem",
+    "code_socket",
+    "ensure_dagster_home",
     "ensure_directories",
     "locked_home",
     "read_running",
@@ -27,6 +31,9 @@ __all__ = [
     "write_running",
 ]
 
+#: Dagster's configuration files travel in the package.
+_CONFIGURATION = Path(__file__).resolve().parents[1] / "orchestration" / "configuration"
+_LONGEST_SOCKET_DIRECTORY = 80
 _LOCK = "up.lock"
 _RUNNING = "up.json"
 
@@ -41,7 +48,10 @@ class RunningSystem:
 
     pid: int
     urls: Mapping[str, str]
-    code_ports: Mapping[str, int]
+    #: Unix sockets of the code servers, by site.
+    code_sockets: Mapping[str, str]
+    #: What was started: ``fits-dagster up``, or what ``dagster dev`` needs.
+    program: str = "fits-dagster up"
 
 
 @contextmanager
@@ -59,7 +69,9 @@ def locked_home(settings: Settings) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             there = read_running(settings)
-            where = f" (process {there.pid}): {', '.join(there.urls.values())}" if there else ""
+            where = (
+                f" ({there.program}, process {there.pid}): {', '.join(there.urls.values())}" if there else ""
+            )
             raise AlreadyRunningError(f"already running on {settings.home}{where}") from error
         try:
             yield
@@ -104,7 +116,24 @@ def ensure_directories(settings: Settings) -> None:
                 directory.mkdir(parents=True, exist_ok=True)
 
 
-def write_dagster_home(settings: Settings, code_ports: Mapping[SiteName, int]) -> Path:
+def code_socket(settings: Settings, site: SiteName) -> Path:
+    """Return the Unix socket of a site's code server, in a directory that is its owner's alone.
+
+    Who reaches a code server can run what it likes there, so it has no port.
+    """
+    directory = settings.home / "sockets"
+    if len(str(directory)) > _LONGEST_SOCKET_DIRECTORY:
+        # a Unix socket's path is short by nature
+        digest = hashlib.sha256(str(settings.home).encode()).hexdigest()[:12]
+        directory = Path(tempfile.gettempdir()) / f"fits_dagster-{os.getuid()}-{digest}"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if directory.stat().st_uid != os.getuid():
+        raise PermissionError(f"{directory} belongs to somebody else")
+    directory.chmod(0o700)
+    return directory / f"{site}.sock"
+
+
+def write_dagster_home(settings: Settings, code_sockets: Mapping[SiteName, Path]) -> Path:
     """Lay out ``DAGSTER_HOME``: the instance configuration, and a workspace of the code servers.
 
     Returns
@@ -112,22 +141,22 @@ def write_dagster_home(settings: Settings, code_ports: Mapping[SiteName, int]) -
     pathlib.Path
         The workspace file.
     """
-    directory = settings.home / "dagster"
-    directory.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(instance_configuration(), directory / "dagster.yaml")
+    directory = ensure_dagster_home(settings)
     workspace = directory / "workspace.yaml"
     servers = [
-        {"grpc_server": {"host": "127.0.0.1", "port": port, "location_name": name}}
-        for name, port in code_ports.items()
+        {"grpc_server": {"socket": str(path), "location_name": name}} for name, path in code_sockets.items()
     ]
     workspace.write_text(yaml.safe_dump({"load_from": servers}))
     return workspace
 
 
-def instance_configuration() -> Path:
-    """Return the project's ``dagster.yaml``: in the working directory, else beside the package."""
-    for directory in (Path.cwd(), Path(__file__).resolve().parents[2]):
-        path = directory / "dagster.yaml"
-        if path.is_file():
-            return path
-    raise FileNotFoundError("dagster.yaml is neither in the working directory nor beside the package")
+def ensure_dagster_home(settings: Settings) -> Path:
+    """Lay out ``DAGSTER_HOME`` with the configuration of the instance; returns the directory."""
+    directory = settings.home / "dagster"
+    directory.mkdir(parents=True, exist_ok=True)
+    target = directory / "dagster.yaml"
+    if not target.exists() or target.read_bytes() != (_CONFIGURATION / "dagster.yaml").read_bytes():
+        temporary = target.with_suffix(".tmp")
+        shutil.copyfile(_CONFIGURATION / "dagster.yaml", temporary)
+        temporary.replace(target)
+    return directory

@@ -1,9 +1,10 @@
-"""Choosing network ports."""
+"""Ports and sockets: choosing them, and waiting until something listens."""
 
 from __future__ import annotations
 
 import socket
 import time
+from pathlib import Path
 
 __all__ = ["free_port", "is_listening", "wait_until_listening"]
 
@@ -21,20 +22,25 @@ def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
     raise OSError(f"no free port on {host}")
 
 
-def is_listening(port: int, host: str = "127.0.0.1") -> bool:
-    """Tell whether something accepts connections on a port."""
+def is_listening(place: int | Path, host: str = "127.0.0.1") -> bool:
+    """Tell whether something accepts connections on a port, or on a Unix socket."""
     try:
-        with socket.create_connection((host, port), timeout=1):
+        if isinstance(place, int):
+            with socket.create_connection((host, place), timeout=1):
+                return True
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1)
+            probe.connect(str(place))
             return True
     except OSError:
         return False
 
 
-def wait_until_listening(port: int, *, seconds: float, host: str = "127.0.0.1") -> bool:
-    """Wait for a server on a port; returns whether it came."""
+def wait_until_listening(place: int | Path, *, seconds: float, host: str = "127.0.0.1") -> bool:
+    """Wait for a server on a port or a Unix socket; returns whether it came."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if is_listening(port, host):
+        if is_listening(place, host):
             return True
         time.sleep(0.1)
     return False

@@ -32,6 +32,8 @@ class ChildProcess:
     command: Sequence[str]
     log_file: Path
     environment: Mapping[str, str]
+    #: Whether what it started ends by itself, in good order, when it dies.
+    leaves_family: bool = False
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     restarts: int = 0
@@ -111,7 +113,7 @@ class Supervisor:
                 child.pause = min(child.pause * 2, _LONGEST_PAUSE_S)
             if now >= child.not_before:
                 # what the dead one left running would stand in the way of the new one
-                child.signal_group(signal.SIGKILL)
+                child.signal_group(signal.SIGTERM if child.leaves_family else signal.SIGKILL)
                 child.not_before = 0.0
                 child.restarts += 1
                 child.start()

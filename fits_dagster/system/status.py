@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
+from fits_dagster.broker import BrokerError, wait_for_broker
 from fits_dagster.database.management import paused_stages
+from fits_dagster.database.server import runs_at_work
 from fits_dagster.database.status import last_files
-from fits_dagster.dataflow.heartbeat import live_runs
 from fits_dagster.dataflow.pending import QueueDepth, queue_depths
 from fits_dagster.dataflow.site import open_site
 from fits_dagster.dataflow.stages import SITE_STAGES
@@ -30,7 +32,8 @@ class SystemStatus:
     running: RunningSystem | None
     parts: Mapping[str, bool] = field(default_factory=dict)
     queues: dict[SiteName, Mapping[str, QueueDepth]] = field(default_factory=dict)
-    runs: dict[SiteName, int] = field(default_factory=dict)
+    #: Runs whose process lives.
+    runs: int = 0
     last_in: tuple[str, datetime] | None = None
     last_out: tuple[str, datetime] | None = None
     paused: dict[SiteName, dict[str, str]] = field(default_factory=dict)
@@ -47,8 +50,7 @@ class SystemStatus:
             head = f"not running ({self.home})"
         else:
             parts = ", ".join(f"{name} {'up' if up else 'DOWN'}" for name, up in self.parts.items())
-            runs = sum(self.runs.values())
-            head = f"running (process {self.running.pid}): {parts}; {runs} Dagster runs at work"
+            head = f"running (process {self.running.pid}): {parts}; {self.runs} Dagster runs at work"
         lines = [head]
         for site in SITE_STAGES:
             depths = self.queues.get(site)
@@ -76,7 +78,7 @@ class SystemStatus:
                 }
                 for site, depths in self.queues.items()
             },
-            "runs": dict(self.runs),
+            "runs": self.runs,
             "paused": {site: list(stages) for site, stages in self.paused.items()},
             "last_in": self.last_in,
             "last_out": self.last_out,
@@ -92,15 +94,22 @@ def system_status(settings: Settings) -> SystemStatus:
         parts = {
             f"{site} web": is_listening(int(url.rsplit(":", 1)[1])) for site, url in running.urls.items()
         }
-        parts |= {f"{site} code": is_listening(port) for site, port in running.code_ports.items()}
+        parts |= {f"{site} code": is_listening(Path(path)) for site, path in running.code_sockets.items()}
         found.parts = parts
+        try:
+            found.runs = runs_at_work(settings)
+            wait_for_broker(settings, seconds=0)
+            parts["broker"] = True
+        except (DBAPIError, FileNotFoundError) as error:
+            found.problem = f"Dagster's database: {str(error).splitlines()[0]}"
+        except BrokerError:
+            parts["broker"] = False
     for site in settings.sites:
         try:
             opened = open_site(settings, site)
             try:
                 with opened.engine.connect() as connection:
                     found.queues[site] = queue_depths(connection)
-                    found.runs[site] = len(live_runs(connection))
                     found.paused[site] = paused_stages(connection)
                     if site == "summit":
                         found.last_in = last_files(connection, "copy")

@@ -1,4 +1,4 @@
-"""Starting the system: databases, Dagster's code servers and daemon, the sites' web applications."""
+"""Starting the system: databases, broker, worker, Dagster's code servers and daemon, web applications."""
 
 from __future__ import annotations
 
@@ -8,25 +8,19 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
-from sqlalchemy.exc import DBAPIError
 
-from fits_dagster.database.server import (
-    dagster_url,
-    open_engine,
-    revive_embedded_server,
-    stop_embedded_server,
-)
-from fits_dagster.dataflow.heartbeat import live_runs, request_stop
-from fits_dagster.settings import Settings, SiteName, write_effective
+from fits_dagster.broker import embedded_broker, wait_for_broker
+from fits_dagster.database.server import dagster_url, revive_embedded_server, stop_embedded_server
+from fits_dagster.settings import Settings, write_effective
 from fits_dagster.system.database import prepare_databases
 from fits_dagster.system.home import (
     RunningSystem,
+    code_socket,
     ensure_directories,
     locked_home,
     upload_cookie,
@@ -36,16 +30,15 @@ from fits_dagster.system.home import (
 from fits_dagster.system.ports import free_port, wait_until_listening
 from fits_dagster.system.processes import ChildProcess, Supervisor, end_processes, processes_with
 
-__all__ = ["StartError", "System", "running_system", "stop_on_sigterm", "wait_for_signal"]
+__all__ = ["StartError", "System", "environment", "running_system", "stop_on_sigterm", "wait_for_signal"]
 
 log = logging.getLogger(__name__)
 
 _START_SECONDS = 90.0
 _LOOK_EVERY_S = 1.0
-#: Seconds that runs get to finish the files in hand.
-_FINISH_S = 15.0
-_WRITE_DOWN_S = 1.0
-_DAEMON = "daemon"
+#: Seconds that runs get to finish the files in hand, and to write down how they ended.
+_FINISH_S = 20.0
+_BROKER, _DAEMON, _WORKER = "broker", "daemon", "worker"
 #: Every process of a running system has it in its environment.
 _SETTINGS_VARIABLE = "FITS_DAGSTER_EFFECTIVE_SETTINGS"
 _WATCH_NICENESS = 10
@@ -75,11 +68,15 @@ class System:
 
 
 @contextmanager
-def running_system(settings: Settings, *, tell: Callable[[str], None] = lambda _: None) -> Iterator[System]:
+def running_system(
+    settings: Settings, *, dagster: bool = True, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[System]:
     """Run the system for the time of the context.
 
     Parameters
     ----------
+    dagster
+        With Dagster's daemon and code servers; ``dagster dev`` brings its own.
     tell
         Told in one line what is being started.
 
@@ -98,11 +95,12 @@ def running_system(settings: Settings, *, tell: Callable[[str], None] = lambda _
         prepare_databases(settings)
         supervisor = Supervisor()
         try:
-            yield _start(settings, supervisor, tell)
+            yield _start(settings, supervisor, tell, dagster=dagster)
         finally:
             tell("stopping")
+            # first what asks for runs, then what runs them, while all that they need is there
             supervisor.stop(_DAEMON)
-            _end_runs(settings)
+            supervisor.stop(_WORKER, patience=_FINISH_S)
             supervisor.stop()
             if not settings.database_url:
                 stop_embedded_server(settings)
@@ -150,83 +148,70 @@ def _with_free_ports(settings: Settings) -> Settings:
     return settings.with_sites(archive=archive, summit=summit.model_copy(update=changes))
 
 
-def _end_runs(settings: Settings) -> None:
-    """Let the runs at work finish the files in hand and end in good order."""
-    deadline = time.monotonic() + _FINISH_S
-    for name in settings.sites:
-        engine = open_engine(settings, name, pool_size=1)
-        try:
-            with engine.begin() as connection:
-                request_stop(connection)
-            while time.monotonic() < deadline:
-                with engine.connect() as connection:
-                    if not live_runs(connection):
-                        break
-                time.sleep(0.2)
-        except DBAPIError as error:
-            log.warning("%s: runs are ended without asking: %s", name, error)
-        finally:
-            engine.dispose()
-    # the runs still have to write down how they ended
-    time.sleep(_WRITE_DOWN_S)
+def _start(
+    settings: Settings, supervisor: Supervisor, tell: Callable[[str], None], *, dagster: bool
+) -> System:
+    code_sockets = {site: code_socket(settings, site) for site in settings.sites} if dagster else {}
+    workspace = write_dagster_home(settings, code_sockets)
+    write_effective(settings, _effective_settings(settings))
+    # a few memory pools for all threads of a process do, where each thread would have one of its own
+    variables = {"MALLOC_ARENA_MAX": "2", **os.environ, **environment(settings)}
+    variables["DAGSTER_HOME"] = str(workspace.parent)
+    if dagster:
+        variables["FITS_DAGSTER_WORKSPACE"] = str(workspace)
 
+    def run(name: str, *command: str, leaves_family: bool = False) -> None:
+        log_file = settings.home / "logs" / f"{name}.log"
+        supervisor.add(ChildProcess(name, command, log_file, variables, leaves_family))
 
-def _start(settings: Settings, supervisor: Supervisor, tell: Callable[[str], None]) -> System:
-    code_ports: dict[SiteName, int] = {site: free_port() for site in settings.sites}
-    workspace = write_dagster_home(settings, code_ports)
-    environment = _environment(settings, workspace)
-    logs = settings.home / "logs"
+    python = (sys.executable, "-m")
+    if not settings.broker_url.get_secret_value():
+        tell("broker")
+        run(_BROKER, *embedded_broker(settings, free_port()))
+    wait_for_broker(settings, tell=tell)
     tell("Dagster instance")
-    _prepare_instance(environment, logs / "dagster-instance.log")
-    python = sys.executable
-    tell("code locations, daemon and web applications")
-    for site, port in code_ports.items():
-        command = [
-            *(python, "-m", "dagster", "api", "grpc", "--module-name", f"fits_dagster.{site}"),
-            *("--host", "127.0.0.1", "--port", str(port), "--location-name", site),
-        ]
-        supervisor.add(ChildProcess(f"code-{site}", command, logs / f"code-{site}.log", environment))
-    urls: dict[str, str] = {}
+    _prepare_instance(variables, settings.home / "logs" / "dagster-instance.log")
+    tell("code locations, daemon, worker and web applications" if dagster else "worker and web applications")
+    for site, socket in code_sockets.items():
+        module = f"fits_dagster.{site}"
+        run(
+            f"code-{site}",
+            *(*python, "dagster", "api", "grpc", "--module-name", module),
+            *("--socket", str(socket), "--location-name", site),
+        )
+    urls = {}
     for site in settings.sites:
-        supervisor.add(
-            ChildProcess(
-                f"web-{site}",
-                [python, "-m", "fits_dagster.web", site],
-                logs / f"web-{site}.log",
-                environment,
-            )
-        )
-        urls[site] = f"http://{settings.site(site).host}:{settings.site(site).port}"
-    for site, port in code_ports.items():
-        _wait(port, "127.0.0.1", logs / f"code-{site}.log", f"the {site} code location")
-    supervisor.add(
-        ChildProcess(
-            _DAEMON,
-            [python, "-m", "dagster._daemon", "run", "-w", str(workspace)],
-            logs / f"{_DAEMON}.log",
-            environment,
-        )
-    )
+        run(f"web-{site}", *python, "fits_dagster.web", site)
+        urls[str(site)] = f"http://{settings.site(site).host}:{settings.site(site).port}"
+    # its children finish their runs when it dies; the next one does not mind
+    sites = [f"--site={site}" for site in settings.sites]
+    run(_WORKER, *python, "fits_dagster", _WORKER, *sites, leaves_family=True)
+    for site, socket in code_sockets.items():
+        _wait(settings, f"code-{site}", socket)
+    if dagster:
+        run(_DAEMON, *python, "dagster._daemon", "run", "-w", str(workspace))
     # it is never urgent, and must not slow down what comes up beside it
-    watch = ["nice", "-n", str(_WATCH_NICENESS), python, "-m", "fits_dagster.alerts"]
-    supervisor.add(ChildProcess("alerts", watch, logs / "alerts-process.log", environment))
+    run("alerts-process", "nice", "-n", str(_WATCH_NICENESS), *python, "fits_dagster.alerts")
     for site in settings.sites:
-        where = settings.site(site)
-        _wait(where.port, where.host, logs / f"web-{site}.log", f"the {site} web application")
-    write_running(settings, RunningSystem(os.getpid(), urls, {str(k): v for k, v in code_ports.items()}))
+        _wait(settings, f"web-{site}", settings.site(site).port, settings.site(site).host)
+    write_running(
+        settings,
+        RunningSystem(
+            os.getpid(),
+            urls,
+            {str(site): str(path) for site, path in code_sockets.items()},
+            "fits-dagster up" if dagster else "dagster dev",
+        ),
+    )
     return System(settings, urls, supervisor)
 
 
-def _environment(settings: Settings, workspace: Path) -> dict[str, str]:
-    """Return the environment of all child processes: they read the settings that are in force here."""
-    effective = _effective_settings(settings)
-    write_effective(settings, effective)
-    return dict(os.environ) | {
-        "DAGSTER_HOME": str(workspace.parent),
+def environment(settings: Settings) -> dict[str, str]:
+    """Return what all processes of a system have in their environment: above all the settings in force."""
+    return {
         "FITS_DAGSTER_HOME": str(settings.home),
         "FITS_DAGSTER_DAGSTER_URL": dagster_url(settings).render_as_string(hide_password=False),
-        "FITS_DAGSTER_WORKSPACE": str(workspace),
-        _SETTINGS_VARIABLE: str(effective),
+        _SETTINGS_VARIABLE: str(_effective_settings(settings)),
     }
 
 
@@ -247,9 +232,10 @@ def _prepare_instance(environment: dict[str, str], log_file: Path) -> None:
         raise StartError(f"Dagster's instance could not be prepared; see {log_file}")
 
 
-def _wait(port: int, host: str, log_file: Path, what: str) -> None:
-    if not wait_until_listening(port, seconds=_START_SECONDS, host=host):
-        raise StartError(f"{what} did not come up within {_START_SECONDS:.0f} s; see {log_file}")
+def _wait(settings: Settings, name: str, place: int | Path, host: str = "127.0.0.1") -> None:
+    if not wait_until_listening(place, seconds=_START_SECONDS, host=host):
+        log_file = settings.home / "logs" / f"{name}.log"
+        raise StartError(f"{name} did not come up within {_START_SECONDS:.0f} s; see {log_file}")
 
 
 @contextmanager

@@ -19,7 +19,6 @@ _OLD: Final[Mapping[str, tuple[str, float | None]]] = {
     "audit": ("at", None),
     "login_failure": ("at", 30.0),
     "session": ("expires_at", 0.0),
-    "drain": ("heartbeat", 1.0),
 }
 
 

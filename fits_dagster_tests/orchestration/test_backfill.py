@@ -107,14 +107,16 @@ def test_work_of_low_priority_gets_a_run_of_its_own(summit: Site) -> None:
         )
         sensor = definitions.get_repository_def().get_sensor_def("summit_queue")
         [request] = sensor.evaluate_tick(context).run_requests or []
-        assert request.job_name == "summit_nights"
-        assert request.tags["fits_dagster/unit"] == "summit:background"
+        assert request.job_name == "summit_ingest_any_night"
+        assert request.tags["fits_dagster/unit"] == "summit:ingest:background"
         # a run of a backfill that is at the night already does it
-        with summit.engine.begin() as connection:
-            connection.execute(
-                text(
-                    "insert into drain (run_id, stage, nights, owner) "
-                    """values ('r', 'ingest', '["20250110"]', 'w')"""
-                )
-            )
+        instance.create_run_for_job(
+            definitions.get_repository_def().get_implicit_global_asset_job_def(),
+            tags={
+                "fits_dagster/site": "summit",
+                "dagster/asset_partition_range_start": FIRST,
+                "dagster/asset_partition_range_end": LAST,
+            },
+            asset_selection=frozenset([dg.AssetKey(["summit", "observations"])]),
+        )
         assert not sensor.evaluate_tick(context).run_requests

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +13,9 @@ import pytest
 from sqlalchemy import text
 
 from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow.heartbeat import show_heartbeat
 from fits_dagster.dataflow.site import Site
 from fits_dagster.orchestration.definitions import build_definitions
-from fits_dagster.orchestration.sensors import Coverage, covered_nights
+from fits_dagster.orchestration.partitions import tonight
 from fits_dagster.settings import SiteName
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,8 +57,12 @@ def test_assets_and_ops_are_those_of_the_dataflow(
     }
     assert found == lineage
     assert all(graph.get(key).is_partitioned for key in graph.materializable_asset_keys)
-    job = repository.get_job(f"{site}_nights")
-    assert sorted(node.name for node in job.graph.nodes_in_topological_order) == sorted(ops)
+    for op in ops:
+        for name in (f"{site}_{op}", f"{site}_{op}_any_night"):
+            job = repository.get_job(name)
+            assert [node.name for node in job.graph.nodes_in_topological_order] == [op], "a run is one stage"
+            assert job.tags["dagster-celery/queue"] == f"fits.{site}.{op}"
+            assert type(job.executor_def) is dg.ExecutorDefinition and job.executor_def.name == "in_process"
     assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in repository.sensor_defs)
 
 
@@ -102,58 +104,71 @@ def evaluate(site: SiteName, sensor: str) -> list[dg.RunRequest]:
 
 
 @pytest.mark.usefixtures("use_settings")
-def test_new_dhs_files_ask_for_one_run_of_their_night(summit: Site, night: list[Path]) -> None:
+def test_new_dhs_files_of_an_old_night_ask_for_one_run_of_their_night(
+    summit: Site, night: list[Path]
+) -> None:
     assert evaluate("summit", "dhs_files") == []
     assert summit.settings.dhs_directory is not None
     for source in night[:3]:
         (summit.settings.dhs_directory / source.name).write_bytes(b"begun")
     [request] = evaluate("summit", "dhs_files")
-    assert (request.job_name, request.partition_key) == ("summit_night", "20251123")
-    assert request.tags["fits_dagster/unit"] == "summit:20251123"
+    assert (request.job_name, request.partition_key) == ("summit_copy", "20251123")
+    assert request.tags["fits_dagster/unit"] == "summit:copy:20251123"
     # a lost cursor costs nothing: there is none, and nothing is queued twice
     evaluate("summit", "dhs_files")
     with summit.engine.connect() as connection:
         assert connection.scalar(text("select count(*) from work_item")) == 3
 
 
-def test_a_run_of_tonight_is_kept_ready(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, summit: Site
+@pytest.mark.usefixtures("use_settings")
+def test_the_first_file_of_tonight_wakes_every_stage_that_it_will_need(
+    summit: Site, night: list[Path]
 ) -> None:
-    from fits_dagster.orchestration.partitions import tonight
-    from fits_dagster.settings import load_settings, write_effective
+    assert summit.settings.dhs_directory is not None
+    label = tonight(summit.settings)
+    (summit.settings.dhs_directory / f"N{label}S0001.fits").write_bytes(b"begun")
+    requests = evaluate("summit", "dhs_files")
+    # edits are asked for by hand, so their stage sleeps on
+    assert [(r.job_name, r.partition_key) for r in requests] == [
+        (f"summit_{stage}", label) for stage in ("copy", "ingest", "export")
+    ]
 
-    settings = load_settings(tmp_path / "home", work={"standing_runs": True})
-    path = tmp_path / "effective.json"
-    write_effective(settings.with_sites(summit=summit.settings), path)
-    monkeypatch.setenv("FITS_DAGSTER_EFFECTIVE_SETTINGS", str(path))
-    asked = [request.partition_key for request in evaluate("summit", "dhs_files")]
-    assert asked == [tonight(summit.settings)]
-    assert evaluate("summit", "summit_queue") == []
+
+def waiting(site: Site, *work: NewWork) -> None:
+    """Queue work that has waited for a minute."""
+    with site.engine.begin() as connection:
+        add_work(connection, work)
+        connection.execute(text("update work_item set added_at = now() - interval '1 minute'"))
 
 
 @pytest.mark.usefixtures("use_settings")
 def test_many_nights_share_a_run_and_a_name_without_a_night_comes_along(summit: Site) -> None:
     nights = [f"202501{day:02d}" for day in range(1, 11)]
-    with summit.engine.begin() as connection:
-        work = [NewWork(stage="ingest", filename=f"N{night}S0001.fits") for night in nights]
-        add_work(connection, [*work, NewWork(stage="ingest", filename="undated.fits")])
-        connection.execute(text("update work_item set added_at = now() - interval '1 minute'"))
-        tonight = f"{datetime.now(UTC):%Y%m%d}"
-        add_work(connection, [NewWork(stage="ingest", filename=f"N{tonight}S0001.fits")])
-        connection.execute(text("update work_item set added_at = now() - interval '1 minute'"))
+    label = tonight(summit.settings)
+    waiting(
+        summit,
+        *(NewWork(stage="export", filename=f"N{night}S0001.fits") for night in nights),
+        NewWork(stage="export", filename="undated.fits"),
+        NewWork(stage="export", filename=f"N{label}S0001.fits"),
+    )
     requests = evaluate("summit", "summit_queue")
     assert [(r.job_name, r.partition_key) for r in requests] == [
-        ("summit_night", tonight),
-        ("summit_nights", None),
+        ("summit_export", label),
+        ("summit_export_any_night", None),
     ]
 
 
 @pytest.mark.usefixtures("use_settings")
 def test_one_old_night_has_a_run_of_its_own(summit: Site) -> None:
-    with summit.engine.begin() as connection:
-        add_work(connection, [NewWork(stage="ingest", filename="N20250110S0001.fits")])
-        connection.execute(text("update work_item set added_at = now() - interval '1 minute'"))
+    waiting(summit, NewWork(stage="ingest", filename="N20250110S0001.fits"))
     assert [r.partition_key for r in evaluate("summit", "summit_queue")] == ["20250110"]
+
+
+@pytest.mark.usefixtures("use_settings")
+def test_a_long_backlog_gets_as_many_runs_as_the_settings_allow(summit: Site) -> None:
+    waiting(summit, *(NewWork(stage="ingest", filename=f"N20250110S{n:04d}.fits") for n in range(200)))
+    units = [r.tags["fits_dagster/unit"] for r in evaluate("summit", "summit_queue")]
+    assert units == ["summit:ingest:20250110", "summit:ingest:20250110:2"]
 
 
 @pytest.mark.usefixtures("use_settings")
@@ -161,81 +176,6 @@ def test_a_dhs_that_cannot_be_read_skips_the_tick_with_a_warning(summit: Site) -
     assert summit.settings.dhs_directory is not None
     summit.settings.dhs_directory.rmdir()
     assert evaluate("summit", "dhs_files") == []
-
-
-@dg.job
-def summit_night() -> None:
-    """A job whose runs are only told of here."""
-
-
-NIGHT_RUN = {
-    "fits_dagster/site": "summit",
-    "fits_dagster/unit": "summit:20251123",
-    "dagster/partition": "20251123",
-}
-
-
-@pytest.mark.parametrize("event", ["PIPELINE_STARTING", "PIPELINE_START"])
-def test_a_run_without_a_heartbeat_is_ended_and_frees_its_night(
-    summit: Site, monkeypatch: pytest.MonkeyPatch, event: str
-) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        run = instance.create_run_for_job(summit_night, tags=NIGHT_RUN)
-        assert covered_nights(instance, summit).nights == {"20251123"}
-        instance.report_dagster_event(
-            dg.DagsterEvent(event_type_value=event, job_name="summit_night"), run.run_id
-        )
-        assert covered_nights(instance, summit).nights == {"20251123"}, "it has only just begun"
-        later = time.time() + 100
-        monkeypatch.setattr("time.time", lambda: later)
-        assert covered_nights(instance, summit).nights == set()
-        assert covered_nights(instance, summit).nights == set()
-        ended = instance.get_run_by_id(run.run_id)
-        assert ended is not None
-        assert ended.status is dg.DagsterRunStatus.FAILURE
-
-
-def test_a_run_that_was_killed_at_work_is_ended_without_a_grace(summit: Site) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        run = instance.create_run_for_job(summit_night, tags=NIGHT_RUN)
-        instance.report_dagster_event(
-            dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="summit_night"), run.run_id
-        )
-        with summit.engine.begin() as connection:
-            connection.execute(
-                text(
-                    "insert into drain (run_id, stage, nights, owner, heartbeat) "
-                    "values (:run, 'copy', '[]', 'w', now() - interval '1 minute')"
-                ),
-                {"run": run.run_id},
-            )
-        assert covered_nights(instance, summit).nights == set()
-        ended = instance.get_run_by_id(run.run_id)
-        assert ended is not None
-        assert ended.status is dg.DagsterRunStatus.FAILURE
-
-
-def test_a_long_run_is_left_alone_while_it_shows_a_heartbeat(
-    summit: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        tags = {"fits_dagster/site": "summit", "fits_dagster/stage": "upkeep"}
-        run = instance.create_run_for_job(summit_night, tags=tags)
-        instance.report_dagster_event(
-            dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="summit_night"), run.run_id
-        )
-        later = time.time() + 1000
-        monkeypatch.setattr("time.time", lambda: later)
-
-        def status() -> dg.DagsterRunStatus:
-            assert covered_nights(instance, summit) == Coverage()
-            found = instance.get_run_by_id(run.run_id)
-            assert found is not None
-            return found.status
-
-        with show_heartbeat(summit, run.run_id, "upkeep"):
-            assert status() is dg.DagsterRunStatus.STARTED
-        assert status() is dg.DagsterRunStatus.FAILURE
 
 
 def test_old_finished_runs_are_pruned_and_others_kept() -> None:

@@ -15,8 +15,6 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
-from fits_dagster.orchestration.partitions import tonight
-from fits_dagster.settings import load_settings
 from fits_dagster_tests.system.conftest import PASSWORD, RunningSystem, wait_until
 
 pytestmark = pytest.mark.timeout(400)
@@ -84,9 +82,9 @@ def test_bad_files_are_told_and_hold_nobody_up_and_are_mended_by_a_re_execution(
     assert "5000 bytes missing" in page.text
 
     def failed() -> list[dict[str, Any]]:
-        return [r for r in runs(system, "summit_night") if r["status"] == "FAILURE"]
+        return [r for r in runs(system, "summit_copy") if r["status"] == "FAILURE"]
 
-    [run] = wait_until(failed, seconds=60, what="the run is red")
+    run, *_ = wait_until(failed, seconds=60, what="the run is red")
     events = system.graphql("summit", FAILURES, id=run["runId"])["logsForRun"]["events"]
     told, *_ = [
         {entry["label"]: entry for entry in event["failureMetadata"]["metadataEntries"]}
@@ -106,7 +104,7 @@ def test_bad_files_are_told_and_hold_nobody_up_and_are_mended_by_a_re_execution(
     def green() -> bool:
         return any(
             r["runId"] == again["run"]["runId"] and r["status"] == "SUCCESS"
-            for r in runs(system, "summit_night")
+            for r in runs(system, "summit_copy")
         )
 
     wait_until(green, seconds=90, what="the re-execution is green")
@@ -225,22 +223,6 @@ def test_a_late_calibration_reaches_its_science_file_within_a_minute_and_the_che
     )
     assert calibrations(system, science.name)["flat"] == [late.name]
     wait_until(lambda: science_is_calibrated(system) is True, seconds=120, what="the check is green")
-
-
-def test_when_one_stage_of_tonights_run_is_killed_the_next_file_arrives_all_the_same(
-    system: RunningSystem, night: list[Path]
-) -> None:
-    label = tonight(load_settings(system.home).summit)
-    first, second = f"S{label}S0001.fits", f"S{label}S0002.fits"
-    shutil.copy(night[36], system.dhs / first)
-    wait_until(lambda: first in system.archived(), seconds=120, what="the first file arrives")
-    *_, told = (system.home / "logs" / "summit-ingest.log").read_text().splitlines()
-    assert first in told
-    worker = int(told.split()[2].partition(":")[0])
-    assert psutil.Process(worker).is_running()
-    os.kill(worker, signal.SIGKILL)
-    shutil.copy(night[37], system.dhs / second)
-    wait_until(lambda: second in system.archived(), seconds=150, what="the second file arrives")
 
 
 def test_a_web_application_that_dies_is_started_again(system: RunningSystem) -> None:

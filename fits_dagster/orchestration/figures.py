@@ -1,4 +1,4 @@
-"""What a run tells Dagster: figures that the UI plots, tables of files, which nights were advanced."""
+"""What a run reports to Dagster: figures that the UI plots, tables of files, which nights were advanced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Stage
 from fits_dagster.orchestration.partitions import is_partition
 
-__all__ = ["failure", "listed", "night_figures", "run_figures", "tell_nights"]
+__all__ = ["failure", "listed", "night_figures", "report_nights", "run_figures", "table"]
 
 _ROWS_SHOWN = 200
 
@@ -30,12 +30,12 @@ def run_figures(report: DrainReport) -> dict[str, Any]:
         **{outcome: count for outcome, count in report.outcomes.items()},
     }
     if report.retrying:
-        figures["files_to_be_tried_again"] = _table(report.retrying)
+        figures["files_to_be_tried_again"] = _failures(report.retrying)
     return figures
 
 
 def night_figures(site: Site, stage: Stage[Any], nights: Sequence[str]) -> dict[str, Any]:
-    """Return what a stage has to tell of whole nights."""
+    """Return what a stage has to say of whole nights."""
     dated = [night for night in nights if is_partition(night)]
     if not dated:
         return {}
@@ -43,18 +43,17 @@ def night_figures(site: Site, stage: Stage[Any], nights: Sequence[str]) -> dict[
         summary = stage.summary(site, connection, dated)
     if summary is None:
         return {}
-    table = dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in summary.rows[:_ROWS_SHOWN]])
-    return {**summary.figures, **({summary.title: table} if summary.rows else {})}
+    return {**summary.figures, **({summary.title: table(summary.rows[:_ROWS_SHOWN])} if summary.rows else {})}
 
 
-def tell_nights(
+def report_nights(
     context: dg.OpExecutionContext,
     site: Site,
     stage: Stage[Any],
     asset_key: dg.AssetKey,
     report: DrainReport,
 ) -> None:
-    """Tell the figures of each night that a run has advanced.
+    """Report the figures of each night that a run has advanced.
 
     A night without a failure counts as materialized; one with a failure is only observed.
     """
@@ -87,7 +86,7 @@ def failure(context: dg.OpExecutionContext, report: DrainReport) -> dg.Failure:
         + "; ".join(f"{each.filename}: {each.reason}" for each in report.failures[:10]),
         metadata={
             **run_figures(report),
-            "failed_files": _table(report.failures),
+            "failed_files": _failures(report.failures),
             "where_they_are_now": _links(report.failures),
         },
         allow_retries=False,
@@ -97,6 +96,14 @@ def failure(context: dg.OpExecutionContext, report: DrainReport) -> dg.Failure:
 def listed(counts: Mapping[str, int]) -> str:
     """Write counts in words."""
     return ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "nothing to do"
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Write rows as a table; one without rows, which Dagster does not take as it is, has one empty column."""
+    if not rows:
+        schema = dg.TableSchema(columns=[dg.TableColumn("nothing", type="string")])
+        return dg.MetadataValue.table([], schema=schema)
+    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows])
 
 
 def _links(failures: Sequence[FileFailure]) -> dg.MarkdownMetadataValue:
@@ -109,18 +116,16 @@ def _links(failures: Sequence[FileFailure]) -> dg.MarkdownMetadataValue:
     )
 
 
-def _table(failures: Sequence[FileFailure]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table(
+def _failures(failures: Sequence[FileFailure]) -> dg.TableMetadataValue:
+    return table(
         [
-            dg.TableRecord(
-                {
-                    "file": f"{each.path}/{each.filename}" if each.path else each.filename,
-                    "night": each.night,
-                    "reason": each.reason,
-                    "error": each.error[:500],
-                    "again_in_s": "" if each.retry_in is None else f"{each.retry_in:.0f}",
-                }
-            )
+            {
+                "file": f"{each.path}/{each.filename}" if each.path else each.filename,
+                "night": each.night,
+                "reason": each.reason,
+                "error": each.error[:500],
+                "again_in_s": "" if each.retry_in is None else f"{each.retry_in:.0f}",
+            }
             for each in failures[:_ROWS_SHOWN]
         ]
     )

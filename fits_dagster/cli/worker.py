@@ -1,0 +1,76 @@
+"""``fits-dagster worker``: run what is sent to the queues of a site's stages, on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from fits_dagster.cli.options import home_option
+from fits_dagster.settings import SiteName, load_settings
+
+__all__ = ["worker"]
+
+#: For monitoring and service managers: not to be started again before somebody has acted.
+_REFUSED = 2
+_BROKER_PATIENCE_S = 60.0
+
+
+@click.command()
+@click.option(
+    "--site", "sites", multiple=True, required=True, help="Site to work for; may be given more than once."
+)
+@click.option("--stages", default="", help="Stages to work at, separated by commas.  [default: all]")
+@click.option("--concurrency", type=click.IntRange(1), help="Most runs at once.  [default: settings]")
+@home_option
+def worker(sites: Sequence[str], stages: str, concurrency: int | None, home: Path) -> None:
+    """Work for a site, on any machine that reaches its database, its broker and its store.
+
+    `up` starts a worker of its own; more of them, here or elsewhere, share the work. SIGTERM lets the files
+    in hand be finished and releases the rest.
+    """
+    from fits_dagster.broker import BrokerError, wait_for_broker
+    from fits_dagster.database.migrate import SchemaVersionError, check_version
+    from fits_dagster.database.server import dagster_url, open_engine
+
+    # a worker of a running system gets the settings of the system
+    settings = load_settings(None if "FITS_DAGSTER_EFFECTIVE_SETTINGS" in os.environ else home)
+    known = [site for site in get_args(SiteName) if site in settings.sites]
+    names: list[SiteName] = [site for site in known if site in sites]
+    if unknown := sorted(set(sites) - set(known)):
+        raise click.UsageError(f"no site {', '.join(unknown)} in the settings; there is {', '.join(known)}")
+    os.environ.setdefault(
+        "FITS_DAGSTER_DAGSTER_URL", dagster_url(settings).render_as_string(hide_password=False)
+    )
+    os.environ.setdefault("DAGSTER_HOME", str(settings.home / "dagster"))
+    os.environ.setdefault("FITS_DAGSTER_HOME", str(settings.home))
+    from fits_dagster.orchestration.queues import worker_queues
+
+    wanted = [stage.strip() for stage in stages.split(",") if stage.strip()]
+    try:
+        worker_queues(settings, names, wanted)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    for site in names:
+        engine = open_engine(settings, site, pool_size=1)
+        try:
+            check_version(engine)
+        except SchemaVersionError as error:
+            click.echo(f"fits-dagster worker: {site}: {error}", err=True)
+            sys.exit(_REFUSED)
+        finally:
+            engine.dispose()
+    try:
+        wait_for_broker(settings, seconds=_BROKER_PATIENCE_S, tell=lambda what: click.echo(what, err=True))
+    except BrokerError as error:
+        click.echo(f"fits-dagster worker: {error}", err=True)
+        sys.exit(_REFUSED)
+    from fits_dagster.orchestration.worker import run_worker
+    from fits_dagster.system.home import ensure_dagster_home
+
+    ensure_dagster_home(settings)
+    sys.exit(run_worker(settings, names, stages=wanted, processes=concurrency))

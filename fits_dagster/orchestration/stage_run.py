@@ -1,0 +1,180 @@
+"""What a run does: it works through the queue of one stage, and says at its end what came of it."""
+
+# annotations are not postponed here: Dagster reads those of the context and of the resources at once
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from fits_dagster.database.management import retry_failed
+from fits_dagster.dataflow.drain import drain
+from fits_dagster.dataflow.outcomes import DrainReport
+from fits_dagster.dataflow.reingest import queue_again
+from fits_dagster.dataflow.site import Site
+from fits_dagster.dataflow.stage import Stage
+from fits_dagster.orchestration.figures import failure, listed, night_figures, report_nights, run_figures
+from fits_dagster.orchestration.partitions import (
+    NIGHT_TAG,
+    SITE_TAG,
+    STAGE_TAG,
+    UNIT_TAG,
+    Unit,
+    is_live,
+    nights_of_run,
+)
+from fits_dagster.orchestration.presence import is_canceled, stop_requested, stopped_by_sigterm
+from fits_dagster.orchestration.resources import SiteResource
+
+__all__ = ["stage_op"]
+
+_LINGER_OLD_S = 8.0
+#: A file that is seen for the first time is looked at again after a second.
+_LINGER_BY_HAND_S = 3.0
+#: A run that helps with a backlog ends when the backlog does.
+_LINGER_SHARED_S = 1.0
+
+#: What a person may choose who materializes nights, one or a range of them.
+_REINGEST_OPTIONS = {
+    "force": dg.Field(
+        bool,
+        default_value=False,
+        description="Make new versions of all files of the nights, even of unchanged content.",
+    ),
+    "force_md5": dg.Field(
+        bool,
+        default_value=False,
+        description="Compare all files of the nights by MD5, not only by size and time.",
+    ),
+}
+#: The same as tags of a run or a backfill.
+_OPTION_TAG = "fits_dagster/"
+_INGEST = "ingest"
+
+
+def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, follows: bool) -> dg.OpDefinition:
+    """Make the op of a stage.
+
+    A run that a person asks for, for one night or a range of them, makes the stage's asset of these nights
+    again: their files are queued as background work, and the run does that work and no other. Where it has
+    ingest among its ops, the later ones take what follows from that.
+
+    Parameters
+    ----------
+    follows
+        Whether it has an input for the asset that it follows from.
+    """
+    asset = asset_key.path[-1]
+
+    @dg.op(
+        name=stage.name,
+        description=f"{type(stage).__doc__} Works through the night's queue, file by file.",
+        ins={"after": dg.In(dg.Nothing)} if follows else {},
+        out={asset: dg.Out(dg.Nothing, description=f"The night's {asset}, as far as they are known.")},
+        tags={STAGE_TAG: stage.name},
+        config_schema=_REINGEST_OPTIONS if stage.name == _INGEST else None,
+    )
+    def run_stage(context: dg.OpExecutionContext, site: SiteResource) -> Iterator[Any]:
+        opened = site.open(stage.name)
+        nights = nights_of_run(context)
+        if nights is not None and _is_asked_by_hand(context):
+            _queue_again(context, opened, stage, nights)
+        report = _work(context, opened, stage, nights)
+        if is_canceled():
+            raise dg.DagsterExecutionInterruptedError("somebody has ended this run; what it held waits again")
+        alone = nights is not None and len(nights) == 1
+        if report.failures or not alone:
+            report_nights(context, opened, stage, asset_key, report)
+        if report.failures:
+            context.instance.add_run_tags(context.run_id, {f"fits_dagster/failed_{stage.name}": "yes"})
+            raise failure(context, report)
+        figures = run_figures(report)
+        if alone:
+            figures |= night_figures(opened, stage, nights or ())
+        else:
+            # this goes to each night of the range, whose own figures have just been reported
+            figures = {f"run_{name}": value for name, value in figures.items()}
+        yield dg.Output(None, asset, metadata=figures)
+
+    return run_stage
+
+
+def _is_asked_by_hand(context: dg.OpExecutionContext) -> bool:
+    """Tell whether a person began this run or its backfill, rather than a sensor."""
+    return UNIT_TAG not in context.run.tags and context.run.parent_run_id is None
+
+
+def _unit(context: dg.OpExecutionContext) -> Unit | None:
+    return Unit.parse(context.run.tags.get(UNIT_TAG, ""))
+
+
+def _background(context: dg.OpExecutionContext, nights: Sequence[str] | None) -> bool | None:
+    """Tell which work a run takes: of low priority, all other, or both."""
+    if (unit := _unit(context)) is not None:
+        return unit.scope == Unit.BACKGROUND
+    # a run without nights, and one that tries failed files again, takes what there is
+    return True if nights is not None and _is_asked_by_hand(context) else None
+
+
+def _queue_again(
+    context: dg.OpExecutionContext, site: Site, stage: Stage[Any], nights: Sequence[str]
+) -> None:
+    def chosen(option: str) -> bool:
+        tag = context.run.tags.get(f"{_OPTION_TAG}{option}", "")
+        return bool(context.op_config[option]) or tag.lower() in ("1", "true", "yes")
+
+    tags = {SITE_TAG: site.name}
+    context.instance.add_run_tags(context.run_id, tags | ({NIGHT_TAG: nights[0]} if len(nights) == 1 else {}))
+    if stage.name == _INGEST:
+        queued = queue_again(site, stage.name, nights, force=chosen("force"), force_md5=chosen("force_md5"))
+    elif _INGEST in {node.name for node in context.job_def.nodes}:
+        return
+    else:
+        queued = queue_again(site, stage.name, nights)
+    context.log.info(f"{queued} files of {len(nights)} nights queued for {stage.name}, as background work")
+
+
+def _work(
+    context: dg.OpExecutionContext, site: Site, stage: Stage[Any], nights: Sequence[str] | None
+) -> DrainReport:
+    background = _background(context, nights)
+    if context.run.parent_run_id is not None:
+        earlier = [r for r in (context.run.parent_run_id, context.run.root_run_id) if r]
+        with site.engine.begin() as connection:
+            again = retry_failed(connection, stage=stage.name, run_ids=earlier)
+        context.log.info(f"{again} failed files of the run before are tried again")
+    with stopped_by_sigterm():
+        stage.begin()
+        try:
+            report = drain(
+                site,
+                stage,
+                nights=nights,
+                run_id=context.run_id,
+                background=background,
+                linger=_linger(site, nights, _unit(context), background=background),
+                stop=stop_requested,
+            )
+        finally:
+            stage.end()
+    context.log.info(
+        f"{stage.name}: {report.done} files done ({listed(report.outcomes)}), {report.bytes / 1e6:.1f} MB, "
+        f"{len(report.failures)} failed, {len(report.retrying)} to be tried again"
+    )
+    return report
+
+
+def _linger(site: Site, nights: Sequence[str] | None, unit: Unit | None, *, background: bool | None) -> float:
+    """Return for how long a run waits for more work.
+
+    A while for nights whose files may still be coming, so that a file that follows soon finds it at work;
+    briefly for old ones and for background work, and where a person waits for its end.
+    """
+    longest = site.work.linger_seconds
+    if unit is None:
+        return min(longest, _LINGER_BY_HAND_S)
+    if unit.share > 1:
+        return min(longest, _LINGER_SHARED_S)
+    if not background and nights is not None and any(is_live(night) for night in nights):
+        return longest
+    return min(longest, _LINGER_OLD_S)
