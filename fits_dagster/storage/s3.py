@@ -29,6 +29,7 @@ class S3Store:
         self.staging = staging
         self._client = client
         self._makes_clients = client is None
+        self._needs_credentials = False
         self._seen_buckets: set[str] = set()
 
     @property
@@ -36,11 +37,12 @@ class S3Store:
         """The boto3 client: the one given, else one made when it is first needed."""
         client = self._client
         if client is None:
-            from boto3.session import Session
+            import boto3
             from botocore.config import Config
 
-            # a session of its own: the common one remembers credentials for as long as the process lives
-            client = self._client = Session().client(
+            # the common session remembers credentials for as long as the process lives
+            session = boto3.session.Session() if self._needs_credentials else boto3
+            client = self._client = session.client(
                 "s3",
                 region_name=self.settings.region,
                 endpoint_url=self.settings.endpoint_url or None,
@@ -229,5 +231,5 @@ class S3Store:
                 raise FileNotFoundError(f"{doing}: there is no such object") from error
             told = told_apart(error, doing)
             if self._makes_clients and is_about_credentials(told, error):
-                self._client = None  # the next one looks for credentials anew
+                self._client, self._needs_credentials = None, True  # the next one looks for them anew
             raise told from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
+import stat
 from pathlib import Path
 
 import pytest
@@ -31,9 +31,7 @@ def hostile_directory(root: Path) -> Path:
     (directory / "loop.fits").symlink_to("loop.fits")
     (directory / "null.fits").symlink_to("/dev/null")
     Path(os.fsdecode(bytes(directory) + b"/latin\xe9.fits")).write_bytes(b"")
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(str(directory / "socket.fits"))
-    listening.close()
+    os.mknod(directory / "socket.fits", stat.S_IFSOCK | 0o600)
     return directory
 
 
