@@ -111,6 +111,7 @@ class Walker:
             return
         if block_start and self._header.startswith((_SIMPLE, _XTENSION), block_start):
             at = self._header_start + block_start
+            self.is_endless = True
             self._stop(
                 refuse(
                     "missing_end", f"the next header begins at byte {at}, before an END of {self._place()}"

@@ -203,7 +203,14 @@ def test_the_number_of_extensions_that_the_writer_means_is_told(build, saved):
 
 
 @pytest.mark.parametrize(
-    ("name", "state"), [("text", CompletenessState.NOT_FITS), ("bitpix", CompletenessState.BROKEN)]
+    ("name", "state"),
+    [
+        ("text", CompletenessState.NOT_FITS),
+        ("bitpix", CompletenessState.BROKEN),
+        ("swallowed header", CompletenessState.BROKEN),
+        ("no fill", CompletenessState.BROKEN),
+        ("nothing written yet", CompletenessState.INCOMPLETE),
+    ],
 )
 def test_what_more_bytes_cannot_mend_is_told_from_what_they_can(build, saved, name, state):
     assert completeness(saved(REFUSED[name][0](build))).state is state

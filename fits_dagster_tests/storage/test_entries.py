@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fits_dagster.fits.names import fault_of_name, shown_name, temporary_name
@@ -140,6 +142,40 @@ def test_a_store_lists_and_gives_regular_files_only(tmp_path: Path) -> None:
     assert lenient.stat("outside.fits") is None
     with pytest.raises(UnsafeNameError, match="backslash"):
         store.stat(r"latin\xe9.fits")
+
+
+#: Makes an entry of a kind, and tells the reason with which that kind is refused.
+KINDS: dict[str, tuple[Callable[[Path], object], str | None]] = {
+    "file": (lambda path: path.write_bytes(b"content"), None),
+    "fifo": (os.mkfifo, "not_a_file"),
+    "socket": (lambda path: os.mknod(path, stat.S_IFSOCK | 0o600), "not_a_file"),
+    "directory": (Path.mkdir, "is_a_directory"),
+    "dangling link": (lambda path: path.symlink_to("nothing"), "is_a_link"),
+    "loop": (lambda path: path.symlink_to(path.name), "is_a_link"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "is_a_link"),
+}
+RAW_NAMES = st.binary(min_size=1, max_size=40).filter(
+    lambda name: not {0, ord("/")} & set(name) and name not in (b".", b"..")
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(wanted=st.dictionaries(RAW_NAMES, st.sampled_from(sorted(KINDS)), max_size=12))
+def test_whatever_lies_in_a_directory_every_entry_is_told_by_itself(wanted: dict[bytes, str]) -> None:
+    with TemporaryDirectory() as root:
+        for raw, kind in wanted.items():
+            KINDS[kind][0](Path(root) / os.fsdecode(raw))
+        found = {entry.raw_name: entry for entry in entries_of(Path(root))}
+        assert set(found) == {os.fsdecode(raw) for raw in wanted}
+        assert len({entry.name for entry in found.values()}) == len(wanted)
+        for raw, kind in wanted.items():
+            name, reason = os.fsdecode(raw), KINDS[kind][1]
+            fault = found[name].fault
+            unsafe = "unsafe_name" if fault_of_name(name) is not None else None
+            assert (fault and fault.reason) == (reason or unsafe)
+            if fault is None:
+                with open_regular(Path(root) / name) as source:
+                    assert source.read() == b"content"
 
 
 @given(st.binary(min_size=1, max_size=255).filter(lambda name: not {0, ord("/")} & set(name)))
