@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from fits_dagster.dataflow import copy, ingest
+from fits_dagster.dataflow import arrivals, copy, ingest
 from fits_dagster.dataflow.drain import drain
 from fits_dagster.dataflow.outcomes import DrainReport
 from fits_dagster.dataflow.reconcile import night_reports
 from fits_dagster.dataflow.rescan import rescan
 from fits_dagster.dataflow.site import Site
+from fits_dagster.storage.entries import Entry, entries_of
 
 NAME = "N20251123S0001.fits"
 
@@ -154,6 +156,37 @@ def test_a_file_that_cannot_be_opened_is_copied_when_it_can_be(
     assert copy.scan_dhs(summit) == [NAME]
     assert run(summit).done == 1
     assert failed(summit) == {}
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO])
+def test_an_entry_that_cannot_be_looked_at_is_told_and_the_others_are_copied(
+    summit: Site, night: list[Path], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for name, source in zip((NAME, "N20251123S0002.fits"), night, strict=False):
+        shutil.copy(source, dhs(summit) / name)
+
+    def listed(*arguments: Any, **named: Any) -> Iterator[Entry]:
+        for entry in entries_of(*arguments, **named):
+            stale = entry.name == NAME
+            yield Entry(NAME, error=OSError(number, os.strerror(number))) if stale else entry
+
+    lstat = Path.lstat
+
+    def look(path: Path) -> os.stat_result:
+        if path.parent == dhs(summit) and path.name == NAME:
+            raise OSError(number, os.strerror(number))
+        return lstat(path)
+
+    with monkeypatch.context() as stale:
+        stale.setattr(arrivals, "entries_of", listed)
+        stale.setattr(Path, "lstat", look)
+        report = run(summit)
+    assert report.done == 1
+    assert {(failure.filename, failure.reason) for failure in report.retrying} == {(NAME, "disk_unavailable")}
+    assert run(summit).done == 1
+    with monkeypatch.context() as stale:
+        stale.setattr(arrivals, "entries_of", listed)
+        assert copy.scan_dhs(summit) == []  # it has landed: nothing is known to have changed
 
 
 def test_a_clock_that_is_set_back_does_not_hold_a_file_up(summit: Site, night: list[Path]) -> None:
