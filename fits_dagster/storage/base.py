@@ -36,6 +36,8 @@ class ObjectInfo:
     modified: datetime
     #: MD5 of the stored bytes, where the store keeps one.
     md5: str | None
+    #: Tag that the store itself has made of the bytes, where it makes one.
+    tag: str | None = None
 
 
 class ObjectStore(Protocol):
