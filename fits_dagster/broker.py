@@ -32,7 +32,7 @@ _PATIENCE_S: Final = 3.0
 _REFUSALS: Final = ("WRONGPASS", "NOAUTH", "invalid username-password", "ACCESS_REFUSED", "invalid password")
 
 _CONFIGURATION: Final = """\
-bind 127.0.0.1
+bind {host}
 port {port}
 requirepass {password}
 dir {directory}
@@ -74,11 +74,16 @@ def result_backend_url(settings: Settings) -> str:
     return "rpc://" if urlsplit(url).scheme.startswith(("amqp", "pyamqp")) else url
 
 
-def embedded_broker(settings: Settings, port: int) -> Sequence[str]:
+def embedded_broker(settings: Settings, port: int, host: str = "127.0.0.1") -> Sequence[str]:
     """Lay out the embedded Valkey, and return the command that runs it.
 
     It listens on the loopback only (a Unix socket would do, but a worker does not survive the death of a
     broker behind one) and asks for a random password, which only the owner of the home can read.
+
+    Parameters
+    ----------
+    host
+        Address to listen on instead.
 
     Raises
     ------
@@ -91,9 +96,10 @@ def embedded_broker(settings: Settings, port: int) -> Sequence[str]:
     password = secrets.token_urlsafe(32)
     configuration = directory / "valkey.conf"
     _write_private(
-        configuration, _CONFIGURATION.format(port=port, password=password, directory=directory.absolute())
+        configuration,
+        _CONFIGURATION.format(host=host, port=port, password=password, directory=directory.absolute()),
     )
-    _write_private(directory / _URL_FILE, f"redis://:{password}@127.0.0.1:{port}/0")
+    _write_private(directory / _URL_FILE, f"redis://:{password}@{host}:{port}/0")
     return [_server_program(), str(configuration)]
 
 
@@ -131,11 +137,11 @@ def wait_for_broker(
             line = (str(error) or type(error).__name__).splitlines()[0]
             if any(word in line for word in _REFUSALS):
                 raise BrokerError(f"the broker at {place} refuses our name or password: {line}") from error
-            if time.monotonic() > deadline:
-                raise BrokerError(f"the broker at {place} does not answer: {line}") from error
             if not told:
                 tell(f"the broker at {place} does not answer yet: {line}")
                 told = True
+            if time.monotonic() > deadline:
+                raise BrokerError(f"the broker at {place} does not answer: {line}") from error
             time.sleep(0.5)
 
 

@@ -75,7 +75,8 @@ class WorkSettings(_Frozen):
     runs_per_backlog: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     default_runs_per_backlog: int = Field(default=2, ge=1)
     #: Most processes of a worker, one for each run at work; they come when they are needed, and go again.
-    worker_processes: int = Field(default=16, ge=1)
+    #: 0: ``up`` starts none, because other machines work.
+    worker_processes: int = Field(default=16, ge=0)
     #: A worker's process is replaced after so many runs, or when it holds so much memory.
     worker_recycle_runs: int = Field(default=100, ge=1)
     worker_recycle_mb: int = Field(default=500, ge=100)

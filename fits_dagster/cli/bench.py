@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import click
 from rich.console import Console
@@ -143,17 +143,82 @@ def preview(files: int, home: Path | None, as_json: bool) -> None:
 @bench.command()
 @_files(40)
 @click.option("--seconds", default=20.0, show_default=True, help="Time over which they are fed.")
+@click.option("--warm-files", default=40, show_default=True, type=click.IntRange(0), help="One a second.")
+@click.option("--quiet-rounds", default=5, show_default=True, type=click.IntRange(0))
+@click.option("--quiet-seconds", default=60.0, show_default=True, help="Before each first file.")
 @_home
 @json_option
-def latency(files: int, seconds: float, home: Path | None, as_json: bool) -> None:
-    """From the DHS to the databases and the preview, in a whole running system."""
+def latency(
+    files: int,
+    seconds: float,
+    warm_files: int,
+    quiet_rounds: int,
+    quiet_seconds: float,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """From the DHS to the databases and the preview: a cold system, a warm one, a file after quiet."""
     from fits_dagster.bench.latency import measure_latency, print_latency
 
-    figures = measure_latency(home, files=files, seconds=seconds)
+    figures = measure_latency(
+        home,
+        files=files,
+        seconds=seconds,
+        warm_files=warm_files,
+        quiet_rounds=quiet_rounds,
+        quiet_seconds=quiet_seconds,
+    )
+    _show_object(figures, print_latency, as_json)
+
+
+@bench.command()
+@click.option("--settle-seconds", default=60.0, show_default=True, help="Before the measurement.")
+@click.option("--seconds", default=120.0, show_default=True, help="Of the measurement.")
+@_home
+@json_option
+def idle(settle_seconds: float, seconds: float, home: Path | None, as_json: bool) -> None:
+    """A whole system that has nothing to do: processor, memory, processes, and whose they are."""
+    from fits_dagster.bench.idle import measure_idle, print_idle
+
+    _show_object(measure_idle(home, settle_seconds=settle_seconds, seconds=seconds), print_idle, as_json)
+
+
+@bench.command()
+@click.option("--singles", default=5, show_default=True, type=click.IntRange(1), help="Runs one by one.")
+@_home
+@json_option
+def runs(singles: int, home: Path | None, as_json: bool) -> None:
+    """A run with nothing to do, one by one and twenty at once; floor: the launcher of Dagster itself."""
+    from fits_dagster.bench.runs import measure_runs, print_runs
+
+    _show_object(measure_runs(home, singles=singles), print_runs, as_json)
+
+
+@bench.command()
+@_files(400)
+@click.option("--share", default=0.3, show_default=True, help="Of a processor, for each host.")
+@click.option("--store", type=click.Choice(["directory", "s3"]), default="directory", show_default=True)
+@_home
+@json_option
+def scale(
+    files: int, share: float, store: Literal["directory", "s3"], home: Path | None, as_json: bool
+) -> None:
+    """A backlog with one host, with two, and with one that is cut off; needs root and network namespaces."""
+    from fits_dagster.bench.hosts import why_not
+    from fits_dagster.bench.scale import measure_scale, print_scale
+
+    if reason := why_not():
+        raise click.ClickException(reason)
+    _show_object(measure_scale(home, files=files, share=share, store=store), print_scale, as_json)
+
+
+def _show_object(
+    figures: dict[str, Any], show: Callable[[dict[str, Any], Console], None], as_json: bool
+) -> None:
     if as_json:
         click.echo(json.dumps(figures, indent=1))
     else:
-        print_latency(figures, Console())
+        show(figures, Console())
 
 
 @bench.command()

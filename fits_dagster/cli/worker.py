@@ -17,7 +17,6 @@ __all__ = ["worker"]
 
 #: For monitoring and service managers: not to be started again before somebody has acted.
 _REFUSED = 2
-_BROKER_PATIENCE_S = 60.0
 
 
 @click.command()
@@ -26,8 +25,9 @@ _BROKER_PATIENCE_S = 60.0
 )
 @click.option("--stages", default="", help="Stages to work at, separated by commas.  [default: all]")
 @click.option("--concurrency", type=click.IntRange(1), help="Most runs at once.  [default: settings]")
+@click.option("--wait", default=60.0, show_default=True, help="Seconds to wait for the broker.")
 @home_option
-def worker(sites: Sequence[str], stages: str, concurrency: int | None, home: Path) -> None:
+def worker(sites: Sequence[str], stages: str, concurrency: int | None, wait: float, home: Path) -> None:
     """Work for a site, on any machine that reaches its database, its broker and its store.
 
     `up` starts a worker of its own; more of them, here or elsewhere, share the work. SIGTERM lets the files
@@ -65,7 +65,7 @@ def worker(sites: Sequence[str], stages: str, concurrency: int | None, home: Pat
         finally:
             engine.dispose()
     try:
-        wait_for_broker(settings, seconds=_BROKER_PATIENCE_S, tell=lambda what: click.echo(what, err=True))
+        wait_for_broker(settings, seconds=wait, tell=lambda what: click.echo(what, err=True))
     except BrokerError as error:
         click.echo(f"fits-dagster worker: {error}", err=True)
         sys.exit(_REFUSED)

@@ -45,6 +45,8 @@ class DueWork:
     stage: str
     night: str
     count: int
+    #: Seconds for which the first of it has been due.
+    waited_s: float = 0.0
 
 
 def due_work(
@@ -62,7 +64,9 @@ def due_work(
     """
     rows = connection.execute(
         text("""
-        select stage, night, count(*) from work_item
+        select stage, night, count(*),
+               extract(epoch from now() - min(greatest(added_at, not_before)))::float
+        from work_item
         where state = 'waiting' and stage = any(:stages) and not_before <= now()
           and stage not in (select stage from pause)
           and added_at <= now() - make_interval(secs => :settled) and (priority < 0) = :background

@@ -40,7 +40,7 @@ _SEND_AGAIN_S: Final = 40.0
 #: A run that has just been launched may not have its tags yet.
 _SETTLES_S: Final = 3.0
 #: A process that has lost its connection makes a new one within seconds.
-_GONE_AFTER_S: Final = 12.0
+_GONE_AFTER_S: Final = 8.0
 
 
 class DataflowRunLauncher(CeleryRunLauncher, ConfigurableClass):

@@ -25,6 +25,7 @@ from fits_dagster.orchestration.storage import storage_url
 __all__ = [
     "RunPresence",
     "held_runs",
+    "is_at_work",
     "is_canceled",
     "present",
     "stop_all",
@@ -75,8 +76,13 @@ def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
     )
 
 
-def held_runs(run_ids: Collection[str]) -> set[str]:
+def held_runs(run_ids: Collection[str], *, url: str | None = None) -> set[str]:
     """Return those runs whose process lives.
+
+    Parameters
+    ----------
+    url
+        Address of Dagster's database; by default that of the settings.
 
     Raises
     ------
@@ -85,7 +91,7 @@ def held_runs(run_ids: Collection[str]) -> set[str]:
     """
     if not run_ids:
         return set()
-    with _connect(storage_url()) as connection:
+    with _connect(url or storage_url()) as connection:
         # object ids are unsigned
         held = {int(str(row[0])) for row in connection.execute(_HELD, [RUN_LOCKS])}
     return {run_id for run_id in run_ids if _key(run_id) % 2**32 in held}
@@ -210,6 +216,11 @@ def stopped_by_sigterm() -> Iterator[None]:
 def stop_requested() -> bool:
     """Tell whether the run of this process should end in good order."""
     return _stopping.is_set() or (_present is not None and _present.stop.is_set())
+
+
+def is_at_work() -> bool:
+    """Tell whether this process works on a run."""
+    return _present is not None
 
 
 def is_canceled() -> bool:

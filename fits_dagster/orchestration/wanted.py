@@ -18,6 +18,8 @@ __all__ = ["RunsInProgress", "background_runs", "runs_for", "runs_in_progress"]
 
 #: A backlog gets a further run for each so many files.
 _FILES_PER_RUN: Final = 50
+#: A run that is well takes what is due within a second.
+_TOO_LONG_S: Final = 8.0
 _PARTITION_TAG: Final = "dagster/partition"
 _FIRST_TAG, _LAST_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _PRIORITY_TAG: Final = "dagster/priority"
@@ -87,14 +89,14 @@ def runs_for(
     """
     old = {work.night for work in due if not is_live(work.night)}
     few = len(old) <= site.work.nights_with_own_run
-    together: dict[str, int] = {}
+    together: list[DueWork] = []
     for work in due:
         if is_partition(work.night) and (is_live(work.night) or few):
-            yield from _shared(site, assets[work.stage], work.night, work.count, busy)
+            yield from _shared(site, assets[work.stage], work.night, [work], busy)
         else:
-            together[work.stage] = together.get(work.stage, 0) + work.count
-    for stage, count in together.items():
-        yield from _shared(site, assets[stage], Unit.ANY, count, busy)
+            together.append(work)
+    for stage in dict.fromkeys(work.stage for work in together):
+        yield from _shared(site, assets[stage], Unit.ANY, [w for w in together if w.stage == stage], busy)
     yield from _woken(site, assets, due, busy)
 
 
@@ -102,12 +104,10 @@ def background_runs(
     site: Site, assets: Mapping[str, StageAsset], due: Sequence[DueWork], busy: RunsInProgress
 ) -> Iterator[dg.RunRequest]:
     """Ask for runs of the work of low priority that no run of a backfill is at."""
-    left: dict[str, int] = {}
-    for work in due:
-        if not busy.makes_again(work.stage, work.night):
-            left[work.stage] = left.get(work.stage, 0) + work.count
-    for stage, count in left.items():
-        yield from _shared(site, assets[stage], Unit.BACKGROUND, count, busy)
+    left = [work for work in due if not busy.makes_again(work.stage, work.night)]
+    for stage in dict.fromkeys(work.stage for work in left):
+        of_stage = [work for work in left if work.stage == stage]
+        yield from _shared(site, assets[stage], Unit.BACKGROUND, of_stage, busy)
 
 
 def _woken(
@@ -127,9 +127,14 @@ def _woken(
 
 
 def _shared(
-    site: Site, asset: StageAsset, scope: str, count: int, busy: RunsInProgress
+    site: Site, asset: StageAsset, scope: str, due: Sequence[DueWork], busy: RunsInProgress
 ) -> Iterator[dg.RunRequest]:
+    count = sum(work.count for work in due)
     most = min(site.work.most_runs(asset.stage), 1 + count // _FILES_PER_RUN)
+    waits_long = scope != Unit.BACKGROUND and max(work.waited_s for work in due) > _TOO_LONG_S
+    if most == 1 and waits_long and busy.has(site.name, asset.stage, scope):
+        # there is a run, and it does not take what little there is: it may be cut off, or dead
+        most = 2
     for share in range(1, most + 1):
         if not busy.has(site.name, asset.stage, scope, share):
             yield _request(site, asset, scope, share)

@@ -13,16 +13,18 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import celery
+from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init, worker_shutting_down
 from dagster._serdes import unpack_value
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
-from fits_dagster.orchestration.presence import present, stop_all
+from fits_dagster.orchestration.presence import is_at_work, present, stop_all
 from fits_dagster.orchestration.queues import celery_arguments, worker_queues
 from fits_dagster.orchestration.resources import close_sites
 from fits_dagster.settings import Settings, SiteName
@@ -60,6 +62,7 @@ class RunTask(celery.Task):  # type: ignore[misc]
                 return super().__call__(execute_job_args_packed=execute_job_args_packed)
             finally:
                 close_sites()
+                _end_if_orphaned()
 
 
 def run_worker(
@@ -81,6 +84,8 @@ def run_worker(
         Most runs at once; the default is that of the settings.
     """
     arguments = celery_arguments(settings)
+    # it is about pickled messages; ours are JSON
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     default_queue = arguments.pop("default_queue")
     app: Any = make_app({**arguments, "task_default_queue": default_queue})  # type: ignore[no-untyped-call]
     options: dict[str, Any] = {"base": RunTask}
@@ -94,7 +99,7 @@ def run_worker(
     worker_process_init.connect(_begin_child)
     worker_shutting_down.connect(_stop_children)
     name = "-".join([settings.instance_name, *sites, *sorted(stages)])
-    most = processes or settings.work.worker_processes
+    most = processes or settings.work.worker_processes or 1
     worker = app.Worker(
         hostname=f"{name}@%h",
         queues=worker_queues(settings, sites, stages),
@@ -111,15 +116,31 @@ def run_worker(
 
 
 _workers: list[Any] = []
+#: Of this child.
+_parent = 0
 
 
 def _begin_child(**_: object) -> None:
     """Prepare a child: SIGTERM ends its run in good order, and so does the death of its parent."""
-    signal.signal(signal.SIGTERM, lambda *_: stop_all())
+    global _parent
+    _parent = os.getppid()
+    signal.signal(signal.SIGTERM, _stop)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DIED, int(signal.SIGTERM))
     # its lines go to the log file of its site and stage
     logging.getLogger("fits_dagster").propagate = False
+
+
+def _stop(*_: object) -> None:
+    stop_all()
+    if not is_at_work():
+        _end_if_orphaned()
+
+
+def _end_if_orphaned() -> None:
+    """End a child whose parent has gone: nobody would give it another run, or end it."""
+    if os.getppid() != _parent:
+        os._exit(0)
 
 
 def _stop_children(**_: object) -> None:

@@ -185,7 +185,8 @@ def _start(
         urls[str(site)] = f"http://{settings.site(site).host}:{settings.site(site).port}"
     # its children finish their runs when it dies; the next one does not mind
     sites = [f"--site={site}" for site in settings.sites]
-    run(_WORKER, *python, "fits_dagster", _WORKER, *sites, leaves_family=True)
+    if settings.work.worker_processes:
+        run(_WORKER, *python, "fits_dagster", _WORKER, *sites, leaves_family=True)
     for site, socket in code_sockets.items():
         _wait(settings, f"code-{site}", socket)
     if dagster:

@@ -134,11 +134,17 @@ def test_the_first_file_of_tonight_wakes_every_stage_that_it_will_need(
     ]
 
 
-def waiting(site: Site, *work: NewWork) -> None:
-    """Queue work that has waited for a minute."""
+def waiting(site: Site, *work: NewWork, seconds: int = 5) -> None:
+    """Queue work that has waited for some seconds."""
     with site.engine.begin() as connection:
         add_work(connection, work)
-        connection.execute(text("update work_item set added_at = now() - interval '1 minute'"))
+        connection.execute(
+            text(
+                "update work_item set added_at = now() - make_interval(secs => :seconds), "
+                "not_before = now() - make_interval(secs => :seconds)"
+            ),
+            {"seconds": seconds},
+        )
 
 
 @pytest.mark.usefixtures("use_settings")
@@ -169,6 +175,24 @@ def test_a_long_backlog_gets_as_many_runs_as_the_settings_allow(summit: Site) ->
     waiting(summit, *(NewWork(stage="ingest", filename=f"N20250110S{n:04d}.fits") for n in range(200)))
     units = [r.tags["fits_dagster/unit"] for r in evaluate("summit", "summit_queue")]
     assert units == ["summit:ingest:20250110", "summit:ingest:20250110:2"]
+
+
+@pytest.mark.usefixtures("use_settings")
+@pytest.mark.parametrize(("seconds", "units"), [(5, []), (20, ["summit:ingest:20250110:2"])])
+def test_work_that_its_run_does_not_take_gets_another_run(
+    summit: Site, seconds: int, units: list[str]
+) -> None:
+    waiting(summit, NewWork(stage="ingest", filename="N20250110S0001.fits"), seconds=seconds)
+    definitions = build_definitions("summit")
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {"fits_dagster/site": "summit", "fits_dagster/unit": "summit:ingest:20250110"}
+        instance.create_run_for_job(definitions.resolve_job_def("summit_ingest"), tags=tags)
+        context = dg.build_sensor_context(
+            instance=instance, definitions=definitions, resources=definitions.resources
+        )
+        sensor = definitions.get_repository_def().get_sensor_def("summit_queue")
+        requests = sensor.evaluate_tick(context).run_requests or []
+    assert [r.tags["fits_dagster/unit"] for r in requests] == units
 
 
 @pytest.mark.usefixtures("use_settings")
