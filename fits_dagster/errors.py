@@ -13,6 +13,8 @@ from enum import Enum
 import requests
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from fits_dagster.fits.opening import NotAFileError
+
 __all__ = ["DataflowError", "FileError", "LeaseLostError", "Retry", "TransientError", "describe_error"]
 
 
@@ -56,7 +58,24 @@ class LeaseLostError(DataflowError):
 
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
-_MOUNT = {errno.ESTALE, errno.EIO, errno.EROFS, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+_MOUNT = {
+    errno.ESTALE,
+    errno.EIO,
+    errno.EREMOTEIO,
+    errno.EROFS,
+    errno.ETIMEDOUT,
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.EINTR,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENODEV,
+    errno.ENOLCK,
+    errno.ENOMEM,
+    errno.ENOTCONN,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+}
 
 
 def describe_error(error: BaseException) -> tuple[str, Retry, str, str]:
@@ -67,12 +86,17 @@ def describe_error(error: BaseException) -> tuple[str, Retry, str, str]:
     tuple
         Reason code, retry class, one line of text, traceback text.
     """
-    trace = "".join(traceback.format_exception(error)).replace("\x00", "")
-    line = (" ".join(str(error).split()) or type(error).__name__).replace("\x00", "")[:2000]
+    trace = _storable("".join(traceback.format_exception(error)))
+    line = _storable(" ".join(str(error).split()) or type(error).__name__)[:2000]
     reason, retry = _classify(error)
     if not isinstance(error, DataflowError):
         line = f"{type(error).__name__}: {line}"
     return reason, retry, line, trace
+
+
+def _storable(text: str) -> str:
+    """Return text as a database takes it: names of files may hold bytes that are no UTF-8."""
+    return text.replace("\x00", "").encode("utf-8", "backslashreplace").decode()
 
 
 def _classify(error: BaseException) -> tuple[str, Retry]:
@@ -86,6 +110,12 @@ def _classify(error: BaseException) -> tuple[str, Retry]:
         isinstance(error, DBAPIError) and error.connection_invalidated
     ):
         return "database_unavailable", Retry.BACKOFF
+    if isinstance(error, NotAFileError):
+        return "not_a_file", Retry.NEVER
+    if isinstance(error, IsADirectoryError):
+        return "is_a_directory", Retry.NEVER
+    if isinstance(error, PermissionError):
+        return "permission_denied", Retry.BACKOFF
     if isinstance(error, OSError):
         if error.errno in _DISK_FULL:
             return "disk_full", Retry.BACKOFF

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from concurrent_log_handler import ConcurrentRotatingFileHandler
 
@@ -27,6 +27,26 @@ _LOOK_EVERY_S: Final = 0.3
 _TAIL_BYTES: Final = 1_000_000
 #: What a record may carry besides its message.
 _EXTRAS: Final = ("action", "frame", "stage", "attempt")
+
+
+class _TextFormatter(logging.Formatter):
+    """One line a record, whatever the texts in it hold; a traceback follows, set in by two blanks."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Write the line."""
+        return _in_one_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """Write the traceback."""
+        return "\n".join(f"  {_in_one_line(line)}" for line in super().formatException(ei).split("\n"))
+
+
+def _in_one_line(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+    )
 
 
 class _JsonFormatter(logging.Formatter):
@@ -67,7 +87,7 @@ def configure_logging(settings: Settings, name: str, level: int = logging.INFO) 
         encoding="utf-8",
         lock_file_directory=str(directory / ".locks"),
     )
-    formatter = _JsonFormatter() if settings.log_json else logging.Formatter(_FORMAT, "%Y-%m-%d %H:%M:%S")
+    formatter = _JsonFormatter() if settings.log_json else _TextFormatter(_FORMAT, "%Y-%m-%d %H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     root.addHandler(handler)

@@ -171,12 +171,16 @@ class SiteSettings(_Frozen):
     dhs_stable_seconds: float = Field(default=1.0, ge=0)
     #: Seconds after which a DHS file that no longer changes, and is no complete FITS file, is a failure.
     dhs_give_up_seconds: float = Field(default=600.0, ge=0)
+    #: Follow links of the DHS directory that end at a regular file inside it; others are always refused.
+    dhs_links: bool = False
     #: Hours by which the label of the night runs ahead of the UTC date: 0 in the North, 6 in the South.
     night_hours_ahead: float = 0.0
     #: Store of the data: a directory or S3.
     store: Literal["directory", "s3"] = "directory"
     #: Root of the directory store (the dataflow directory at the summit).
     store_directory: Path | None = None
+    #: Follow links of the directory store that end at a regular file inside it; others are never followed.
+    store_links: bool = False
     s3: S3Settings = S3Settings()
     #: Where uploads are received before they are stored, and where S3 objects are fetched to.
     staging_directory: Path | None = None

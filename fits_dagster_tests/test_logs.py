@@ -125,3 +125,18 @@ def test_the_command_shows_several_files_in_the_order_of_time(home: Settings) ->
     assert [line.split()[-1] for line in answer.output.splitlines()] == ["a", "b", "c"]
     answer = CliRunner().invoke(cli, ["logs", "nothing", "--home", str(home.home)])
     assert answer.exit_code == 1
+
+
+@pytest.mark.parametrize("letter", ["\n", "\r", "\x1b", "\x85", "\u2028", "\udce9"])
+def test_a_name_cannot_forge_a_line(home: Settings, clean_logger: logging.Logger, letter: str) -> None:
+    logs.configure_logging(home, "archive-web")
+    forged = f"x{letter}2025-11-23 00:00:00,000 1:copy:1 INFO: copied everything"
+    clean_logger.warning("upload of %s refused", forged)
+    try:
+        raise ValueError(forged)
+    except ValueError:
+        clean_logger.exception("upload of %s", forged)
+    written = (home.home / "logs" / "archive-web.log").read_text()
+    begins = [line for line in written.splitlines() if not line.startswith("  ")]
+    assert len(begins) == 2
+    assert all(":test_logs:" in line for line in begins)

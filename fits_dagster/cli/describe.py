@@ -17,6 +17,7 @@ from rich.text import Text
 
 from fits_dagster.cli.options import json_option
 from fits_dagster.cli.paths import fits_files, progress_bar
+from fits_dagster.fits.names import shown_name
 
 if TYPE_CHECKING:
     from fits_dagster.fits.problems import Problem
@@ -78,10 +79,10 @@ def describe(
         one = _describe(path, verify=verify)
         described.append(one)
         if one.error is not None:
-            _say(complaints, f"{path}: {one.error[0]}: {one.error[1]}")
+            _say(complaints, f"{shown_name(str(path))}: {one.error[0]}: {one.error[1]}")
         if not as_json:
             for warning in one.warnings:
-                _say(complaints, f"{path.name}: {warning}", style="dim")
+                _say(complaints, f"{shown_name(path.name)}: {warning}", style="dim")
     if not chosen:
         complaints.print("no FITS files there")
     if as_json:
@@ -122,7 +123,7 @@ def _describe(path: Path, *, verify: bool) -> _Described:
     try:
         if path.is_dir():
             raise IsADirectoryError("a directory without FITS files")
-        seen = observe(path, path.name)
+        seen = observe(path, shown_name(path.name))
         if seen.description is None:
             return _Described(path, None, warnings=["an observation log or miscellaneous file has no record"])
         findings = check_structure(seen.inspection, path=path, verify_checksums=True) if verify else ()
@@ -134,7 +135,7 @@ def _describe(path: Path, *, verify: bool) -> _Described:
             "data_md5": inspection.data_md5,
             "lastmod": datetime.fromtimestamp(path.stat().st_mtime, UTC),
         }
-        record = summary(seen.description.record, path.name, facts)
+        record = summary(seen.description.record, shown_name(path.name), facts)
         return _Described(path, record, sorted(seen.description.tags), seen.description.warnings, findings)
     except Exception as error:  # one bad file never stops the others
         reason, _, line, _ = describe_error(error)
@@ -160,7 +161,7 @@ def _print(
     records = [one for one in described if one.record is not None]
     if tags_only:
         for one in records:
-            _say(console, f"{one.path.name}: {' '.join(one.tags)}")
+            _say(console, f"{shown_name(one.path.name)}: {' '.join(one.tags)}")
     elif own_tables:
         for one in records:
             console.print(_record_table(one))
@@ -172,7 +173,7 @@ def _print(
 
 
 def _record_table(one: _Described) -> Table:
-    table = Table(title=Text(one.path.name), show_header=False, title_justify="left")
+    table = Table(title=Text(shown_name(one.path.name)), show_header=False, title_justify="left")
     assert one.record is not None
     for key, value in one.record.items():
         if value is not None and value != "" and key != "types":
@@ -200,11 +201,11 @@ def _list_table(described: Sequence[_Described]) -> Table:
 def _print_findings(one: _Described, console: Console) -> None:
     if not one.findings:
         if one.error is None:
-            _say(console, f"{one.path.name}: no findings")
+            _say(console, f"{shown_name(one.path.name)}: no findings")
         return
     for finding in one.findings:
         colour = "red" if finding.severity == "refuse" else "yellow"
-        line = Text(f"{one.path.name}: ")
+        line = Text(f"{shown_name(one.path.name)}: ")
         line.append(finding.severity, style=colour)
         line.append(f" {finding.code}: {finding.message}")
         console.print(line, soft_wrap=True)

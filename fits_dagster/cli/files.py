@@ -11,6 +11,7 @@ from rich.console import Console
 
 from fits_dagster.cli.options import home_option, site_option
 from fits_dagster.cli.paths import fits_files, progress_bar
+from fits_dagster.fits.names import shown_name
 from fits_dagster.settings import SiteName, load_settings
 
 __all__ = ["ingest", "simulate"]
@@ -117,5 +118,6 @@ def ingest(paths: tuple[Path, ...], site: SiteName, store_path: str, force: bool
     for stage, outcomes in report.outcomes.items():
         click.echo(f"{stage}: " + ", ".join(f"{count} {word}" for word, count in sorted(outcomes.items())))
     for failure in report.failures:
-        _stderr.print(f"{failure.filename}: {failure.reason}: {failure.error}", markup=False, highlight=False)
+        name = shown_name(failure.filename)
+        _stderr.print(f"{name}: {failure.reason}: {failure.error}", markup=False, highlight=False)
     sys.exit(1 if report.failures else 0)

@@ -26,12 +26,20 @@ def fits_files(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
             continue
         if is_directory:
-            yield from sorted(p for p in path.rglob("*") if p.name.endswith(_FITS_ENDINGS) and p.is_file())
+            yield from sorted(p for p in path.rglob("*") if p.name.endswith(_FITS_ENDINGS) and _is_file(p))
         elif not is_there and (matches := sorted(glob(str(path), recursive=True))):  # noqa: PTH207
             # not Path.glob, which refuses some patterns and wants relative ones
             yield from fits_files(Path(match) for match in matches)
         else:
             yield path
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether to look at an entry: a file, or what cannot be looked at now (the reason is told then)."""
+    try:
+        return path.is_file()
+    except OSError:
+        return True
 
 
 def progress_bar(console: Console) -> Progress:

@@ -12,19 +12,22 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
-from fits_dagster.database.queues import dhs_file, work_item
-from fits_dagster.database.work import NewWork, WorkItem, add_work
+from fits_dagster.database.queues import dhs_file
+from fits_dagster.database.work import NewWork, WorkItem
+from fits_dagster.dataflow.arrivals import COPY, is_ignored, scan_dhs
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Committed, NotReady, Stage
 from fits_dagster.errors import FileError
 from fits_dagster.fits.verify import CompletenessState, completeness
-from fits_dagster.storage import DirectoryStore
+from fits_dagster.storage import DirectoryStore, check_key
+from fits_dagster.storage.entries import open_regular
 from fits_dagster.storage.landing import copy_hashed, land, md5_of, temporary_beside
 
 __all__ = ["STAGE", "CopyStage", "is_ignored", "scan_dhs"]
@@ -34,68 +37,10 @@ _LOOK_AGAIN_S: Final = 0.5
 _PATIENT_LOOK_S: Final = 5.0
 #: A file that ends before its last promised extension may still grow; some never keep the promise.
 _EXTENSIONS_PATIENCE_S: Final = 10.0
-
-
-def is_ignored(name: str) -> bool:
-    """Tell whether the copy job passes over a name: anything with ``tmp`` in it, or not ``*.fits``."""
-    return "tmp" in name or not name.endswith(".fits")
-
-
-def scan_dhs(site: Site) -> list[str]:
-    """Compare the DHS directory with what has landed, and queue what is new or has changed.
-
-    One listing and one query, whatever the number of files; no file is opened.
-
-    Returns
-    -------
-    list of str
-        Names that were queued.
-
-    Raises
-    ------
-    OSError
-        The directory cannot be read.
-    """
-    directory = site.settings.dhs_directory
-    if directory is None:
-        return []
-    seen: dict[str, tuple[int, int]] = {}
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if is_ignored(entry.name):
-                continue
-            try:
-                stat = entry.stat()
-            except FileNotFoundError:
-                continue
-            seen[entry.name] = (stat.st_size, stat.st_mtime_ns)
-    if not seen:
-        return []
-    with site.engine.begin() as connection:
-        landed = {
-            row.name: (row.size, row.mtime_ns)
-            for row in connection.execute(select(dhs_file.c.name, dhs_file.c.size, dhs_file.c.mtime_ns))
-        }
-        changed = [name for name, now in seen.items() if landed.get(name) != now]
-        if not changed:
-            return []
-        # what waits, runs, or failed in just this form is not queued again
-        known = connection.execute(
-            select(work_item.c.filename, work_item.c.state, work_item.c.payload).where(
-                work_item.c.stage == CopyStage.name,
-                work_item.c.filename.in_(bindparam("names", expanding=True)),
-            ),
-            {"names": changed},
-        ).all()
-        busy = {
-            row.filename
-            for row in known
-            if row.state != "failed"
-            or (row.payload.get("size"), row.payload.get("mtime_ns")) == seen[row.filename]
-        }
-        new = sorted(set(changed) - busy)
-        add_work(connection, (NewWork(stage=CopyStage.name, filename=name) for name in new))
-    return new
+#: All bytes are there, but the last are NUL or the last fill is missing: the writer may be at it still.
+_DOUBT_PATIENCE_S: Final = 60.0
+#: A header that no further byte mends can only be written anew, which is seen as a change.
+_BROKEN_PATIENCE_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +54,7 @@ class _Landed:
 class CopyStage(Stage[_Landed]):
     """DHS directory -> dataflow directory."""
 
-    name = "copy"
+    name = COPY
     look_every_s = _SCAN_EVERY_S
 
     def look(self, site: Site) -> None:
@@ -128,20 +73,21 @@ class CopyStage(Stage[_Landed]):
         NotReady
             It is young, grows, or lacks bytes that may still come.
         FileError
-            It stopped changing and is no whole FITS file (``not_fits``, ``truncated``, ``bad_header``), or
-            it is a directory.
+            It stopped changing and is no whole FITS file (``not_fits``, ``truncated``, ``bad_header``), is
+            no regular file (``not_a_file``, ``is_a_link``, ``is_a_directory``), or its name is refused.
         FileNotFoundError
             It vanished.
+        OSError
+            It cannot be read now.
         """
         directory = site.settings.dhs_directory
         assert directory is not None and isinstance(site.store, DirectoryStore)
-        source = directory / item.filename
-        stat = source.stat()
-        since = self._wait_until_stable(site, item, stat)
-        if source.is_dir():
-            raise FileError(f"{item.filename} is a directory", reason="is_a_directory")
-        self._check_complete(site, item, source, stat, since)
-        return self._copy(site.store, item, source, stat)
+        _refuse_name(item)
+        with open_regular(directory / item.filename, links=site.settings.dhs_links) as source:
+            stat = os.fstat(source.fileno())
+            since = self._wait_until_stable(site, item, stat)
+            self._check_complete(site, item, source, stat, since)
+            return self._copy(site.store, item, source, stat)
 
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Landed) -> Committed:
         """Remember what landed and queue its ingest."""
@@ -182,6 +128,13 @@ class CopyStage(Stage[_Landed]):
                 payload={**seen, "since": now, "retried": False},
             )
         unchanged = now - float(item.payload.get("since", now))
+        if unchanged < 0:
+            raise NotReady(
+                "unstable",
+                f"{item.filename}: the clock was set back",
+                delay=_LOOK_AGAIN_S,
+                payload={**seen, "since": now},
+            )
         if unchanged < site.settings.dhs_stable_seconds:
             raise NotReady(
                 "unstable",
@@ -191,10 +144,13 @@ class CopyStage(Stage[_Landed]):
         return unchanged
 
     def _check_complete(
-        self, site: Site, item: WorkItem, source: Path, stat: os.stat_result, unchanged: float
+        self, site: Site, item: WorkItem, source: FileIO, stat: os.stat_result, unchanged: float
     ) -> None:
         found = completeness(source)
         if found.state is CompletenessState.COMPLETE:
+            patience = min(_DOUBT_PATIENCE_S, site.settings.dhs_give_up_seconds)
+            if found.doubt and unchanged < patience and not item.payload.get("retried"):
+                raise NotReady("incomplete", f"{item.filename}: {found.doubt}", delay=_PATIENT_LOOK_S)
             promised = found.declared_extensions or 0
             if found.extensions < promised and unchanged < _EXTENSIONS_PATIENCE_S:
                 # whole so far, but its primary header promises more extensions than have come
@@ -204,26 +160,26 @@ class CopyStage(Stage[_Landed]):
                     delay=_LOOK_AGAIN_S,
                 )
             return
-        if unchanged < site.settings.dhs_give_up_seconds and not item.payload.get("retried"):
+        patience = site.settings.dhs_give_up_seconds
+        if found.state is CompletenessState.BROKEN:
+            patience = min(patience, _BROKEN_PATIENCE_S)
+        if unchanged < patience and not item.payload.get("retried"):
             raise NotReady(
                 "incomplete",
                 f"{item.filename}: {found.message}",
                 delay=min(_PATIENT_LOOK_S, max(_LOOK_AGAIN_S, unchanged)),
             )
-        reason = {
-            CompletenessState.NOT_FITS: "not_fits",
-            CompletenessState.BROKEN: "bad_header",
-            CompletenessState.INCOMPLETE: "truncated" if stat.st_size else "zero_bytes",
-        }[found.state]
+        reason = "bad_header" if found.code == "bad_mandatory_card" else found.code
         raise FileError(f"{item.filename}: {found.message}", reason=reason)
 
-    def _copy(self, store: DirectoryStore, item: WorkItem, source: Path, before: os.stat_result) -> _Landed:
+    def _copy(self, store: DirectoryStore, item: WorkItem, source: FileIO, before: os.stat_result) -> _Landed:
         target = store.path_of(item.filename)
         temporary = temporary_beside(target)
         try:
-            with source.open("rb") as reader, temporary.open("xb") as writer:
-                size, md5 = copy_hashed(reader, writer)
-                after = os.fstat(reader.fileno())
+            source.seek(0)
+            with temporary.open("xb") as writer:
+                size, md5 = copy_hashed(source, writer)
+                after = os.fstat(source.fileno())
             if (after.st_size, after.st_mtime_ns) != (
                 before.st_size,
                 before.st_mtime_ns,
@@ -238,6 +194,13 @@ class CopyStage(Stage[_Landed]):
         finally:
             temporary.unlink(missing_ok=True)
         return _Landed(size, before.st_mtime_ns, md5, adopted)
+
+
+def _refuse_name(item: WorkItem) -> None:
+    """Refuse what the scan has found to have no name of its own that could be kept."""
+    if item.payload.get("refused") in ("unsafe_name", "name_collision"):
+        raise FileError(str(item.payload.get("detail")), reason=str(item.payload["refused"]))
+    check_key(item.filename)
 
 
 def _same_content(path: Path, size: int, md5: str) -> bool:

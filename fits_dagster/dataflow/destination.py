@@ -20,7 +20,7 @@ import requests
 
 from fits_dagster.database.edits import HeaderUpdate
 from fits_dagster.errors import TransientError
-from fits_dagster.fits.names import trimmed
+from fits_dagster.fits.names import COMPRESSED_SUFFIX, LONGEST_NAME, trimmed
 
 __all__ = [
     "API_COOKIE",
@@ -78,10 +78,16 @@ class Sent:
     seconds: float = 0.0
 
 
+def name_there(name: str) -> str:
+    """Return the name under which a file is sent: compressed, unless that made the name too long."""
+    compressed = name if name.endswith(COMPRESSED_SUFFIX) else f"{name}{COMPRESSED_SUFFIX}"
+    return compressed if len(compressed.encode()) <= LONGEST_NAME else name
+
+
 def compressed_stream(path: Path, sent: Sent) -> Iterator[bytes]:
-    """Yield a file's bytes compressed with bzip2 (as they are, if the name says they already are)."""
+    """Yield a file's bytes compressed with bzip2 (as they are, if they already are or must stay so)."""
     digest = hashlib.md5(usedforsecurity=False)
-    compressor = None if path.name.endswith(".bz2") else bz2.BZ2Compressor()
+    compressor = None if name_there(path.name) == path.name else bz2.BZ2Compressor()
     with path.open("rb", buffering=0) as source:
         while chunk := source.read(_CHUNK):
             if compressor is not None:
@@ -145,7 +151,7 @@ def send_file(session: requests.Session, url: str, path: str, source: Path, time
     BadAnswerError
         It does not confirm name, size and MD5 of what was sent.
     """
-    name = source.name if source.name.endswith(".bz2") else f"{source.name}.bz2"
+    name = name_there(source.name)
     target = "/".join([url.rstrip("/"), "upload_file", *([quote(path)] if path else []), quote(name)])
     sent = Sent()
     began = time.monotonic()

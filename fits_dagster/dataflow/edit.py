@@ -30,7 +30,9 @@ from fits_dagster.errors import FileError, TransientError
 from fits_dagster.fits.edit import Edit, EditError, EditReport, edit_headers
 from fits_dagster.fits.edited import EditValue
 from fits_dagster.fits.reading import read_headers
+from fits_dagster.fits.tiles import primary_index
 from fits_dagster.storage import DirectoryStore
+from fits_dagster.storage.entries import is_regular
 
 __all__ = ["STAGE", "EditRefusedError", "EditStage", "edit_file"]
 
@@ -108,7 +110,7 @@ class EditStage(Stage[_Edited]):
                 raise EditRefusedError(f"{item.key}: {'; '.join(refused.values())}")
             return _Edited(None)
         path = site.store.path_of(item.key)
-        if not path.is_file():
+        if not is_regular(path):
             raise FileError(f"{item.key} is not in the store", reason="file_missing")
         present = _keywords(path) if any(edit.required for edit in known.edits) else ()
         cards: dict[str, EditValue] = {}
@@ -172,7 +174,7 @@ def edit_file(path: Path, cards: Mapping[str, EditValue]) -> EditReport:
         Somebody else changed it meanwhile (``changed``).
     """
     try:
-        return edit_headers(path, [Edit(set=cards)])
+        return edit_headers(path, [Edit(hdu=primary_index(read_headers(path)), set=cards)])
     except EditError as error:
         kind = TransientError if error.reason == "changed" else FileError
         raise kind(str(error), reason=error.reason) from error
@@ -191,7 +193,7 @@ def _keywords(path: Path) -> Collection[str]:
     hdus = read_headers(path)
     if not hdus:
         raise FileError(f"{path.name} has no header", reason="not_fits")
-    return hdus[0].cards
+    return hdus[primary_index(hdus)].cards
 
 
 def _hint(result: _Edited) -> HeaderUpdate | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, text
@@ -15,6 +16,7 @@ from fits_dagster.database.work import WorkItem
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Committed, Stage
 from fits_dagster.errors import FileError
+from fits_dagster.fits.guarded import Guard, inspect_guarded
 from fits_dagster.previews import NoPreview, preview_name
 from fits_dagster.storage.landing import md5_of
 
@@ -46,10 +48,33 @@ class _Rendered:
     detail: str
 
 
+def _rendered(path: Path, instrument: str | None, tags: frozenset[str]) -> tuple[PreviewInfo, bytes]:
+    # called in the guarded process, which alone needs what decodes and draws
+    from fits_dagster.previews import PreviewRequest, rendered
+
+    return rendered(path, PreviewRequest(instrument, tags))
+
+
+def _damaged(message: str, *, reason: str) -> FileError:
+    return FileError(message, reason="damaged_data" if reason == "parser_crash" else reason)
+
+
 class PreviewStage(Stage[_Rendered]):
     """Store -> preview pictures."""
 
     name = "preview"
+
+    def __init__(self) -> None:
+        # decoders are C code: what crashes, hangs or swallows memory must not take the worker along
+        self._guard = Guard(error=_damaged)
+
+    def begin(self) -> None:
+        """Start a process that decodes pixels, which the first file need not wait for."""
+        self._guard.begin()
+
+    def end(self) -> None:
+        """End the processes that decode pixels."""
+        self._guard.end_idle()
 
     def is_on_the_way(self, site: Site) -> bool:
         """Where previews are made."""
@@ -69,7 +94,7 @@ class PreviewStage(Stage[_Rendered]):
         Raises
         ------
         FileError
-            The file cannot be read (the reason says why).
+            The file cannot be read (the reason says why); ``damaged_data`` if that crashed its reader.
         """
         if known is None or not known["canonical"]:
             return _Rendered(None, 0, "superseded by a newer version")
@@ -79,12 +104,12 @@ class PreviewStage(Stage[_Rendered]):
         staging = site.settings.staging_directory / "previews"
         staging.mkdir(parents=True, exist_ok=True)
         picture = staging / f"{secrets.token_hex(8)}.jpg"
-        from fits_dagster.previews import PreviewRequest, render
-
-        request = PreviewRequest(known["instrument"], frozenset(known["types"]))
         with site.store.local(item.key) as source:
             try:
-                info: PreviewInfo = render(source, request, picture)
+                info, jpeg = inspect_guarded(
+                    self._guard, _rendered, source, known["instrument"], frozenset(known["types"])
+                )
+                picture.write_bytes(jpeg)
                 site.store.put(picture, key, md5=md5_of(picture))
             except NoPreview as nothing:
                 if nothing.reason in _NOTHING_TO_SEE:

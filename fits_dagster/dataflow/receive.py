@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from sqlalchemy import Connection
 
@@ -25,11 +25,14 @@ from fits_dagster.database.queues import upload
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow.site import Site
 from fits_dagster.errors import DataflowError, Retry
-from fits_dagster.fits.names import trimmed
+from fits_dagster.fits.names import last_bytes, trimmed
 from fits_dagster.storage import check_key
 from fits_dagster.storage.landing import TEMPORARY_MARK, fsync_directory
 
 __all__ = ["Received", "Reception", "StagingFullError", "UploadTooLargeError"]
+
+#: Bytes of the uploaded name that the staged name ends with.
+_STAGED_SUFFIX_BYTES: Final = 120
 
 PROCESSED_CALIBRATION_PATH = "processed_cals"
 
@@ -82,7 +85,7 @@ class Reception:
         if free < site.settings.min_free_bytes:
             raise StagingFullError(f"only {free / 1e6:.0f} MB free in the staging directory")
         # the staged name ends as the file does, so that it is read as what it is
-        suffix = filename[-120:]
+        suffix = last_bytes(filename, _STAGED_SUFFIX_BYTES)
         self._name = f"{secrets.token_hex(10)}-{suffix}"
         self._temporary = self._directory / f"{TEMPORARY_MARK}{self._name}"
         self._stream: BinaryIO = self._temporary.open("xb")

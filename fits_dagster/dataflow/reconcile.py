@@ -8,7 +8,6 @@ a few queries, and a few requests to each destination.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from fits_dagster.database.work import night_label
-from fits_dagster.dataflow.copy import is_ignored
+from fits_dagster.dataflow.arrivals import dhs_entries
 from fits_dagster.dataflow.holdings import Holding, HoldingsError, holdings
 from fits_dagster.dataflow.site import Site
 from fits_dagster.fits.names import trimmed
@@ -188,17 +187,14 @@ def _add_versions(connection: Connection, nights: str, about: Any) -> None:
 
 def _dhs_names(site: Site, nights: Collection[str]) -> list[str]:
     """List the DHS files of nights, without those that were written a moment ago."""
-    if site.settings.dhs_directory is None:
-        return []
     now = time.time()
-    with os.scandir(site.settings.dhs_directory) as entries:
-        return [
-            entry.name
-            for entry in entries
-            if not is_ignored(entry.name)
-            and night_label(entry.name) in nights
-            and not 0 <= now - entry.stat().st_mtime < _YOUNG_S
-        ]
+    return [
+        entry.name
+        for entry in dhs_entries(site)
+        if (entry.fault is None or entry.fault.reason == "unsafe_name")
+        and night_label(entry.name) in nights
+        and not 0 <= now - entry.mtime_ns / 1e9 < _YOUNG_S
+    ]
 
 
 def _ask_destinations(

@@ -5,6 +5,7 @@ One listing and one query, whatever the number of files; no file is opened and n
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,16 +13,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from fits_dagster.database import files
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow.site import Site
-from fits_dagster.fits.names import trimmed
+from fits_dagster.fits.names import fault_of_name, trimmed
 from fits_dagster.storage import ObjectInfo
 from fits_dagster.storage.landing import TEMPORARY_MARK
 
 __all__ = ["RescanReport", "is_ingestible", "rescan"]
+
+log = logging.getLogger(__name__)
+
+_REFUSED = text("""
+select filename from work_item
+where stage = 'ingest' and state = 'failed' and reason = 'unsafe_name' and path = :path
+  and filename = any(:names)
+""")
 
 #: Time and size of a present version.
 _Known: TypeAlias = tuple[datetime, int]
@@ -97,8 +106,8 @@ def rescan(
     began = time.perf_counter()
     seen = [
         (name, info)
-        for name, info in _listed(site.store.objects(path), matches)
-        if newer_than is None or info.modified >= newer_than
+        for name, info in _without_older_twins(_listed(site.store.objects(path)))
+        if (matches is None or matches(name)) and (newer_than is None or info.modified >= newer_than)
     ]
     if not seen:
         return RescanReport(0, 0, time.perf_counter() - began)
@@ -109,8 +118,10 @@ def rescan(
             wanted = None if matches is None else [name for name, _ in seen]
             known = _known_files(connection, path, wanted)
             same = _same_to_the_microsecond if site.store.has_reliable_times else _same_to_the_second
-            chosen = [(name, info) for name, info in seen if name not in known or not same(known[name], info)]
-        names = tuple(sorted(name for name, _ in chosen))
+            chosen = [
+                (name, info) for name, info in chosen if name not in known or not same(known[name], info)
+            ]
+        names = tuple(sorted({name for name, _ in chosen} - _refused_names(connection, path, chosen)))
         add_work(
             connection,
             (
@@ -129,13 +140,34 @@ def rescan(
     return RescanReport(len(seen), len(names), time.perf_counter() - began, names)
 
 
-def _listed(
-    objects: Iterable[ObjectInfo], matches: Callable[[str], bool] | None
-) -> Iterator[tuple[str, ObjectInfo]]:
+def _listed(objects: Iterable[ObjectInfo]) -> Iterator[tuple[str, ObjectInfo]]:
     for info in objects:
         name = info.key.rpartition("/")[2]
-        if is_ingestible(name) and (matches is None or matches(name)):
+        if is_ingestible(name):
             yield name, info
+
+
+def _without_older_twins(listed: Iterable[tuple[str, ObjectInfo]]) -> Iterable[tuple[str, ObjectInfo]]:
+    """Keep of ``X.fits`` and ``X.fits.bz2`` the one that was changed last; they are one file."""
+    newest: dict[str, tuple[str, ObjectInfo]] = {}
+    for one in listed:
+        key = trimmed(one[0])
+        other = newest.get(key)
+        if other is not None:
+            other, one = sorted((other, one), key=lambda twin: (twin[1].modified, twin[0] == key))
+            log.info("%s is left alone: %s beside it is newer", other[0], one[0])
+        newest[key] = one
+    return newest.values()
+
+
+def _refused_names(
+    connection: Connection, path: str, chosen: Sequence[tuple[str, ObjectInfo]]
+) -> frozenset[str]:
+    """Return the names that are not safe and have been refused already."""
+    unsafe = [name for name, _ in chosen if fault_of_name(name) is not None]
+    if not unsafe:
+        return frozenset()
+    return frozenset(connection.scalars(_REFUSED, {"path": path, "names": unsafe}))
 
 
 def _known_files(connection: Connection, path: str, names: Sequence[str] | None) -> Mapping[str, _Known]:

@@ -7,9 +7,7 @@ transfer of a file of which nothing but these cards has changed.
 
 from __future__ import annotations
 
-import bz2
 import logging
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +35,7 @@ from fits_dagster.dataflow.receive import Reception
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.errors import DataflowError
+from fits_dagster.fits.bzip2 import plain_pieces
 from fits_dagster.fits.edited import EditValue
 from fits_dagster.fits.names import trimmed
 from fits_dagster.storage.landing import TEMPORARY_MARK
@@ -207,12 +206,9 @@ def _plain_copy(site: Site, version: StoredVersion) -> Iterator[Path]:
     key = f"{version.path}/{version.filename}" if version.path else version.filename
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_MARK, dir=staging) as directory:
         copy = Path(directory) / version.name
-        with (
-            site.store.local(key) as stored,
-            bz2.open(stored) if version.compressed else stored.open("rb") as source,
-            copy.open("xb") as target,
-        ):
-            shutil.copyfileobj(source, target, _CHUNK)
+        with site.store.local(key) as stored, copy.open("xb") as target:
+            for piece in plain_pieces(stored):
+                target.write(piece)
         yield copy
 
 

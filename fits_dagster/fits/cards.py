@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
-__all__ = ["CARD_LENGTH", "Cards", "Value"]
+__all__ = ["CARD_LENGTH", "Cards", "Value", "as_utf8", "keyword_of"]
 
 Value: TypeAlias = str | int | float | bool | complex | None
 
@@ -30,6 +30,43 @@ _VALUE: Final = re.compile(
 )
 _EXPONENT: Final = str.maketrans("dD", "EE")
 _COMMENTARY: Final = frozenset({"", "COMMENT", "HISTORY", "END", "CONTINUE"})
+_HIERARCH: Final = "HIERARCH"
+#: The first eight characters of a card that is as the standard wants it.
+_REGULAR: Final = re.compile(r"[^\s=]* *")
+#: Such eight characters, joined by commas, that one look at all tells whether any is not regular.
+_SUSPECT: Final = re.compile(r"[^\S ]|=|(?:^|,) +[^ ,]")
+
+
+def keyword_of(card: str) -> str:
+    """Return the keyword of a card, upper case; empty for a blank one.
+
+    As astropy reads it: the sign may stand before column nine, and blanks and tabs round the keyword do not
+    count.
+
+    Parameters
+    ----------
+    card : str
+        80 characters.
+    """
+    word = _ascii_upper(card[:KEYWORD_LENGTH].strip())
+    if word in _COMMENTARY:
+        return word
+    if word == _HIERARCH and card[KEYWORD_LENGTH : KEYWORD_LENGTH + 1] == " " and "=" in card:
+        return _ascii_upper(card.split("=", 1)[0][KEYWORD_LENGTH + 1 :].strip())
+    sign = card.find("=", 0, KEYWORD_LENGTH)
+    if sign > 0 and card[sign + 1 : sign + 2] in (" ", "\t"):
+        return _ascii_upper(card[:sign].strip())
+    return word
+
+
+def as_utf8(text: str) -> str:
+    """Return text that was read as Latin-1 as the UTF-8 that it is; as it is where it is none."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
 
 
 class Cards(Mapping[str, Value]):
@@ -56,8 +93,8 @@ class Cards(Mapping[str, Value]):
         self._positions = {upper[i : i + KEYWORD_LENGTH]: i for i in range(last, -1, -CARD_LENGTH)}
         self._values: dict[str, Value] = {}
         self._long: dict[str, int] | None = None
-        if any("=" in key for key in self._positions):
-            self._index_early_equals_signs()
+        if _SUSPECT.search(",".join(self._positions)):
+            self._index_irregular([key for key in self._positions if not _REGULAR.fullmatch(key)])
 
     def __getitem__(self, key: str) -> Value:
         if key in self._values:
@@ -66,6 +103,8 @@ class Cards(Mapping[str, Value]):
         if position is None:
             raise KeyError(key)
         parsed = self._parse(position)
+        if isinstance(parsed, str):
+            parsed = as_utf8(parsed)
         self._values[key] = parsed
         return parsed
 
@@ -107,21 +146,22 @@ class Cards(Mapping[str, Value]):
     def _long_keywords(self) -> dict[str, int]:
         if self._long is None:
             self._long = {}
-            if "HIERARCH" in self._positions:
+            if _HIERARCH in self._positions:
                 for i in range(0, len(self.text), CARD_LENGTH):
                     card = self.text[i : i + CARD_LENGTH]
-                    if card.startswith("HIERARCH ") and "=" in card:
-                        name = card[KEYWORD_LENGTH + 1 :].split("=", 1)[0].strip(" ")
-                        name = _ascii_upper(name)
+                    if (
+                        card[: len(_HIERARCH)].upper() == _HIERARCH
+                        and (name := keyword_of(card)) != _HIERARCH
+                    ):
                         self._long.setdefault(name, i)
         return self._long
 
-    def _index_early_equals_signs(self) -> None:
-        # 'KEY= 5' with the sign before column nine: astropy reads it as KEY
-        for key in [key for key in self._positions if "=" in key]:
-            name, sign, rest = key.partition("=")
-            if sign and (not rest or rest.startswith(" ")):
-                self._positions.setdefault(name.rstrip(" ").ljust(KEYWORD_LENGTH), self._positions[key])
+    def _index_irregular(self, irregular: list[str]) -> None:
+        """Index cards such as 'KEY= 5' by their keyword; still the first of a repeated keyword counts."""
+        for key in irregular:
+            position = self._positions.pop(key)
+            name = keyword_of(self.text[position : position + CARD_LENGTH]).ljust(KEYWORD_LENGTH)
+            self._positions[name] = min(position, self._positions.get(name, position))
 
     def _parse(self, position: int) -> Value:
         card = self.text[position : position + CARD_LENGTH]

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import bz2
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import BinaryIO, Final, cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
-from .names import COMPRESSED_SUFFIX
+from .hdu import padded
+from .problems import Problem, warn
+
+if TYPE_CHECKING:
+    from .walker import Walker
 
 __all__ = [
     "CHECKSUM_BLANK",
+    "RangeSum",
+    "SumKeeper",
     "add_sums",
     "encoded_sum",
     "fits_sum",
     "ones_complement_sum",
-    "open_plain",
-    "pieces_of",
 ]
-
-_CHUNK: Final = 1 << 20
 
 #: Stands in the place of CHECKSUM while the sum is made.
 CHECKSUM_BLANK: Final = "0" * 16
@@ -49,19 +49,59 @@ def ones_complement_sum(pieces: Iterable[bytes]) -> int:
     return total
 
 
-def open_plain(path: Path) -> BinaryIO:
-    """Open a file for its uncompressed bytes: plain, or ``.bz2``."""
-    if path.name.endswith(COMPRESSED_SUFFIX):
-        return cast("BinaryIO", bz2.open(path))
-    return path.open("rb")
+class SumKeeper:
+    """Sums up the data of the HDUs that hold a sum, while the file goes by once."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, RangeSum] = {}
+        self._seen = 0
+        self._walker: Walker | None = None
+
+    def feed(self, piece: bytes, offset: int, walker: Walker) -> None:
+        """Take the next bytes, which the walker has seen."""
+        self._walker = walker
+        for number in walker.header_sums:
+            if number not in self._sums:
+                hdu = walker.hdus[number]
+                self._sums[number] = RangeSum(hdu.data_offset, hdu.data_offset + padded(hdu.data_bytes))
+        for one in self._sums.values():
+            one.feed(piece, offset)
+
+    def problems(self) -> list[Problem]:
+        """Compare the sums with those in the headers."""
+        if self._walker is None:
+            return []
+        found = []
+        for number, header_sum in self._walker.header_sums.items():
+            hdu, data_sum = self._walker.hdus[number], self._sums[number].total()
+            stated, checksum = (str(hdu.cards.get(key) or "").strip() for key in ("DATASUM", "CHECKSUM"))
+            if stated and stated != str(data_sum):
+                found.append(warn("datasum", f"DATASUM of HDU {number} does not fit its data"))
+            if checksum and not fits_sum(add_sums(data_sum, header_sum)):
+                found.append(warn("checksum", f"CHECKSUM of HDU {number} does not fit the HDU"))
+        return found
 
 
-def pieces_of(source: BinaryIO, start: int, end: int) -> Iterator[bytes]:
-    """Yield the bytes of an open file from one offset to another."""
-    source.seek(start)
-    while start < end and (piece := source.read(min(_CHUNK, end - start))):
-        start += len(piece)
-        yield piece
+class RangeSum:
+    """Sum over the bytes from one offset to another, of pieces in order."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self._start, self._end = start, end
+        self._total, self._rest = 0, b""
+
+    def feed(self, piece: bytes, offset: int) -> None:
+        """Take bytes, and where they are in the file."""
+        begin, end = max(self._start - offset, 0), min(self._end - offset, len(piece))
+        if begin >= end:
+            return
+        data = self._rest + piece[begin:end]
+        whole = len(data) // 4 * 4
+        self._rest = data[whole:]
+        self._total = add_sums(self._total, ones_complement_sum([data[:whole]]))
+
+    def total(self) -> int:
+        """Return the sum; a fill that is missing counts as zeros."""
+        return add_sums(self._total, ones_complement_sum([self._rest.ljust(4, b"\0")]))
 
 
 def fits_sum(total: int) -> bool:

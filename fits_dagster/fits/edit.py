@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from .checksum import add_sums, encoded_sum, ones_complement_sum, open_plain, pieces_of
+from .bzip2 import expanded, plain_pieces
+from .checksum import RangeSum, add_sums, encoded_sum, ones_complement_sum
 from .edited import Edit, EditError, edited_cards, header_bytes, with_checksum
 from .hdu import HDU, padded
-from .names import COMPRESSED_SUFFIX
+from .names import COMPRESSED_SUFFIX, temporary_name
+from .opening import opened
 from .reading import walk_headers
 
 __all__ = ["Edit", "EditError", "EditReport", "edit_headers"]
 
 _CHUNK: Final = 1 << 20
-#: Part of temporary names; whoever scans a directory passes over names that contain it.
-_TEMPORARY_MARK: Final = ".tmp-"
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,10 @@ def _plan(path: Path, edits: Sequence[Edit]) -> tuple[list[_Replacement], list[s
     for edit in sorted(edits, key=lambda edit: edit.hdu):
         if not 0 <= edit.hdu < len(walker.hdus):
             raise EditError(f"{path.name} has no HDU {edit.hdu}", "no_such_hdu")
+        if edit.hdu in walker.after_end:
+            raise EditError(
+                f"text follows the END of HDU {edit.hdu}; an edit would lose it", "text_after_end"
+            )
         hdu = walker.hdus[edit.hdu]
         cards, done = edited_cards(hdu, edit)
         if not done:
@@ -168,33 +172,24 @@ def _report(changes: tuple[str, ...], old: _Digests, new: _Digests, warnings: tu
 def _contents(path: Path, digests: _Digests) -> Iterator[bytes]:
     """Yield the uncompressed bytes of a file, and note both digests."""
     compressed = digests.compressor is not None
-    with path.open("rb", buffering=0) as source:
+    with opened(path) as source:
         pieces = iter(lambda: source.read(_CHUNK), b"")
         noted = (digests.stored(piece) for piece in pieces)
-        for piece in _expanded(noted) if compressed else noted:
+        # the walk over the headers has seen that its streams are whole
+        for piece in expanded(noted, []) if compressed else noted:
             digests.data_md5.update(piece)
             digests.data_size += len(piece)
             yield piece
 
 
-def _expanded(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Decompress one or more bzip2 streams (the walk over the headers has seen that they are whole)."""
-    decompressor = bz2.BZ2Decompressor()
-    for piece in pieces:
-        rest = piece
-        while rest:
-            if decompressor.eof:
-                decompressor = bz2.BZ2Decompressor()
-            if out := decompressor.decompress(rest):
-                yield out
-            rest = decompressor.unused_data
-
-
 def _sum_of_data(path: Path, hdu: HDU) -> int:
     """Return the sum over the data of an HDU with their padding."""
-    with open_plain(path) as source:
-        end = hdu.data_offset + padded(hdu.data_bytes)
-        return ones_complement_sum(pieces_of(source, hdu.data_offset, end))
+    kept = RangeSum(hdu.data_offset, hdu.data_offset + padded(hdu.data_bytes))
+    offset = 0
+    for piece in plain_pieces(path):
+        kept.feed(piece, offset)
+        offset += len(piece)
+    return kept.total()
 
 
 def _spliced(pieces: Iterable[bytes], replacements: Sequence[_Replacement]) -> Iterator[bytes]:
@@ -224,7 +219,7 @@ def _spliced(pieces: Iterable[bytes], replacements: Sequence[_Replacement]) -> I
 @contextmanager
 def _replacement_of(path: Path, before: os.stat_result) -> Iterator[BinaryIO]:
     """Give a file to write that takes the place of another, durably, when the context ends well."""
-    temporary = path.with_name(f"{path.name[:200]}{_TEMPORARY_MARK}{secrets.token_hex(6)}")
+    temporary = path.with_name(temporary_name(path.name, secrets.token_hex(6)))
     try:
         with temporary.open("xb") as target:
             yield target

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from .cards import CARD_LENGTH
+from .cards import CARD_LENGTH, keyword_of
 from .checksum import CHECKSUM_BLANK
 from .hdu import HDU, padded
 
@@ -174,15 +174,9 @@ def _append(cards: list[str], new: Sequence[str]) -> None:
 
 def _find(cards: Sequence[str], keyword: str) -> int | None:
     for position, card in enumerate(cards):
-        if _keyword_of(card) == keyword:
+        if keyword_of(card) == keyword:
             return position
     return None
-
-
-def _keyword_of(card: str) -> str:
-    if card.startswith("HIERARCH ") and "=" in card:
-        return card[9:].split("=", 1)[0].strip().upper()
-    return card[:8].rstrip().upper()
 
 
 def _end_of(cards: Sequence[str], position: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .cards import as_utf8
 from .hdu import HDU
 
 __all__ = ["full_text"]
@@ -30,5 +31,5 @@ def full_text(filename: str, tags: Iterable[str], hdus: Sequence[HDU]) -> str:
     parts = [f"Filename: {filename}\n", f"AstroData Tags: {printed}\n"]
     for number, hdu in enumerate(hdus):
         marker = "\n--- PHU ---" if number == 0 else f"--- HDU {number} ---"
-        parts.append("\n".join((marker, *hdu.lines)) + "\n")
+        parts.append("\n".join((marker, *map(as_utf8, hdu.lines))) + "\n")
     return "\n".join(parts).replace("\0", "")

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -32,6 +33,7 @@ _START_SECONDS: Final = 60.0
 #: The child's own alarm rings a little after the parent's patience has ended.
 _ALARM_AFTER_S: Final = 5.0
 _JOIN_S: Final = 5.0
+_READING: Final = "reading"
 
 
 class ParserError(Exception):
@@ -109,10 +111,10 @@ class Guard:
             is_well = True
         except TimeoutError:
             raise self._error(
-                f"reading did not end within {patience:.0f} s", reason="parser_timeout"
+                f"{child.doing} did not end within {patience:.0f} s", reason="parser_timeout"
             ) from None
         except (EOFError, ConnectionError):
-            raise self._error(f"reading crashed: {child.obituary()}", reason="parser_crash") from None
+            raise self._error(f"{child.doing} crashed: {child.obituary()}", reason="parser_crash") from None
         finally:
             self._give_back(child, is_well)
         if not is_error:
@@ -177,6 +179,8 @@ class _Child:
         )
         theirs.close()
         self._is_new = True
+        #: What it is at, as far as it has told.
+        self.doing = _READING
 
     @property
     def is_alive(self) -> bool:
@@ -194,12 +198,16 @@ class _Child:
             The child died.
         """
         patience = seconds + (_START_SECONDS if self._is_new else 0.0)
+        deadline = time.monotonic() + patience
+        self.doing = _READING
         self._connection.send_bytes(request)
-        if not self._connection.poll(patience):
-            raise TimeoutError
-        answer: tuple[bool, Any, str] = pickle.loads(self._connection.recv_bytes())
-        self._is_new = False
-        return answer
+        while self._connection.poll(max(0.0, deadline - time.monotonic())):
+            answer: str | tuple[bool, Any, str] = pickle.loads(self._connection.recv_bytes())
+            self._is_new = False
+            if not isinstance(answer, str):
+                return answer
+            self.doing = answer
+        raise TimeoutError
 
     def obituary(self) -> str:
         """Tell how the child ended."""

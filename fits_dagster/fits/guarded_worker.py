@@ -10,6 +10,8 @@ import sys
 import traceback
 from multiprocessing.connection import Connection
 
+from fits_dagster.fits.progress import tell_to
+
 __all__ = ["main"]
 
 
@@ -17,13 +19,14 @@ def main() -> None:
     """Serve calls on the connection whose descriptor is the first argument.
 
     The second argument is the limit of memory in bytes. A call is a pickled (function, arguments, seconds),
-    an answer a pickled (is it an error, value, traceback).
+    an answer a pickled (is it an error, value, traceback). Pickled texts before it are notes of progress.
     """
     connection: Connection[tuple[bool, object, str], bytes] = Connection(int(sys.argv[1]))
     limit = int(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tell_to(lambda doing: connection.send_bytes(pickle.dumps(doing)))
     while True:
         try:
             request = connection.recv_bytes()

@@ -49,12 +49,12 @@ class HDU:
     @property
     def bitpix(self) -> int | None:
         """Bits per pixel (negative for floating point); of a compressed image those of the image."""
-        return _whole(self.cards.get("ZBITPIX" if self._compressed_image else "BITPIX"))
+        return _whole(self.cards.get("ZBITPIX" if self.is_compressed_image else "BITPIX"))
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """Axis lengths, slowest first as in numpy; of a compressed image those of the image."""
-        prefix = "ZNAXIS" if self._compressed_image else "NAXIS"
+        prefix = "ZNAXIS" if self.is_compressed_image else "NAXIS"
         return tuple(reversed(axes_of(self.cards, prefix) or ()))
 
     @property
@@ -65,10 +65,7 @@ class HDU:
     @property
     def is_image(self) -> bool:
         """Whether this is a primary or image extension, or a compressed image kept in a table."""
-        kind = self.cards.get("XTENSION")
-        if kind is None or kind == "IMAGE":
-            return True
-        return self._compressed_image
+        return self._kind in (None, "IMAGE") or self.is_compressed_image
 
     @property
     def has_pixels(self) -> bool:
@@ -88,8 +85,15 @@ class HDU:
         return [text[i : i + CARD_LENGTH].rstrip() for i in range(0, len(text), CARD_LENGTH)]
 
     @property
-    def _compressed_image(self) -> bool:
-        return self.cards.get("XTENSION") == "BINTABLE" and self.cards.get("ZIMAGE") is True
+    def is_compressed_image(self) -> bool:
+        """Whether this is a table that holds an image compressed by tiles."""
+        return self._kind == "BINTABLE" and self.cards.get("ZIMAGE") is True
+
+    @property
+    def _kind(self) -> str | None:
+        # some writers use small letters
+        kind = self.cards.get("XTENSION")
+        return None if kind is None else str(kind).strip().upper()
 
     def __getstate__(self) -> dict[str, Any]:
         return {

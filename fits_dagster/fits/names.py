@@ -6,10 +6,28 @@ import re
 from datetime import date
 from typing import Final
 
-__all__ = ["night_of", "sort_key", "stem", "trimmed"]
+__all__ = [
+    "LONGEST_NAME",
+    "TEMPORARY_MARK",
+    "fault_of_name",
+    "last_bytes",
+    "night_of",
+    "shown_name",
+    "sort_key",
+    "stem",
+    "temporary_name",
+    "trimmed",
+]
 
 COMPRESSED_SUFFIX: Final = ".bz2"
 FITS_SUFFIX: Final = ".fits"
+
+#: Bytes that a file system allows for one name.
+LONGEST_NAME: Final = 255
+#: Part of every temporary name; each scanner of directories ignores names that contain it.
+TEMPORARY_MARK: Final = ".tmp-"
+#: Bytes of a name that are kept in a temporary one.
+_KEPT_BYTES: Final = 200
 
 #: Years that a night label may have; other eight-digit groups are running numbers.
 FIRST_YEAR: Final = 1990
@@ -62,6 +80,48 @@ def stem(name: str) -> str:
     return trimmed(name).removesuffix(FITS_SUFFIX)
 
 
+def fault_of_name(name: str) -> str | None:
+    """Tell what makes the name of a file unsafe to show, to log, or to use in a command; None if nothing.
+
+    Parameters
+    ----------
+    name : str
+        One part of a path, as the operating system gives it (bytes that are no UTF-8 as surrogates).
+    """
+    if name.startswith((".", "-")):
+        return f"begins with {name[0]!r}"
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        return "is not UTF-8"
+    if "\\" in name or "/" in name:
+        return "holds a slash or a backslash"
+    if not name.isprintable():
+        return "holds characters that cannot be printed"
+    size = len(name.encode())
+    return f"is too long ({size} bytes)" if size > LONGEST_NAME else None
+
+
+def shown_name(name: str) -> str:
+    r"""Return a name as it can be shown, logged and kept in a database: odd characters as ``\xNN``.
+
+    A name without fault is shown as it is, and no two names are shown alike: of what the operating system
+    allows, only names with a fault hold a backslash.
+    """
+    if name.isprintable() and "\\" not in name:
+        return name
+    return "".join(_shown(letter) for letter in name)
+
+
+def temporary_name(name: str, token: str) -> str:
+    """Return a name for the unfinished form of a file: no longer than a file system allows."""
+    kept = name.encode("utf-8", "surrogateescape")[:_KEPT_BYTES].decode("utf-8", "ignore")
+    return f"{kept}{TEMPORARY_MARK}{token}"
+
+
+def last_bytes(name: str, length: int) -> str:
+    """Return the end of a name, of at most so many bytes of UTF-8."""
+    return name.encode()[-length:].decode("utf-8", "ignore")
+
+
 def sort_key(name: str) -> str:
     """Return the key by which queues order their entries, largest first.
 
@@ -109,6 +169,16 @@ def night_of(name: str) -> str | None:
                 return None
             return _label(_full_year(found[1]), month_number, int(found[3]))
     return None
+
+
+def _shown(letter: str) -> str:
+    if letter == "\\":
+        return r"\\"
+    if letter.isprintable():
+        return letter
+    if "\udc80" <= letter <= "\udcff":
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogatepass"))
 
 
 def _base(name: str) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import bz2
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from .bzip2 import expanded
+from .checksum import SumKeeper
 from .dumps import headers_from_text
 from .hdu import BLOCK, HDU
 from .names import COMPRESSED_SUFFIX
-from .problems import Problem, refuse
+from .opening import opened
+from .problems import Problem
 from .walker import Walker
 
 __all__ = ["HDU", "FileInspection", "headers_from_text", "inspect_file", "read_headers", "walk_headers"]
@@ -40,7 +42,7 @@ class FileInspection:
     compressed: bool
     #: Headers of all HDUs, primary first; empty for anything but FITS.
     hdus: tuple[HDU, ...]
-    #: Findings of the walk over the structure, and of the decompression.
+    #: Findings of the walk over the structure, of the decompression, and of the sums in the headers.
     problems: tuple[Problem, ...]
 
 
@@ -67,16 +69,18 @@ def inspect_file(path: Path, *, chunk: int = DEFAULT_CHUNK) -> FileInspection:
     compressed = path.name.endswith(COMPRESSED_SUFFIX)
     stored, data, walker = _Digest(), _Digest(), Walker()
     problems: list[Problem] = []
-    with path.open("rb", buffering=0) as source:
+    with opened(path) as source:
         pieces = _pieces(source, chunk)
         if compressed:
-            pieces = _expanded(_noted(pieces, stored), problems)
+            pieces = expanded(_noted(pieces, stored), problems)
+        sums = SumKeeper()
         for piece in pieces:
             walker.feed(piece, data.size)
+            sums.feed(piece, data.size, walker)
             data.update(piece)
     if not compressed:
         stored = data
-    walker.finish(data.size)
+    _finish(walker, data.size, problems)
     return FileInspection(
         file_md5=stored.hexdigest(),
         file_size=stored.size,
@@ -84,7 +88,7 @@ def inspect_file(path: Path, *, chunk: int = DEFAULT_CHUNK) -> FileInspection:
         data_size=data.size,
         compressed=compressed,
         hdus=tuple(walker.hdus),
-        problems=(*problems, *walker.problems),
+        problems=(*walker.problems, *(sums.problems() if walker.is_whole else ())),
     )
 
 
@@ -109,8 +113,13 @@ def read_headers(path: Path) -> list[HDU]:
     return walk_headers(path)[0].hdus
 
 
-def walk_headers(path: Path) -> tuple[Walker, int]:
+def walk_headers(source: Path | FileIO) -> tuple[Walker, int]:
     """Walk the headers of a file, by jumps if it is plain.
+
+    Parameters
+    ----------
+    source : Path or FileIO
+        A path, plain or ``.bz2``; or an open plain file.
 
     Returns
     -------
@@ -119,27 +128,38 @@ def walk_headers(path: Path) -> tuple[Walker, int]:
     size : int
         Size of the uncompressed file, bytes.
     """
+    if isinstance(source, Path):
+        with opened(source) as plain:
+            compressed = source.name.endswith(COMPRESSED_SUFFIX)
+            return _walk_compressed(plain) if compressed else walk_headers(plain)
     walker = Walker()
-    with path.open("rb", buffering=0) as source:
-        if path.name.endswith(COMPRESSED_SUFFIX):
-            problems: list[Problem] = []
-            size = 0
-            for piece in _expanded(_pieces(source, DEFAULT_CHUNK), problems):
-                walker.feed(piece, size)
-                size += len(piece)
-            walker.finish(size)
-            walker.problems[:0] = problems
-            return walker, size
-        size = os.fstat(source.fileno()).st_size
-        while walker.needed is not None and walker.needed < size:
-            offset = walker.needed
-            source.seek(offset)
-            piece = source.read(HEADER_READ)
-            if not piece:
-                break
-            walker.feed(piece, offset)
+    size = os.fstat(source.fileno()).st_size
+    while walker.needed is not None and walker.needed < size:
+        offset = walker.needed
+        source.seek(offset)
+        piece = source.read(HEADER_READ)
+        if not piece:
+            break
+        walker.feed(piece, offset)
     walker.finish(size)
     return walker, size
+
+
+def _walk_compressed(source: FileIO) -> tuple[Walker, int]:
+    walker, size = Walker(), 0
+    problems: list[Problem] = []
+    for piece in expanded(_pieces(source, DEFAULT_CHUNK), problems):
+        walker.feed(piece, size)
+        size += len(piece)
+    _finish(walker, size, problems)
+    return walker, size
+
+
+def _finish(walker: Walker, size: int, problems: Sequence[Problem]) -> None:
+    """End a walk, with the findings of the decompression first."""
+    if size or not problems:
+        walker.finish(size)
+    walker.problems[:0] = problems
 
 
 class _Digest:
@@ -166,25 +186,3 @@ def _noted(pieces: Iterator[bytes], digest: _Digest) -> Iterator[bytes]:
     for piece in pieces:
         digest.update(piece)
         yield piece
-
-
-def _expanded(pieces: Iterator[bytes], problems: list[Problem]) -> Iterator[bytes]:
-    """Decompress one or more bzip2 streams; all input is consumed whatever it holds."""
-    decompressor, begun, broken = bz2.BZ2Decompressor(), False, False
-    for piece in pieces:
-        rest = piece
-        while rest and not broken:
-            if decompressor.eof:
-                decompressor, begun = bz2.BZ2Decompressor(), False
-            begun = True
-            try:
-                out = decompressor.decompress(rest)
-            except (OSError, ValueError) as error:
-                problems.append(refuse("bad_compression", f"the bzip2 stream is broken: {error}"))
-                broken = True
-                break
-            rest = decompressor.unused_data
-            if out:
-                yield out
-    if not broken and begun and not decompressor.eof:
-        problems.append(refuse("bad_compression", "the bzip2 stream ends too early"))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from .cards import CARD_LENGTH, Cards
-from .checksum import add_sums, fits_sum, ones_complement_sum, open_plain, pieces_of
-from .hdu import HDU, padded
+from .hdu import BLOCK, HDU
+from .names import COMPRESSED_SUFFIX
+from .opening import opened
 from .problems import Problem, Severity, refuse, warn
-from .reading import FileInspection, walk_headers
+from .reading import FileInspection, inspect_file, walk_headers
+from .walker import Walker
 
 __all__ = [
     "Completeness",
@@ -24,6 +27,10 @@ __all__ = [
 
 #: Findings that go away when more bytes arrive.
 _MAY_STILL_GROW: Final = frozenset({"zero_bytes", "missing_end", "truncated"})
+#: Extensions whose data are often zeros to the last.
+_OFTEN_ZERO: Final = frozenset({"DQ", "MASK", "OBJMASK", "BPM"})
+#: Kinds of extensions of the standard.
+_KINDS: Final = frozenset({"IMAGE", "TABLE", "BINTABLE"})
 _COMMENTARY: Final = ("COMMENT ", "HISTORY ", " " * 8, "CONTINUE", "HIERARCH")
 
 
@@ -56,40 +63,70 @@ class Completeness:
     #: ``NEXTEND`` of the primary header: extensions that the writer means to write. A hint only, since a
     #: file cut between two HDUs is whole by arithmetic; reduced files often carry a stale number.
     declared_extensions: int | None = None
+    #: Stable word for the finding that makes it anything but complete; empty if there is none.
+    code: str = ""
+    #: Why more may still come although every byte of the data is there; empty if nothing suggests it.
+    doubt: str = ""
 
 
-def completeness(path: Path) -> Completeness:
+def completeness(source: Path | FileIO) -> Completeness:
     """Tell from headers alone whether a file is a whole FITS file.
 
     Parameters
     ----------
-    path : Path
-        The file; of a plain file only the headers are read.
+    source : Path or FileIO
+        A path, or an open plain file; of a plain file only the headers are read.
 
     Returns
     -------
     Completeness
-        Never raises for what the file holds, nor for a file that cannot be read (``BROKEN``).
+        Whatever the file holds.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read, which says nothing about what it holds.
     """
-    try:
-        walker, size = walk_headers(path)
-    except OSError as error:
-        return Completeness(CompletenessState.BROKEN, f"the file cannot be read: {error}")
+    if isinstance(source, Path) and not source.name.endswith(COMPRESSED_SUFFIX):
+        with opened(source) as plain:
+            return completeness(plain)
+    walker, size = walk_headers(source)
     found = len(walker.hdus) - 1
     declared = walker.hdus[0].cards.get("NEXTEND") if walker.hdus else None
     declared = declared if isinstance(declared, int) else None
     refusals = [problem for problem in walker.problems if problem.severity == "refuse"]
     if not refusals:
         message = f"{len(walker.hdus)} HDUs, {size} bytes"
-        return Completeness(CompletenessState.COMPLETE, message, size, walker.expected_end, found, declared)
+        doubt = _doubt(source, walker)
+        return Completeness(
+            CompletenessState.COMPLETE, message, size, walker.expected_end, found, declared, doubt=doubt
+        )
     first = refusals[0]
-    if first.code in _MAY_STILL_GROW:
+    if walker.is_endless:
+        state = CompletenessState.BROKEN
+    elif first.code in _MAY_STILL_GROW:
         state = CompletenessState.INCOMPLETE
     elif first.code == "not_fits":
         state = CompletenessState.NOT_FITS
     else:
         state = CompletenessState.BROKEN
-    return Completeness(state, first.message, size, walker.expected_end, max(found, 0), declared)
+    return Completeness(state, first.message, size, walker.expected_end, max(found, 0), declared, first.code)
+
+
+def _doubt(source: Path | FileIO, walker: Walker) -> str:
+    """Tell what suggests that the writer has made room for more than it has written."""
+    missing = next((p for p in walker.problems if p.code == "padding_missing"), None)
+    if missing is not None:
+        return missing.message
+    if walker.is_preallocated:
+        return "NUL bytes follow the last HDU"
+    last = next((hdu for hdu in reversed(walker.hdus) if hdu.data_bytes), None)
+    if last is None or (last.name or "").upper() in _OFTEN_ZERO or isinstance(source, Path):
+        return ""
+    length = min(last.data_bytes, BLOCK)
+    source.seek(last.data_offset + last.data_bytes - length)
+    tail = source.read(length) or b""
+    return "" if tail.strip(b"\0") else f"the data end with {length} NUL bytes or more"
 
 
 def check_structure(
@@ -102,9 +139,9 @@ def check_structure(
     source : Path or FileInspection
         The file, or what a pass over it has told (then nothing is read again).
     path : Path, optional
-        The file of an inspection; needed for what is in its data (padding, checksums).
+        The file of an inspection; needed for what is in its padding.
     verify_checksums : bool
-        Compute CHECKSUM and DATASUM too; this reads all data.
+        Compute CHECKSUM and DATASUM of a path too, which reads all data; an inspection has done so.
 
     Returns
     -------
@@ -116,17 +153,19 @@ def check_structure(
     else:
         path = source
         try:
-            walker, _ = walk_headers(source)
+            if verify_checksums:
+                inspection = inspect_file(source)
+                problems, hdus = list(inspection.problems), list(inspection.hdus)
+            else:
+                walker, _ = walk_headers(source)
+                problems, hdus = list(walker.problems), walker.hdus
         except OSError as error:
             return [refuse("unreadable", f"the file cannot be read: {error}")]
-        problems, hdus = list(walker.problems), walker.hdus
     for number, hdu in enumerate(hdus):
         problems += _card_problems(hdu, f"HDU {number}")
     whole = not any(problem.severity == "refuse" for problem in problems)
-    if path is not None and whole and not path.name.endswith(".bz2"):
+    if path is not None and whole and not path.name.endswith(COMPRESSED_SUFFIX):
         problems += _padding_problems(path, hdus)
-    if path is not None and whole and verify_checksums:
-        problems += _checksum_problems(path, hdus)
     return sorted(problems, key=lambda problem: problem.severity != "refuse")
 
 
@@ -139,6 +178,11 @@ def _card_problems(hdu: HDU, place: str) -> list[Problem]:
         problems.append(
             warn("non_ascii_cards", f"{place} has characters beyond printable ASCII in card {shown}")
         )
+    if hdu.is_primary and hdu.cards.get("SIMPLE") is False:
+        problems.append(warn("not_conforming", f"{place} says itself that it does not conform: SIMPLE is F"))
+    kind = hdu.cards.get("XTENSION")
+    if isinstance(kind, str) and kind.strip() not in _KINDS:
+        problems.append(warn("unknown_extension", f"{place} is an extension of unknown kind {kind!r}"))
     unreadable = [key for key in _unreadable_keywords(hdu.cards)]
     if unreadable:
         problems.append(
@@ -172,42 +216,15 @@ def _mandatory_order(hdu: HDU) -> list[str]:
 
 def _padding_problems(path: Path, hdus: list[HDU]) -> list[Problem]:
     problems = []
-    with path.open("rb") as file:
+    with opened(path) as file:
         for number, hdu in enumerate(hdus):
             length = -hdu.data_bytes % 2880
             if not length:
                 continue
             file.seek(hdu.data_offset + hdu.data_bytes)
             fill = b" " if hdu.cards.get("XTENSION") == "TABLE" else b"\0"
-            if file.read(length).strip(fill):
+            if (file.read(length) or b"").strip(fill):
                 problems.append(
                     warn("padding", f"the fill after the data of HDU {number} is not all {fill!r}")
                 )
-    return problems
-
-
-def _checksum_problems(path: Path, hdus: list[HDU]) -> list[Problem]:
-    """Compare the sums; of the file as it was walked, whatever another reader would take for its HDUs."""
-    problems = []
-    try:
-        with open_plain(path) as source:
-            for number, hdu in enumerate(hdus):
-                problems += _problems_of_sums(source, hdu, number)
-    except (OSError, EOFError) as error:
-        problems.append(warn("checksum", f"checksums could not be verified: {error}"))
-    return problems
-
-
-def _problems_of_sums(source: BinaryIO, hdu: HDU, number: int) -> list[Problem]:
-    stated, checksum = (str(hdu.cards.get(key) or "").strip() for key in ("DATASUM", "CHECKSUM"))
-    if not stated and not checksum:
-        return []
-    problems = []
-    header_sum = ones_complement_sum(pieces_of(source, hdu.offset, hdu.data_offset))
-    end = hdu.data_offset + padded(hdu.data_bytes)
-    data_sum = ones_complement_sum(pieces_of(source, hdu.data_offset, end))
-    if stated and stated != str(data_sum):
-        problems.append(warn("datasum", f"DATASUM of HDU {number} does not fit its data"))
-    if checksum and not fits_sum(add_sums(data_sum, header_sum)):
-        problems.append(warn("checksum", f"CHECKSUM of HDU {number} does not fit the HDU"))
     return problems

@@ -6,9 +6,11 @@ header; the rules are the same. It raises nothing: what is wrong with the file i
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from .cards import CARD_LENGTH, Cards
+from .checksum import ones_complement_sum
 from .hdu import BLOCK, HDU, axes_of, data_bytes_of, padded
 from .problems import Problem, refuse, warn
 
@@ -24,7 +26,10 @@ _SIMPLE: Final = b"SIMPLE  ="
 _XTENSION: Final = b"XTENSION="
 #: First bytes of files that may hold a FITS file in compressed form.
 _COMPRESSED: Final = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
-_END: Final = b"END     "
+_END: Final = b"END"
+_BARE_END: Final = b"END     "
+#: What stands after END and is no fill, but was meant for a card.
+_TEXT_CARD: Final = re.compile(rb"[A-Z0-9_-]{1,8} *(=[ -~]*|[ -~]*)", re.DOTALL)
 
 
 class Walker:
@@ -50,6 +55,19 @@ class Walker:
         self._header_start = 0
         self._header = bytearray()
         self._extra_from: int | None = None
+        #: Sums over the headers of the HDUs whose header holds a sum, by number.
+        self.header_sums: dict[int, int] = {}
+        #: HDUs whose header goes on after its END.
+        self.after_end: set[int] = set()
+        #: Whether no further byte can bring the END that is missing.
+        self.is_endless = False
+        #: Whether NUL bytes follow the last HDU: room that the writer has made, perhaps.
+        self.is_preallocated = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing has been found for which the file is refused."""
+        return not any(problem.severity == "refuse" for problem in self.problems)
 
     def feed(self, chunk: bytes, offset: int) -> None:
         """Look at bytes of the file.
@@ -91,10 +109,20 @@ class Walker:
         block_start = len(self._header) - BLOCK
         if block_start == 0 and not self._begins_an_hdu():
             return
+        if block_start and self._header.startswith((_SIMPLE, _XTENSION), block_start):
+            at = self._header_start + block_start
+            self.is_endless = True
+            self._stop(
+                refuse(
+                    "missing_end", f"the next header begins at byte {at}, before an END of {self._place()}"
+                )
+            )
+            return
         end = _end_card(self._header, block_start)
         if end is not None:
             self._end_of_header(end)
         elif len(self._header) >= MAX_HEADER_BYTES:
+            self.is_endless = True
             self._stop(refuse("missing_end", f"no END card in {MAX_HEADER_BYTES} bytes of {self._place()}"))
 
     def _begins_an_hdu(self) -> bool:
@@ -108,6 +136,7 @@ class Walker:
         if first == _XTENSION:
             return True
         self._extra_from = self._header_start
+        self.is_preallocated = not self._header.strip(b"\0")
         self._header.clear()
         self.needed = None
         return False
@@ -117,12 +146,20 @@ class Walker:
         place = self._place()
         data_offset = self._header_start + len(self._header)
         cards = Cards(text)
-        problem = _bad_mandatory_card(cards, place, primary=not self.hdus)
+        found = _after_end(self._header, end, place)
+        if found is not None and found.severity == "warn":
+            self.problems.append(found)
+            if found.code == "text_after_end":
+                self.after_end.add(len(self.hdus))
+            found = None
+        problem = found or _bad_mandatory_card(cards, place, primary=not self.hdus)
         size = data_bytes_of(cards)
         if problem is None and size is not None and size > MAX_DATA_BYTES:
             problem = refuse("bad_mandatory_card", f"{place} declares {size} bytes of data, which cannot be")
         hdu = HDU(text, self._header_start, data_offset, size or 0)
         hdu.__dict__["cards"] = cards  # the index is made already
+        if "DATASUM" in cards or "CHECKSUM" in cards:
+            self.header_sums[len(self.hdus)] = ones_complement_sum([bytes(self._header)])
         self.hdus.append(hdu)
         if problem is not None or size is None:
             self._stop(
@@ -144,6 +181,7 @@ class Walker:
             self._stop(_not_fits(first))
         elif self.hdus and first != _XTENSION[: len(first)]:
             extra = size - self._header_start
+            self.is_preallocated = not self._header.strip(b"\0")
             self._stop(
                 warn(
                     "trailing_bytes", f"{extra} bytes follow the last HDU, which ends at {self._header_start}"
@@ -167,14 +205,17 @@ class Walker:
         )
         message += f", the file has {size}"
         if size >= last.data_offset + last.data_bytes:
-            message += " (only padding is missing)"
-        self.problems.append(refuse("truncated", message))
+            self.problems.append(warn("padding_missing", f"{message} (only padding is missing)"))
+        else:
+            self.problems.append(refuse("truncated", message))
 
     def _place(self) -> str:
         return f"HDU {len(self.hdus)} at byte {self._header_start}"
 
 
 def _not_fits(first: bytes) -> Problem:
+    if not first.strip(b"\0"):
+        return refuse("truncated", "the file begins with NUL bytes: nothing has been written into it yet")
     kind = next((name for magic, name in _COMPRESSED.items() if first.startswith(magic)), None)
     hint = f" (this is {kind} data)" if kind else ""
     return refuse("not_fits", f"the file begins with {first!r}, not with 'SIMPLE  ='{hint}")
@@ -186,10 +227,33 @@ def _end_card(header: bytearray, start: int) -> int | None:
     while position >= 0:
         if position % CARD_LENGTH == 0:
             card = bytes(header[position : position + CARD_LENGTH])
-            if card[: len(_END)] == _END[: len(card)]:
+            if not card[len(_END) : len(_BARE_END)].strip(b" \0"):
                 return position
         position = header.find(b"END", position + 1)
     return None
+
+
+def _after_end(header: bytearray, end: int, place: str) -> Problem | None:
+    """Look at what stands between END and the end of its block. Source: FITS standard 4.0, section 3.3.1."""
+    value = bytes(header[end + len(_END) : end + CARD_LENGTH])
+    rest = bytes(header[end + CARD_LENGTH :])
+    if not (value + rest).strip(b" "):
+        return None
+    if not (value + rest).strip(b" \0"):
+        return warn("header_fill", f"the fill of the header of {place} is NUL bytes, not blanks")
+    cards = [rest[i : i + CARD_LENGTH] for i in range(0, len(rest), CARD_LENGTH)]
+    texts = [card for card in cards if card.strip(b" ")]
+    if (
+        all(_TEXT_CARD.fullmatch(text) for text in texts)
+        and all(0x20 <= byte < 0x7F for byte in value)
+        and not any(text.startswith((_SIMPLE, _XTENSION)) for text in texts)
+    ):
+        shown = (value if value.strip() else texts[0]).decode().strip()
+        return warn("text_after_end", f"text follows the END of {place}: {shown[:60]!r}")
+    return refuse(
+        "header_not_filled",
+        f"the bytes between END and the end of its block in {place} are no blanks: the data begin elsewhere",
+    )
 
 
 def _bad_mandatory_card(cards: Cards, place: str, *, primary: bool) -> Problem | None:

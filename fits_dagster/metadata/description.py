@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fits_dagster.fits.hdu import HDU
 from fits_dagster.fits.names import COMPRESSED_SUFFIX, trimmed
+from fits_dagster.fits.tiles import image_hdus
 
 from .footprints import Footprint, footprints
 from .record import FIELDS, REDUCTION_FIELDS, RejectedValueError, checked
@@ -103,7 +104,7 @@ def describe(hdus: Sequence[HDU], filename: str) -> Description:
     if not hdus:
         raise ValueError("a file without headers cannot be described")
     warnings: list[str] = []
-    subject = translator_for(hdus, filename)
+    subject = translator_for(image_hdus(hdus), filename)
     record = {name: _field(subject, name, warnings) for name in FIELDS}
     if record["types"] is None:
         record["types"] = []
@@ -117,6 +118,7 @@ def describe(hdus: Sequence[HDU], filename: str) -> Description:
     except Exception as error:  # see above: the row of one table must not cost the record
         warnings.append(f"{subject.table}: {type(error).__name__}: {error}")
         rows = []
+    warnings += dict.fromkeys(subject.findings)
     return Description(
         record=record,
         tags=frozenset(str(tag) for tag in _sequence(record["types"])),

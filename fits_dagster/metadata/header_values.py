@@ -78,6 +78,8 @@ class HeaderValues:
         self.hdus = hdus
         self.filename = filename.rpartition("/")[2]
         self.primary: Cards = hdus[0].cards
+        #: What was odd about values that were found nevertheless, or why they were not.
+        self.findings: list[str] = []
 
     # -- access -------------------------------------------------------------
 
@@ -233,7 +235,7 @@ class HeaderValues:
 
     def find_instant(self) -> datetime | None:
         """Find the UTC start of the observation."""
-        return times.ut_datetime(self.primary, self.extensions, self.filename)
+        return times.ut_datetime(self.primary, self.extensions, self.filename, self.findings)
 
     def extension_numbers(self, key: str) -> list[float | int | None]:
         """Return a keyword of every extension as numbers."""

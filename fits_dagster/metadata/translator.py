@@ -14,6 +14,7 @@ from . import observing, times
 from .header_values import HeaderValues
 from .identifiers import parse_program_id
 from .instrument_table import fill_row
+from .time_scales import fits_local_time
 from .values import angle, is_true, text, truth
 from .vocabulary import FILTER_WAVELENGTHS, nearest_band, official_instrument, official_telescope
 
@@ -96,7 +97,11 @@ class Translator(HeaderValues):
         return official_instrument(named) if named else None
 
     def to_ut_datetime(self) -> datetime | None:
-        return self.instant
+        local = self.to_local_time()
+        instant = self.instant
+        if instant and local and not fits_local_time(instant, local, self.to_telescope()):
+            self.findings.append(f"ut_datetime: {instant:%H:%M:%S} does not fit the local time {local} in LT")
+        return instant
 
     def to_ut_datetime_secs(self) -> int | None:
         return None if self.instant is None else times.seconds_since_2000(self.instant)

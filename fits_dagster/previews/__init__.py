@@ -9,9 +9,18 @@ from fits_dagster.previews.errors import NoPreview, Reason
 from fits_dagster.previews.names import preview_name
 
 if TYPE_CHECKING:
-    from fits_dagster.previews.rendering import Layout, PreviewInfo, PreviewRequest, render
+    from fits_dagster.previews.rendering import Layout, PreviewInfo, PreviewRequest, render, rendered
 
-__all__ = ["Layout", "NoPreview", "PreviewInfo", "PreviewRequest", "Reason", "preview_name", "render"]
+__all__ = [
+    "Layout",
+    "NoPreview",
+    "PreviewInfo",
+    "PreviewRequest",
+    "Reason",
+    "preview_name",
+    "render",
+    "rendered",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,8 @@ GMOS_CHIP = 2048
 #: pixels between the arrays of GSAOI; a section that starts at or beyond SECOND is on the far side of the gap
 GSAOI_GAP = 125
 GSAOI_SECOND = 2000
+#: pixels of a mosaic; sections that span more are wrecked
+LARGEST_MOSAIC = 1 << 28
 #: overscan pixels that the bias level is taken from
 OVERSCAN_SAMPLE = 8192
 
@@ -128,10 +130,14 @@ def _limits(
 
 
 def _to_origin(parts: list[MosaicPart]) -> list[MosaicPart] | None:
-    """Move parts so that their bounding box begins at zero."""
+    """Move parts so that their bounding box begins at zero; None where that is larger than any detector."""
     if not parts:
         return None
     left, bottom = min(part.x for part in parts), min(part.y for part in parts)
+    width = max(part.x + part.pixels.shape[1] for part in parts) - left
+    height = max(part.y + part.pixels.shape[0] for part in parts) - bottom
+    if width * height > LARGEST_MOSAIC:
+        return None
     return [MosaicPart(part.pixels, part.x - left, part.y - bottom, part.bias, part.gain) for part in parts]
 
 

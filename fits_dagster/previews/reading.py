@@ -5,7 +5,7 @@ Files are read, not mapped: a mapped file that somebody cuts short would kill th
 
 from __future__ import annotations
 
-import bz2
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fits_dagster.fits.hdu import HDU
+from fits_dagster.fits.bzip2 import CompressionError, plain_pieces
+from fits_dagster.fits.hdu import HDU, padded
+from fits_dagster.fits.opening import opened
 from fits_dagster.fits.walker import Walker
 from fits_dagster.previews.errors import NoPreview
+from fits_dagster.previews.tiles import decoded
 
 __all__ = ["Image", "OpenFile", "Pixels", "open_images"]
 
@@ -26,6 +29,8 @@ Pixels = NDArray[Any]
 
 #: bytes shown to the walker at a header; it asks again where a header is longer
 HEADER_READ = 8 * 2880
+#: beyond these BZERO and BSCALE make numbers that a picture cannot hold
+_LARGEST_SCALE, _SMALLEST_SCALE = 1e28, 1e-28
 _DTYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 #: extensions of reduced data that go with an image and are none themselves
 _COMPANIONS = frozenset({"VAR", "DQ", "OBJMASK", "MASK", "MDF", "UNCERT", "BPM"})
@@ -48,12 +53,21 @@ class Image:
     @property
     def zero(self) -> float:
         """``BZERO``: what a stored zero means."""
-        return _number(self.hdu.cards.get("BZERO"), 0.0)
+        return self._scaling[0]
 
     @property
     def scale(self) -> float:
         """``BSCALE``: what a stored step means."""
-        return _number(self.hdu.cards.get("BSCALE"), 1.0) or 1.0
+        return self._scaling[1]
+
+    @property
+    def _scaling(self) -> tuple[float, float]:
+        zero = _number(self.hdu.cards.get("BZERO"), 0.0)
+        scale = _number(self.hdu.cards.get("BSCALE"), 1.0) or 1.0
+        if abs(zero) <= _LARGEST_SCALE and _SMALLEST_SCALE <= abs(scale) <= _LARGEST_SCALE:
+            return zero, scale
+        # beyond what a picture can hold; without them it is the same picture
+        return 0.0, math.copysign(1.0, scale)
 
     def stored(self) -> Pixels:
         """The stored numbers (before BSCALE and BZERO), axes of length one removed.
@@ -63,24 +77,24 @@ class Image:
         NoPreview
             The file ends before the data do, or the compressed pixels cannot be read.
         """
-        if self.hdu.cards.get("XTENSION") == "BINTABLE":
-            return self._uncompressed().squeeze()
-        dtype = np.dtype(_DTYPES[self.hdu.bitpix or 8])
-        count = int(np.prod(self.hdu.shape))
-        data = self.source.read(self.hdu.data_offset, count * dtype.itemsize)
-        if len(data) < count * dtype.itemsize:
+        if self.hdu.is_compressed_image:
+            needed = self.hdu.data_offset - self.hdu.offset + self.hdu.data_bytes
+            fill = padded(self.hdu.data_bytes) - self.hdu.data_bytes
+            content = bytes(self._bytes(self.hdu.offset, needed)).ljust(needed + fill, b"\0")
+            pixels = decoded(self.hdu, self.index, content)
+        else:
+            dtype = np.dtype(_DTYPES[self.hdu.bitpix or 8])
+            data = self._bytes(self.hdu.data_offset, math.prod(self.hdu.shape) * dtype.itemsize)
+            pixels = np.frombuffer(data, dtype)
+        cards = self.hdu.cards
+        return _showable(pixels.reshape(self.shape), cards.get("BLANK", cards.get("ZBLANK")))
+
+    def _bytes(self, offset: int, length: int) -> bytes | memoryview:
+        # the size is looked at before any memory is asked for
+        data = self.source.read(offset, length) if offset + length <= self.source.size else b""
+        if len(data) < length:
             raise NoPreview("truncated", f"HDU {self.index}")
-        return np.frombuffer(data, dtype).reshape(self.hdu.shape).squeeze()
-
-    def _uncompressed(self) -> Pixels:
-        from astropy.io import fits
-
-        try:
-            with fits.open(self.path, do_not_scale_image_data=True) as file:
-                pixels: Pixels = file[self.index].data
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise NoPreview("unreadable", f"compressed image in HDU {self.index}: {error}") from error
-        return pixels
+        return data
 
 
 @dataclass(frozen=True)
@@ -103,8 +117,8 @@ def open_images(path: Path) -> Iterator[OpenFile]:
     NoPreview
         ``not_fits``, ``unreadable``, ``no_image``, ``empty_image``.
     """
-    with path.open("rb", buffering=0) as file:
-        source = _Memory(_decompress(file.read())) if path.name.endswith(".bz2") else _Disk(file.fileno())
+    with opened(path) as file:
+        source = _Memory(_decompress(path)) if path.name.endswith(".bz2") else _Disk(file.fileno())
         yield _images(path, source)
 
 
@@ -139,10 +153,10 @@ class _Memory:
 _Source = _Disk | _Memory
 
 
-def _decompress(data: bytes) -> bytes:
+def _decompress(path: Path) -> bytes:
     try:
-        return bz2.decompress(data)
-    except (OSError, ValueError) as error:
+        return b"".join(plain_pieces(path))
+    except CompressionError as error:
         raise NoPreview("unreadable", f"bzip2: {error}") from error
 
 
@@ -161,6 +175,18 @@ def _images(path: Path, source: _Source) -> OpenFile:
         return OpenFile(hdus[0], science or images)
     declared = any(hdu.is_image and hdu.shape for hdu in hdus)
     raise NoPreview("empty_image" if declared else "no_image")
+
+
+def _showable(pixels: Pixels, blank: object) -> Pixels:
+    """Make no numbers of what stands for none, and of what a picture cannot hold."""
+    if pixels.dtype.kind in "iu" and isinstance(blank, int) and not isinstance(blank, bool):
+        missing = pixels == blank
+        if missing.any():
+            return np.where(missing, np.float32(np.nan), pixels.astype(np.float32))
+    if pixels.dtype.kind == "f" and pixels.dtype.itemsize > 4:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return pixels.astype(np.float32)
+    return pixels
 
 
 def _number(value: object, default: float) -> float:

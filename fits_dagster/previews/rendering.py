@@ -22,7 +22,7 @@ from fits_dagster.previews.reading import Image, OpenFile, Pixels, open_images
 from fits_dagster.previews.shrink import fit, shrink
 from fits_dagster.previews.stretch import limits_of_pixels, to_grey
 
-__all__ = ["Layout", "PreviewInfo", "PreviewRequest", "render"]
+__all__ = ["Layout", "PreviewInfo", "PreviewRequest", "render", "rendered"]
 
 Layout = Literal["image", "cube", "mosaic", "chop_nod"]
 
@@ -89,13 +89,29 @@ def render(path: Path, description: PreviewRequest, out: BinaryIO | Path) -> Pre
     OSError
         The file is not there, or the output cannot be written.
     """
+    info, jpeg = rendered(path, description)
+    _deliver(jpeg, out)
+    return info
+
+
+def rendered(path: Path, description: PreviewRequest) -> tuple[PreviewInfo, bytes]:
+    """Make the preview of a file; see `render`. What it returns can travel between processes.
+
+    Returns
+    -------
+    info : PreviewInfo
+    jpeg : bytes
+    """
     with open_images(path) as file:
-        picture, (low, high), layout = _picture(file, description)
+        try:
+            picture, (low, high), layout = _picture(file, description)
+        except MemoryError as error:
+            raise NoPreview("unreadable", "its pixels need more memory than there is") from error
     grey = to_grey(picture, low, high)
     size = fit((picture.shape[0], picture.shape[1]))
     jpeg = _encode(grey[::-1], size)
-    _deliver(jpeg, out)
-    return PreviewInfo(width=size[0], height=size[1], size=len(jpeg), layout=layout, low=low, high=high)
+    info = PreviewInfo(width=size[0], height=size[1], size=len(jpeg), layout=layout, low=low, high=high)
+    return info, jpeg
 
 
 _Rendered = tuple[NDArray[np.float32], tuple[float, float], Layout]

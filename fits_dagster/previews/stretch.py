@@ -89,7 +89,8 @@ def limits_of_pixels(pixels: NDArray[Any], percentile: float) -> tuple[float, fl
 
 def to_grey(pixels: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
     """Map values between `low` and `high` to 0 to 255; beyond is clipped, no number is black."""
-    grey = (pixels - np.float32(low)) * np.float32(255.0 / (high - low))
+    with np.errstate(over="ignore", invalid="ignore"):
+        grey = (pixels - np.float32(low)) * np.float32(255.0 / (high - low))
     np.nan_to_num(grey, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
     np.clip(grey, 0.0, 255.0, out=grey)
     return (grey + np.float32(0.5)).astype(np.uint8)

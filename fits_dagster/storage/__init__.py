@@ -40,4 +40,4 @@ def open_store(settings: SiteSettings, s3_client: Any = None) -> ObjectStore:
     if settings.store_directory is None:
         raise ValueError(f"{settings.title}: a directory store needs store_directory")
     settings.store_directory.mkdir(parents=True, exist_ok=True)
-    return DirectoryStore(settings.store_directory)
+    return DirectoryStore(settings.store_directory, links=settings.store_links)

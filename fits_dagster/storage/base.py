@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 from fits_dagster.errors import FileError
+from fits_dagster.fits.names import fault_of_name, shown_name
 
 __all__ = ["ObjectInfo", "ObjectStore", "UnsafeNameError", "check_key"]
+
+
+#: Bytes of a key, as S3 allows.
+_LONGEST_KEY = 1024
 
 
 class UnsafeNameError(FileError):
@@ -31,6 +36,8 @@ class ObjectInfo:
     modified: datetime
     #: MD5 of the stored bytes, where the store keeps one.
     md5: str | None
+    #: Tag that the store itself has made of the bytes, where it makes one.
+    tag: str | None = None
 
 
 class ObjectStore(Protocol):
@@ -61,16 +68,18 @@ class ObjectStore(Protocol):
 
 
 def check_key(key: str) -> str:
-    """Return the key, or refuse one that is absolute, climbs out, or holds control characters.
+    """Return the key, or refuse one that is absolute, climbs out, or has a part that is no safe name.
 
     Raises
     ------
     UnsafeNameError
         The key is not safe.
     """
-    parts = key.split("/")
-    if not key or any(p in ("", ".", "..") for p in parts) or any(ord(c) < 32 or c == "\\" for c in key):
-        raise UnsafeNameError(f"unsafe name {key[:200]!r}")
-    if any(len(p.encode()) > 255 for p in parts) or len(key.encode()) > 1024:
+    for part in key.split("/"):
+        fault = "is empty" if not part else fault_of_name(part)
+        if fault is not None:
+            shown = shown_name(key)
+            raise UnsafeNameError(f"unsafe name {shown[:200]!r}: {shown_name(part)[:60]!r} {fault}")
+    if len(key.encode()) > _LONGEST_KEY:
         raise UnsafeNameError(f"name too long ({len(key.encode())} bytes): {key[:60]!r}…")
     return key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,15 @@ from pathlib import Path
 
 from fits_dagster.errors import TransientError
 from fits_dagster.storage.base import ObjectInfo, check_key
+from fits_dagster.storage.entries import entries_of, is_regular
 from fits_dagster.storage.landing import TEMPORARY_MARK, copy_hashed, fsync_directory, land, temporary_beside
 
 __all__ = ["DirectoryStore"]
+
+#: The years 1000 and 9000: beyond, times cannot be kept.
+_FIRST_SECOND, _LAST_SECOND = -30_610_224_000, 221_845_392_000
+
+log = logging.getLogger(__name__)
 
 
 class DirectoryStore:
@@ -21,8 +28,10 @@ class DirectoryStore:
 
     has_reliable_times = True
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, links: bool = False) -> None:
         self.root = root
+        #: Where links may end.
+        self._links_in = root if links else None
 
     def path_of(self, key: str) -> Path:
         """Return the file of a key (which need not exist)."""
@@ -65,7 +74,7 @@ class DirectoryStore:
         """Look at a file; None when there is no regular file of that name."""
         path = self.path_of(key)
         try:
-            if not path.is_file():
+            if not is_regular(path, links_in=self._links_in):
                 return None
             return self._info(key, path, None)
         except FileNotFoundError:
@@ -75,22 +84,26 @@ class DirectoryStore:
     def local(self, key: str) -> Iterator[Path]:
         """Give the file itself; it must not be changed."""
         path = self.path_of(key)
-        if not path.is_file():
+        if not is_regular(path, links_in=self._links_in):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         yield path
 
     def objects(self, path: str = "") -> Iterator[ObjectInfo]:
-        """List the regular files of one directory, without temporary ones; not recursive."""
+        """List the regular files of one directory, without temporary ones; not recursive.
+
+        What is no regular file, or cannot be looked at now, is left out; a name that is not safe is listed
+        as it is shown.
+        """
         directory = self.root / check_key(path) if path else self.root
         if not directory.is_dir():
             return
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if TEMPORARY_MARK in entry.name or not entry.is_file():
-                    continue
-                stat = entry.stat()
+        found = entries_of(directory, wanted=lambda name: TEMPORARY_MARK not in name, links_in=self._links_in)
+        for entry in found:
+            if entry.error is not None:
+                log.warning("%s in %s cannot be looked at: %s", entry.name, directory, entry.error)
+            elif entry.fault is None or entry.fault.reason == "unsafe_name":
                 key = f"{path}/{entry.name}" if path else entry.name
-                yield ObjectInfo(key, stat.st_size, _utc(stat.st_mtime_ns), None)
+                yield ObjectInfo(key, entry.size, _utc(entry.mtime_ns), None)
 
     def delete(self, key: str) -> None:
         """Remove a file."""
@@ -102,6 +115,7 @@ class DirectoryStore:
 
 
 def _utc(mtime_ns: int) -> datetime:
-    """Return a file time as the database keeps it: UTC, whole microseconds."""
+    """Return a file time as the database keeps it: UTC, whole microseconds, within its years."""
     seconds, rest = divmod(mtime_ns, 1_000_000_000)
+    seconds = min(max(seconds, _FIRST_SECOND), _LAST_SECOND)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)

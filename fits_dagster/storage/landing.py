@@ -9,16 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from fits_dagster.fits.names import TEMPORARY_MARK, temporary_name
+from fits_dagster.fits.opening import opened
+
 __all__ = ["TEMPORARY_MARK", "copy_hashed", "fsync_directory", "land", "md5_of", "temporary_beside"]
 
-#: Part of every temporary name; each scanner of directories ignores names that contain it.
-TEMPORARY_MARK = ".tmp-"
 _CHUNK = 1 << 20
 
 
 def temporary_beside(target: Path) -> Path:
     """Return a fresh temporary name in the directory of the target."""
-    return target.with_name(f"{target.name[:200]}{TEMPORARY_MARK}{secrets.token_hex(6)}")
+    return target.with_name(temporary_name(target.name, secrets.token_hex(6)))
 
 
 def fsync_directory(directory: Path) -> None:
@@ -61,5 +62,5 @@ def land(temporary: Path, target: Path) -> None:
 
 def md5_of(path: Path) -> str:
     """Return the MD5 of a file's bytes (hexadecimal)."""
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fits_dagster.errors import FileError, TransientError
+from fits_dagster.errors import DataflowError, FileError, TransientError
 from fits_dagster.settings import S3Settings
 from fits_dagster.storage.base import ObjectInfo, check_key
+from fits_dagster.storage.etag import PART_BYTES, expected_tag
 from fits_dagster.storage.landing import TEMPORARY_MARK, md5_of
 
 __all__ = ["S3Store"]
 
 _CONNECT_TIMEOUT_S = 10
 _READ_TIMEOUT_S = 60
-_NOT_FOUND = {"404", "NoSuchKey", "NotFound"}
 
 
 class S3Store:
@@ -29,15 +29,21 @@ class S3Store:
         self.settings = settings
         self.staging = staging
         self._client = client
+        self._makes_clients = client is None
+        self._needs_credentials = False
+        self._seen_buckets: set[str] = set()
 
     @property
     def client(self) -> Any:
         """The boto3 client: the one given, else one made when it is first needed."""
-        if self._client is None:
+        client = self._client
+        if client is None:
             import boto3
             from botocore.config import Config
 
-            self._client = boto3.client(
+            # the common session remembers credentials for as long as the process lives
+            session = boto3.session.Session() if self._needs_credentials else boto3
+            client = self._client = session.client(
                 "s3",
                 region_name=self.settings.region,
                 endpoint_url=self.settings.endpoint_url or None,
@@ -47,34 +53,47 @@ class S3Store:
                     read_timeout=_READ_TIMEOUT_S,
                 ),
             )
-        return self._client
+        return client
 
     def put(self, source: Path, key: str, *, md5: str, move: bool = False) -> ObjectInfo:
-        """Upload a file with its MD5 as metadata, then read size and metadata back.
+        """Upload a file with its MD5 as metadata, and make sure that the bytes arrived.
+
+        By the tag that the service has made of them, or else by reading them back.
 
         Raises
         ------
         TransientError
-            The bucket did not take it, or does not hold what was sent.
+            The bucket did not take it now, or does not hold what was sent.
+        FileError
+            It does not take it as things are set up (``s3_refused``).
         """
+        from boto3.s3.transfer import TransferConfig
+
         check_key(key)
         size = source.stat().st_size
-        with self._errors(key, "put"):
-            try:
+        try:
+            with self._errors(key, "put"):
                 self.client.upload_file(
-                    str(source), self.settings.bucket, key, ExtraArgs={"Metadata": {"md5": md5}}
+                    str(source),
+                    self.settings.bucket,
+                    key,
+                    ExtraArgs={"Metadata": {"md5": md5}},
+                    Config=TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES),
                 )
-            except self._client_errors():
-                # the object may have been stored although the answer was lost
-                there = self.stat(key)
-                if there is None or there.size != size or there.md5 != md5:
-                    raise
+        except DataflowError:
+            # the object may have been stored although the answer was lost
+            if not self._holds(key, size, md5):
+                raise
         stored = self.stat(key)
         if stored is None or stored.size != size or stored.md5 != md5:
             raise TransientError(
                 f"{key}: bucket {self.settings.bucket} holds {stored} instead of {size} bytes with MD5 {md5}",
                 reason="checksum_mismatch",
             )
+        if stored.tag != expected_tag(source, size, md5):
+            # the service makes its tags in another way, or holds other bytes: only these can tell
+            with self.local(key):
+                pass
         if move:
             source.unlink(missing_ok=True)
         return stored
@@ -143,37 +162,88 @@ class S3Store:
     def _buckets(self) -> list[str]:
         return [b for b in (self.settings.bucket, self.settings.underlay_bucket) if b]
 
+    def _holds(self, key: str, size: int, md5: str) -> bool:
+        """Tell whether an object is certainly there with this content."""
+        try:
+            there = self.stat(key)
+        except DataflowError:
+            return False
+        return there is not None and (there.size, there.md5) == (size, md5)
+
     def _head(self, bucket: str, key: str) -> ObjectInfo | None:
-        from botocore.exceptions import ClientError
+        from fits_dagster.storage.s3_errors import is_bare_refusal
 
         try:
             with self._errors(key, "head"):
                 answer = self.client.head_object(Bucket=bucket, Key=key)
-        except FileError as error:
-            cause = error.__cause__
-            if isinstance(cause, ClientError) and str(cause.response["Error"]["Code"]) in _NOT_FOUND:
-                return None
-            raise
-        return ObjectInfo(
-            key, answer["ContentLength"], answer["LastModified"], answer.get("Metadata", {}).get("md5")
-        )
+                md5 = answer.get("Metadata", {}).get("md5")
+                tag = str(answer.get("ETag", "")).strip('"') or None
+                return ObjectInfo(key, answer["ContentLength"], answer["LastModified"], md5, tag)
+        except FileNotFoundError:
+            self._check_bucket(bucket)
+            return None
+        except DataflowError as error:
+            if not (isinstance(error.__cause__, Exception) and is_bare_refusal(error.__cause__)):
+                raise
+            refused = error
+        # the answer to HEAD has no body; that to GET says why
+        try:
+            with self._errors(key, "get"):
+                self.client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].close()
+        except FileNotFoundError:
+            return None
+        except DataflowError as said:
+            raise said from refused
+        raise TransientError(f"{refused}, but it may be read", reason="s3_unknown") from refused
 
-    @staticmethod
-    def _client_errors() -> tuple[type[Exception], ...]:
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
+    def _check_bucket(self, bucket: str) -> None:
+        """Make sure that an object is missing because it is, and not because its bucket is.
 
-        return (BotoCoreError, ClientError, Boto3Error)
+        Raises
+        ------
+        FileError
+            There is no such bucket.
+        """
+        if bucket in self._seen_buckets:
+            return
+        try:
+            with self._errors("", "head of the bucket"):
+                self.client.head_bucket(Bucket=bucket)
+        except FileNotFoundError as error:
+            raise FileError(
+                f"bucket {bucket} does not exist: set s3.bucket, or make it", reason="s3_refused"
+            ) from error
+        except DataflowError:
+            return  # it answers for objects; whether it may be looked at itself is another matter
+        self._seen_buckets.add(bucket)
 
     @contextmanager
     def _errors(self, key: str, action: str) -> Iterator[None]:
-        """Turn the client's errors into ours: 4xx for good, everything else worth another attempt."""
+        """Turn errors of the service, and of the library that talks to it, into ours.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such object.
+        """
+        from fits_dagster.storage.s3_errors import (
+            is_about_credentials,
+            is_not_found,
+            is_of_library,
+            told_apart,
+        )
+
         try:
             yield
-        except self._client_errors() as error:
-            message = f"S3 {action} of {key!r} in {self.settings.bucket}: {error}"
-            response = getattr(error, "response", {})
-            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if 400 <= status < 500 and status not in (408, 429):
-                raise FileError(message, reason="s3_refused") from error
-            raise TransientError(message, reason="s3_unavailable") from error
+        except DataflowError:
+            raise
+        except Exception as error:  # the library wraps and raises several families of errors
+            if isinstance(error, OSError) and not is_of_library(error):
+                raise  # a file of ours
+            doing = f"S3 {action} of {key!r} in {self.settings.bucket}"
+            if is_not_found(error):
+                raise FileNotFoundError(f"{doing}: there is no such object") from error
+            told = told_apart(error, doing)
+            if self._makes_clients and is_about_credentials(told, error):
+                self._client, self._needs_credentials = None, True  # the next one looks for them anew
+            raise told from error

@@ -16,6 +16,7 @@ from fits_dagster.dataflow.choosing import name_matcher
 from fits_dagster.dataflow.holdings import Holding, holdings
 from fits_dagster.dataflow.site import Site
 from fits_dagster.fits.names import trimmed
+from fits_dagster.storage import UnsafeNameError
 from fits_dagster.storage.landing import md5_of
 
 __all__ = ["RemovalReport", "RemovalRequest", "remove_files"]
@@ -173,7 +174,10 @@ def _held_elsewhere(site: Site, rows: Sequence[Row[Any]]) -> Mapping[int, str | 
 
 
 def _unsafe_here(site: Site, key: str, row: Row[Any], *, check_md5: bool) -> str | None:
-    info = site.store.stat(key)
+    try:
+        info = site.store.stat(key)
+    except (UnsafeNameError, OSError) as error:
+        return f"it cannot be looked at: {error}"
     if info is None:
         return "not in the store"
     if info.size != row.file_size or info.modified != row.lastmod:

@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import text
 
 from fits_dagster.dataflow.site import Site
+from fits_dagster.storage import UnsafeNameError
 from fits_dagster.storage.landing import md5_of
 
 __all__ = ["RollCallReport", "roll_call"]
@@ -40,6 +41,8 @@ class RollCallReport:
     missing: list[str] = field(default_factory=list)
     #: Keys of files whose bytes differ from what was ingested.
     altered: list[str] = field(default_factory=list)
+    #: Keys of files that could not be looked at, of which nothing is known.
+    unread: list[str] = field(default_factory=list)
     #: Whether the round reached the end of the database; the next one begins anew.
     complete: bool = False
 
@@ -91,17 +94,23 @@ def roll_call(
         missing: list[int] = []
         for row in rows:
             key = f"{row.path}/{row.filename}" if row.path else row.filename
-            if site.store.stat(key) is None:
-                missing.append(row.id)
-                report.missing.append(key)
-            elif check_md5 and _differs(site, key, row.file_md5):
-                report.altered.append(key)
+            try:
+                if site.store.stat(key) is None:
+                    missing.append(row.id)
+                    report.missing.append(key)
+                elif check_md5 and _differs(site, key, row.file_md5):
+                    report.altered.append(key)
+            except (UnsafeNameError, OSError) as error:
+                report.unread.append(key)
+                log.error("%s cannot be looked at: %s", key, error)
         report.called += len(rows)
         if not dry_run:
             _mark(site, missing, after if limit is not None else None)
         on_batch(report.called)
     if not dry_run and limit is not None:
         _mark(site, [], after)
+    if report.unread and len(report.unread) == report.called:
+        raise OSError(f"none of {report.called} files of the {site.name} can be looked at: is it mounted?")
     for key in report.missing:
         log.warning("%s is not in the store; no longer present", key)
     for key in report.altered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_a_table_for_few_files_and_a_line_for_many(night):
 
 
 def test_every_bad_file_is_named_with_its_reason_and_the_good_ones_are_printed(night, bad, tmp_path):
-    bad["truncated"].write_bytes(night[0].read_bytes()[:-100])
+    bad["truncated"].write_bytes(night[0].read_bytes()[:-5000])
     result = run("--json", night[0], *bad.values(), tmp_path / "absent.fits")
     assert result.exit_code == 1
     assert [record["name"] for record in json.loads(result.stdout)] == [night[0].name]
@@ -106,3 +107,16 @@ def test_texts_of_headers_are_printed_as_they_are(night, tmp_path):
     start = content.index(b"OBJECT  =")
     path.write_bytes(content[:start] + b"OBJECT  = '[red]Bias[/bad]'".ljust(80) + content[start + 80 :])
     assert "[red]Bias[/bad]" in run(path).stdout
+
+
+@pytest.mark.timeout(60)
+def test_odd_entries_of_a_directory_hold_nobody_up(night, tmp_path):
+    shutil.copy(night[0], tmp_path / night[0].name)
+    shutil.copy(night[0], os.fsdecode(bytes(tmp_path) + b"/caf\xe9\n.fits"))
+    os.mkfifo(tmp_path / "fifo.fits")
+    (tmp_path / "loop.fits").symlink_to("loop.fits")
+    (tmp_path / "dangling.fits").symlink_to("nothing")
+    result = run("--json", tmp_path)
+    assert result.exit_code == 0
+    assert {each["name"] for each in json.loads(result.stdout)} == {night[0].name, r"caf\xe9\x0a.fits"}
+    assert "not_a_file" in run(tmp_path / "fifo.fits").stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,38 @@ def test_a_growing_file_waits_and_no_part_of_it_is_visible(summit: Site, night: 
     target.write_bytes(content)
     assert run(patient).done == 1
     assert (dataflow(patient) / night[0].name).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("unwritten", "reason_in_the_end"),
+    [
+        (lambda whole: bytes(len(whole)), "truncated"),  # nothing but room
+        (lambda whole: whole[:5000] + bytes(len(whole) - 5000), "missing_end"),  # within the header
+        (lambda whole: whole[:100_000] + bytes(len(whole) - 100_000), None),  # within the pixels
+        (lambda whole: whole + bytes(28_800), None),  # room for one extension more
+        (lambda whole: whole[:-1], None),  # the last fill
+    ],
+)
+def test_room_that_is_not_filled_yet_is_waited_for(
+    summit: Site, night: list[Path], unwritten: Callable[[bytes], bytes], reason_in_the_end: str | None
+) -> None:
+    from dataclasses import replace
+
+    patient = replace(summit, settings=summit.settings.model_copy(update={"dhs_give_up_seconds": 600.0}))
+    whole = night[0].read_bytes()
+    target = dhs(summit) / night[0].name
+    target.write_bytes(unwritten(whole))
+    assert run(patient).done == 0
+    assert list(dataflow(patient).iterdir()) == []
+    with patient.engine.connect() as connection:
+        assert connection.scalar(text("select reason from work_item")) == "incomplete"
+    # for ever it is not waited for: what has all its bytes is taken, the rest is refused
+    report = run(summit)
+    assert [failure.reason for failure in report.failures] == [reason_in_the_end][: report.done ^ 1]
+    target.write_bytes(whole)
+    os.utime(target, ns=(1, 1))
+    assert run(patient).done == 1
+    assert (dataflow(summit) / night[0].name).read_bytes() == whole
 
 
 def test_a_changed_file_is_copied_again(summit: Site, night: list[Path]) -> None:

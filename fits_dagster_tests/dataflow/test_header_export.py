@@ -466,7 +466,7 @@ def test_a_stored_object_that_is_not_the_version_known_is_not_edited(receiving: 
     stored.write_bytes(bz2.compress(frame.read_bytes() + bytes(2880)))
     assert "the stored" in request_edit(receiving, frame)["error"]
     stored.write_bytes(content[:-100])
-    assert "EOFError" in request_edit(receiving, frame)["error"]
+    assert "CompressionError" in request_edit(receiving, frame)["error"]
     stored.unlink()
     assert "FileNotFoundError" in request_edit(receiving, frame)["error"]
     assert staged(receiving) == []

@@ -8,12 +8,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+from astropy.io import fits
 from sqlalchemy import text
 
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow import ingest
 from fits_dagster.dataflow.drain import drain
 from fits_dagster.dataflow.outcomes import DrainReport
+from fits_dagster.dataflow.rescan import rescan
 from fits_dagster.dataflow.site import Site
 
 
@@ -185,3 +188,32 @@ def test_an_observation_log_needs_no_header(archive: Site, tmp_path: Path) -> No
     assert ingest_files(archive, log.name).outcomes == {"ingested": 1}
     row = one(archive, "select program_id, date from obslog")
     assert (row.program_id, str(row.date)) == ("GN-2025B-Q-101", "2025-11-23")
+
+
+@pytest.mark.parametrize(
+    "day", ["0001-01-01", "9999-12-31", "9999-12-31T23:59:60", "2020-02-31", "-", "1e400"]
+)
+@pytest.mark.parametrize("clock", ["24:00:00", "23:59:60", "xx", "1e300"])
+def test_no_date_however_odd_fails_an_ingest(archive: Site, tmp_path: Path, day: str, clock: str) -> None:
+    header = fits.Header({"INSTRUME": "NIRI", "DATE-OBS": day, "UT": clock, "RELEASE": day, "LT": clock})
+    header["UTDATE"], header["OBSSTART"], header["MJD-OBS"] = day, day, 1e300
+    path = tmp_path / "odd.fits"
+    fits.PrimaryHDU(header=header).writeto(path)
+    put(archive, path)
+    assert ingest_files(archive, path.name).outcomes == {"ingested": 1}
+    instant = scalar(archive, "select ut_datetime from header")
+    assert instant is None or instant.year < 2100
+    assert scalar(archive, "select mdreport from diskfilereport") != ""
+
+
+@pytest.mark.parametrize("time", [-(1 << 40), 1 << 40])
+def test_no_time_of_a_file_however_odd_stops_a_rescan(archive: Site, night: list[Path], time: int) -> None:
+    odd = put(archive, night[0])
+    try:
+        os.utime(odd, (time, time))
+    except OSError:
+        pytest.skip("this file system has no such times")
+    put(archive, night[1])
+    assert rescan(archive).changed == 2
+    assert ingest_files(archive).outcomes == {"ingested": 2}
+    assert rescan(archive).changed == 0

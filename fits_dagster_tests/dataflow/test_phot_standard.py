@@ -22,8 +22,8 @@ def ingested(site: Site, night: list[Path]) -> list[bool | None]:
     with site.engine.begin() as connection:
         for source in night:
             link = site.settings.store_directory / source.name
-            if not link.is_symlink():
-                link.symlink_to(source)
+            if not link.exists():
+                link.hardlink_to(source)
             add_work(connection, [NewWork(stage="ingest", filename=source.name, no_defer=True, force=True)])
     assert drain(site, ingest.STAGE).done == len(night)
     with site.engine.connect() as connection:

@@ -35,6 +35,8 @@ def cards_of(*lines: str) -> Cards:
         ("HIERARCH KEY = 5", 5),
         ("key     = 7", 7),
         ("KEY= 9", 9),
+        ("KEY\t    = 9", 9),
+        ("KEY\t= 9", 9),
         ("KEY     = 12345678901234567890", 12345678901234567890),
     ],
 )
@@ -68,6 +70,11 @@ def test_letters_beyond_ascii_do_not_shift_cards():
     found = Cards("OBSERVER= 'Jos\xe9 \xdf\xff'".ljust(80) + "KEY     = 1".ljust(80))
     assert found["KEY"] == 1
     assert found["OBSERVER"] == "Jos\xe9 \xdf\xff"
+
+
+def test_utf8_is_read_as_what_it_is():
+    found = Cards("OBJECT  = 'caf\u00e9'".encode().decode("latin-1").ljust(80))
+    assert found["OBJECT"] == "caf\u00e9"
 
 
 def test_all_real_headers_read_as_astropy_reads_them(reference_data):

@@ -13,6 +13,7 @@ from astropy.io import fits
 
 from fits_dagster.fits.checksum import encoded_sum, ones_complement_sum
 from fits_dagster.fits.edit import Edit, EditError, edit_headers
+from fits_dagster.fits.reading import read_headers
 from fits_dagster.fits.verify import check_structure
 
 
@@ -182,10 +183,19 @@ def test_an_impossible_edit_leaves_the_file_alone(frame, edits, reason):
 
 
 def test_files_that_are_not_whole_are_refused(frame):
-    frame.write_bytes(frame.read_bytes()[:-100])
+    frame.write_bytes(frame.read_bytes()[:-3000])
     with pytest.raises(EditError) as caught:
         edit_headers(frame, [Edit(set={"A": 1})])
     assert caught.value.reason == "truncated"
+
+
+def test_text_after_end_is_not_lost_by_an_edit(frame):
+    content = frame.read_bytes().replace(b"END".ljust(160), b"END".ljust(80) + b"OBSERVER= 'me'".ljust(80), 1)
+    frame.write_bytes(content)
+    with pytest.raises(EditError) as caught:
+        edit_headers(frame, [Edit(set={"A": 1})])
+    assert caught.value.reason == "text_after_end"
+    assert frame.read_bytes() == content
 
 
 def test_a_change_by_somebody_else_meanwhile_is_not_lost(frame, monkeypatch):
@@ -236,3 +246,33 @@ def test_sums_do_not_depend_on_how_bytes_are_cut(cut):
 def test_encoding_of_a_sum_is_that_of_astropy(total):
     expected = fits.ImageHDU()._char_encode(0xFFFFFFFF - total)
     assert encoded_sum(total) == expected
+
+
+IRREGULAR = [
+    "AIRMASS\t= 1.25",  # a tab in column eight
+    "AIRMASS=  1.25",  # the sign in column eight
+    "AIRMASS = 1.25",
+    " AIRMASS= 1.25",
+]
+
+
+@pytest.mark.parametrize("card", IRREGULAR)
+def test_a_card_with_its_sign_out_of_place_is_one_card_to_everybody(tmp_path, build, card):
+    path = tmp_path / "odd.fits"
+    whole = build.header_bytes((*build.PRIMARY, ("AIRMASS", "1.0")))
+    path.write_bytes(whole.replace(build.header_bytes((("AIRMASS", "1.0"),))[:80], card.ljust(80).encode()))
+    assert read_headers(path)[0].cards["AIRMASS"] == 1.25
+    report = edit_headers(path, [Edit(set={"AIRMASS": 1.5})])
+    assert report.changes == ("HDU 0: AIRMASS = 1.5, was 1.25",)
+    assert fits.getheader(path)["AIRMASS"] == read_headers(path)[0].cards["AIRMASS"] == 1.5
+    assert path.read_bytes().count(b"AIRMASS") == 1
+
+
+@pytest.mark.parametrize("card", IRREGULAR)
+def test_a_card_with_its_sign_out_of_place_can_be_deleted(tmp_path, build, card):
+    path = tmp_path / "odd.fits"
+    whole = build.header_bytes((*build.PRIMARY, ("AIRMASS", "1.0"), ("AIRMASS", "1.1")))
+    path.write_bytes(whole.replace(build.header_bytes((("AIRMASS", "1.0"),))[:80], card.ljust(80).encode()))
+    assert read_headers(path)[0].cards["AIRMASS"] == 1.25  # the first counts, however it is written
+    edit_headers(path, [Edit(delete=["AIRMASS"])])
+    assert b"AIRMASS" not in path.read_bytes()

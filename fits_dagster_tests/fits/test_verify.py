@@ -50,6 +50,14 @@ def with_odd_simple(build) -> bytes:
     return with_image(build, build.image()).replace(b" T", b" 5", 1)
 
 
+def with_swallowed_header(build) -> bytes:
+    return with_image(build, build.image()).replace(b"END ", b"END=", 1)
+
+
+def without_fill(build) -> bytes:
+    return with_image(build, build.image()).replace(b"END" + b" " * 77, b"END" + b" " * 77 + b"\xf3\x01", 1)
+
+
 BLOCK = 2880
 REFUSED = {
     "empty": (lambda build: b"", "zero_bytes", "empty"),
@@ -70,7 +78,9 @@ REFUSED = {
     "no end": (without_end, "missing_end", "header of HDU 0"),
     "cut in a header": (cut_at(BLOCK + 500), "missing_end", "header of HDU 1"),
     "cut in the data": (cut(9000), "truncated", "9000 bytes missing: HDU 1"),
-    "cut in the padding": (cut(1), "truncated", "only padding"),
+    "swallowed header": (with_swallowed_header, "missing_end", "next header begins at byte 2880"),
+    "no fill": (without_fill, "header_not_filled", "no blanks"),
+    "nothing written yet": (lambda build: bytes(BLOCK * 4), "truncated", "nothing has been written"),
     "cut after the end card": (cut_at(BLOCK + 80 * 10), "truncated", "is not whole"),
 }
 
@@ -85,6 +95,16 @@ def test_broken_files_are_refused_with_a_reason(build, saved, make, code, part):
 
 
 WARNED = {
+    "cut in the padding": (lambda whole: whole[:-1], "padding_missing"),
+    "NUL after END": (
+        lambda whole: whole.replace(b"END".ljust(900), b"END".ljust(900, b"\0"), 1),
+        "header_fill",
+    ),
+    "END with a value": (lambda whole: whole.replace(b"END     ", b"END     = 1", 1), "text_after_end"),
+    "cards after END": (
+        lambda whole: whole.replace(b"END".ljust(160), b"END".ljust(80) + b"OBSERVER= 'me'".ljust(80), 1),
+        "text_after_end",
+    ),
     "trailing block": (lambda whole: whole + bytes(BLOCK), "trailing_bytes"),
     "trailing bytes": (lambda whole: whole + b"rest", "trailing_bytes"),
     "padding": (lambda whole: whole[:-1] + b"x", "padding"),
@@ -129,7 +149,7 @@ def test_a_datasum_that_does_not_fit_is_told(tmp_path, suffix):
 
 
 @pytest.mark.timeout(30)
-def test_sums_are_those_of_the_file_as_we_read_it(saved):
+def test_a_header_that_swallows_the_next_is_no_record(saved):
     def header(*cards: str, cut: int = 0) -> bytes:
         text = "".join(card.ljust(80) for card in cards)
         return (text[: len(text) - cut] + "END").ljust(2880).encode()
@@ -137,24 +157,42 @@ def test_sums_are_those_of_the_file_as_we_read_it(saved):
     # END is out of place: one header for us, for other readers two, of which the second has very many axes
     first = header("SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 0", "OBJECT  = 'x'", cut=30)
     second = header("XTENSION= 'IMAGE   '", "BITPIX  = 8", "NAXIS   = 2000000001", "CHECKSUM= 'x'")
-    problems = check_structure(saved(first + second), verify_checksums=True)
-    assert "checksum" in {problem.code for problem in problems}
+    [problem] = check_structure(saved(first + second), verify_checksums=True)
+    assert (problem.code, problem.severity) == ("missing_end", "refuse")
 
 
 def test_a_missing_file_is_a_finding_too(tmp_path):
     assert check_structure(tmp_path / "none.fits")[0].code == "unreadable"
-    assert completeness(tmp_path / "none.fits").state is CompletenessState.BROKEN
+    with pytest.raises(FileNotFoundError):  # whether it is whole cannot be told
+        completeness(tmp_path / "none.fits")
 
 
 def test_a_growing_file_is_incomplete_until_its_last_byte(saved, whole_file):
     boundaries = {BLOCK, BLOCK * 2 + 11_520}  # between two HDUs arithmetic alone cannot tell
+    fills = [range(end - 1520, end) for end in (BLOCK * 2 + 11_520, len(whole_file))]
     for size in [*range(0, len(whole_file), 777), len(whole_file) - 1, *boundaries]:
         found = completeness(saved(whole_file[:size]))
-        whole = size in boundaries
+        in_fill = any(size in fill for fill in fills)
+        whole = size in boundaries or in_fill
         assert found.state is (CompletenessState.COMPLETE if whole else CompletenessState.INCOMPLETE), size
+        # the pixels of the first image are zeros: as if they were still to be written
+        assert bool(found.doubt) is (in_fill or size == BLOCK * 2 + 11_520), size
     found = completeness(saved(whole_file))
     assert found.state is CompletenessState.COMPLETE
+    assert found.doubt == ""
     assert (found.size, found.expected_size, found.extensions) == (len(whole_file), len(whole_file), 2)
+
+
+@pytest.mark.parametrize("written", [0, 100, BLOCK, BLOCK + 500, BLOCK * 2 + 100, BLOCK * 2 + 11_520])
+def test_a_file_with_room_for_what_is_not_written_yet_is_in_doubt(saved, whole_file, written):
+    found = completeness(saved(whole_file[:written] + bytes(len(whole_file) - written)))
+    assert found.state is CompletenessState.INCOMPLETE or found.doubt
+
+
+def test_a_header_without_end_never_ends(saved, whole_file):
+    endless = whole_file[:240] + b"HISTORY ".ljust(80) * 210_000
+    found = completeness(saved(endless))
+    assert (found.state, found.code) == (CompletenessState.BROKEN, "missing_end")
 
 
 def test_the_number_of_extensions_that_the_writer_means_is_told(build, saved):
@@ -165,7 +203,14 @@ def test_the_number_of_extensions_that_the_writer_means_is_told(build, saved):
 
 
 @pytest.mark.parametrize(
-    ("name", "state"), [("text", CompletenessState.NOT_FITS), ("bitpix", CompletenessState.BROKEN)]
+    ("name", "state"),
+    [
+        ("text", CompletenessState.NOT_FITS),
+        ("bitpix", CompletenessState.BROKEN),
+        ("swallowed header", CompletenessState.BROKEN),
+        ("no fill", CompletenessState.BROKEN),
+        ("nothing written yet", CompletenessState.INCOMPLETE),
+    ],
 )
 def test_what_more_bytes_cannot_mend_is_told_from_what_they_can(build, saved, name, state):
     assert completeness(saved(REFUSED[name][0](build))).state is state

@@ -5,9 +5,14 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fits_dagster.fits.cards import Cards
+from fits_dagster.metadata.time_scales import fits_local_time
 from fits_dagster.metadata.times import (
+    END_YEAR,
+    FIRST_YEAR,
     parse_any_date,
     parse_time,
     seconds_since_2000,
@@ -43,6 +48,88 @@ def utc(*parts: int) -> datetime:
 )
 def test_the_first_usable_date_and_time_win(header, expected):
     assert ut_datetime(header, (), "N20150405S0028.fits") == expected
+
+
+ODD = [
+    # what is right in spite of its looks
+    (cards(DATE_OBS="2016-12-31T23:59:60.5"), utc(2017, 1, 1, 0, 0, 0, 500000)),  # a leap second
+    (cards(DATE_OBS="2020-01-31T24:00:00"), utc(2020, 2, 1)),
+    (cards(DATE_OBS="2020-01-31", UT="24:00:00.0"), utc(2020, 2, 1)),
+    (cards(DATE_OBS="2020-01-31", UT="23:59:60"), utc(2020, 2, 1)),
+    (cards(DATE_OBS="2020-01-31T19:18"), utc(2020, 1, 31, 19, 18)),  # no seconds
+    (cards(DATE_OBS="2020-01-31", UT="19:18"), utc(2020, 1, 31, 19, 18)),
+    (cards(DATE_OBS="2020-01-31T19:18:42Z"), utc(2020, 1, 31, 19, 18, 42)),
+    (cards(DATE_OBS="2020-01-31T19:18:42 UTC"), utc(2020, 1, 31, 19, 18, 42)),
+    (cards(DATE_OBS="2020-01-31T19:18:42-10:00"), utc(2020, 2, 1, 5, 18, 42)),
+    (cards(DATE_OBS="2020-01-31T19:18:42+0530"), utc(2020, 1, 31, 13, 48, 42)),
+    (cards(DATE_OBS="2020-01-31T19:18:42.5+03"), utc(2020, 1, 31, 16, 18, 42, 500000)),
+    (cards(DATE_OBS="2020-01-31T10:00:00", TIMESYS="UT1"), utc(2020, 1, 31, 10)),
+    (cards(DATE_OBS="2020-01-31T10:00:00", TIMESYS="UTC(NIST)"), utc(2020, 1, 31, 10)),
+    (cards(DATE="2020-01-31T10:00:00", TIMESYS="TAI"), utc(2020, 1, 31, 10)),  # DATE is always UTC
+    (cards(DATE_OBS="2020-01-31", UT="10:00:00", TIMESYS="TAI"), utc(2020, 1, 31, 10)),  # and so is UT
+]
+TOLD = [
+    # what is right, with a finding
+    (cards(DATE_OBS="2020-01-31", UT=6.5), utc(2020, 1, 31, 6, 30), "hours"),
+    (cards(DATE_OBS="2020-01-31", UT="6.5"), utc(2020, 1, 31, 6, 30), "hours"),
+    (cards(DATE_OBS="2020-01-31T10:00:37", TIMESYS="TAI"), utc(2020, 1, 31, 10), "from TAI"),
+    (cards(DATE_OBS="2016-12-31T10:00:36", TIMESYS="TAI"), utc(2016, 12, 31, 10), "from TAI"),
+    (cards(DATE_OBS="2020-01-31", TIME_OBS="10:00:37", TIMESYS="TAI"), utc(2020, 1, 31, 10), "from TAI"),
+    (cards(DATE_OBS="2020-01-31T10:00:18", TIMESYS="GPS"), utc(2020, 1, 31, 10), "from GPS"),
+    (cards(DATE_OBS="2020-01-31T10:01:09.184", TIMESYS="TT"), utc(2020, 1, 31, 10), "from TT"),
+    (cards(DATE_OBS="2020-01-31T10:00:00", TIMESYS="HST"), utc(2020, 1, 31, 20), "from HST"),
+    (cards(DATE_OBS="0001-01-01T10:00:00", DATE="2020-01-31", UT="1:2:3"), utc(2020, 1, 31, 1, 2, 3), "0001"),
+    (cards(DATE_OBS="2020-01-31"), utc(2020, 1, 31), "midnight"),
+    # what cannot be told
+    (cards(DATE_OBS="2020-01-31T10:00:00", TIMESYS="LOCAL"), None, "'LOCAL' is not known"),
+    (cards(DATE_OBS="2020-01-31", UT="25:00:00"), None, "no time of day"),
+    (cards(DATE_OBS="2020-01-31", UT="10:61:00"), None, "no time of day"),
+    (cards(DATE_OBS="2020-01-31", UT="23:59:61"), None, "no time of day"),
+    (cards(DATE_OBS="2020-01-31", UT=63000.5), None, "no time of day"),
+    (cards(DATE_OBS="2020-01-31", UT=-1), None, "no time of day"),
+    (cards(DATE_OBS="0001-01-01T00:00:00"), None, "cannot be the time"),
+    (cards(DATE_OBS="9999-12-31T23:59:60"), None, "cannot be the date"),
+    (cards(DATE_OBS="9999-12-31", UT="24:00:00"), None, "cannot be the date"),
+    (cards(MJD_OBS=1e300), None, "cannot be the time"),
+    (cards(MJD_OBS=2_900_000), None, "cannot be the time"),
+]
+
+
+@pytest.mark.parametrize(("header", "expected"), ODD)
+def test_odd_times_are_the_right_instant(header, expected):
+    findings: list[str] = []
+    assert ut_datetime(header, (), "frame.fits", findings) == expected
+    assert findings == []
+
+
+@pytest.mark.parametrize(("header", "expected", "told"), TOLD)
+def test_what_is_guessed_or_cannot_be_told_is_a_finding(header, expected, told):
+    findings: list[str] = []
+    assert ut_datetime(header, (), "frame.fits", findings) == expected
+    assert told in " ".join(findings)
+
+
+@given(st.text(max_size=40), st.one_of(st.text(max_size=20), st.floats(), st.integers()), st.text(max_size=8))
+def test_no_date_however_odd_raises(day, clock, scale):
+    header = {"DATE-OBS": day, "UT": clock, "TIMESYS": scale, "MJD-OBS": clock}
+    found = ut_datetime(header, (), "frame.fits", [])
+    assert found is None or FIRST_YEAR - 1 <= found.year <= END_YEAR
+
+
+@pytest.mark.parametrize(
+    ("local", "telescope", "fits"),
+    [
+        (time(0, 0, 5), "Gemini-North", True),
+        (time(10), "Gemini-North", False),  # local time that passes for UTC
+        (time(6), "Gemini-South", True),  # winter
+        (time(7), "Gemini-South", True),  # summer
+        (time(0), "Gemini-South", False),
+        (time(10), None, True),
+    ],
+)
+def test_local_time_in_the_place_of_utc_is_found(local, telescope, fits):
+    assert fits_local_time(utc(2020, 1, 31, 10), local, telescope) is fits
+    assert fits_local_time(utc(2020, 1, 31, 2), time(16), "Gemini-North")
 
 
 def test_without_any_date_there_is_no_time():
@@ -81,6 +168,8 @@ def test_release_dates_come_in_many_forms(text, expected):
 def test_times_of_day():
     assert parse_time("17:27:34.6") == time(17, 27, 34, 600000)
     assert parse_time("No Value") is None
+    assert parse_time("17:27") == time(17, 27)
+    assert parse_time("23:59:60") is None
     assert parse_time(12.5) is None
 
 

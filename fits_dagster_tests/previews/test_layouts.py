@@ -81,6 +81,13 @@ def test_a_gmos_file_whose_sections_exceed_the_array_shows_its_first_extension(t
     assert layout(path, "GMOS-S").layout == "image"
 
 
+def test_a_gmos_file_whose_mosaic_would_fill_the_memory_shows_its_first_extension(tmp_path: Path) -> None:
+    path = simulated(tmp_path, "GMOS-S")
+    with fits.open(path, mode="update") as file:
+        file[5].header["DETSEC"] = "[2000000001:2000000512,1:100]"
+    assert layout(path, "GMOS-S").layout == "image"
+
+
 def test_a_mosaicked_gmos_file_of_one_extension_is_an_image(tmp_path: Path) -> None:
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.random.default_rng(1).random((40, 50)))]).writeto(
         tmp_path / "m.fits"

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from fits_dagster.errors import TransientError
+from fits_dagster.errors import FileError, TransientError
 from fits_dagster.settings import S3Settings
 from fits_dagster.storage import DirectoryStore, ObjectStore, S3Store, UnsafeNameError
+from fits_dagster.storage.etag import PART_BYTES
 
 
 @pytest.fixture(scope="session")
@@ -188,6 +189,38 @@ def test_an_answer_that_was_lost_after_the_object_was_stored_is_success(
     assert store.put(source, "x.fits", md5=md5(source)).size == 300_000
 
 
+@pytest.mark.parametrize("size", [300_000, PART_BYTES - 1, PART_BYTES, 2 * PART_BYTES + 1])
+def test_bytes_that_changed_on_their_way_into_the_bucket_are_found(
+    s3_server: str, tmp_path: Path, source: Path, size: int
+) -> None:
+    store = make_s3_store(s3_server, tmp_path, f"way-in-{size}")
+    client = store.client
+    source.write_bytes(os.urandom(size))
+    fetched: list[str] = []
+
+    def fetch(*args: Any, **kwargs: Any) -> None:
+        fetched.append(args[1])
+        client.download_file(*args, **kwargs)
+
+    # what arrives well is known by its tag alone
+    store._client = Saboteur(client, download_file=fetch)
+    store.put(source, "x.fits", md5=md5(source))
+    assert fetched == []
+
+    def flip(path: str, *args: Any, **kwargs: Any) -> None:
+        content = bytearray(Path(path).read_bytes())
+        content[-1] ^= 1
+        other = tmp_path / "flipped"
+        other.write_bytes(content)
+        client.upload_file(str(other), *args, **kwargs)
+
+    store._client = Saboteur(client, upload_file=flip, download_file=fetch)
+    with pytest.raises(TransientError, match="not those of its MD5") as caught:
+        store.put(source, "x.fits", md5=md5(source))
+    assert caught.value.reason == "checksum_mismatch"
+    assert source.exists()
+
+
 def test_fetched_bytes_that_are_not_those_of_the_metadata_are_refused(
     s3_server: str, tmp_path: Path, source: Path
 ) -> None:
@@ -196,6 +229,25 @@ def test_fetched_bytes_that_are_not_those_of_the_metadata_are_refused(
     with pytest.raises(TransientError, match="not those of its MD5"), store.local("x.fits"):
         pass
     assert list((tmp_path / "fetched").iterdir()) == []
+
+
+@pytest.mark.parametrize("action", ["put", "stat", "local", "objects", "delete"])
+def test_a_bucket_that_does_not_exist_is_told_from_an_object_that_does_not(
+    s3_server: str, tmp_path: Path, source: Path, action: str
+) -> None:
+    settings = S3Settings(bucket="never-made", endpoint_url=s3_server, max_attempts=1)
+    store = S3Store(settings, tmp_path)
+    with pytest.raises(FileError, match=r"does not exist: set s3\.bucket") as caught:
+        if action == "put":
+            store.put(source, "x.fits", md5=md5(source))
+        elif action == "local":
+            with store.local("x.fits"):
+                pass
+        elif action == "objects":
+            list(store.objects())
+        else:
+            getattr(store, action)("x.fits")
+    assert caught.value.reason == "s3_refused"
 
 
 def test_the_underlay_is_read_and_never_written(s3_server: str, tmp_path: Path, source: Path) -> None:

@@ -78,6 +78,18 @@ def test_a_missing_file_is_no_longer_present_and_stays_current(stocked: Site, ni
     assert flags(stocked)[night[0].name] == (True, True)
 
 
+def test_a_name_that_would_be_refused_today_holds_no_roll_call_up(stocked: Site, night: list[Path]) -> None:
+    with stocked.engine.begin() as connection:
+        connection.execute(
+            text("update diskfile set filename = '-' || filename where filename = :name"),
+            {"name": night[0].name},
+        )
+    (root(stocked) / night[1].name).unlink()
+    report = roll_call(stocked)
+    assert (report.called, report.unread, report.missing) == (5, [f"-{night[0].name}"], [night[1].name])
+    assert flags(stocked)[f"-{night[0].name}"] == (True, True)
+
+
 def test_limited_calls_take_turns_and_begin_anew_at_the_end(stocked: Site) -> None:
     rounds = [roll_call(stocked, limit=2) for _ in range(4)]
     assert [report.called for report in rounds] == [2, 2, 1, 2]

@@ -34,7 +34,7 @@ def stored(archive: Site, night: list[Path]) -> Iterator[Site]:
     assert archive.settings.store_directory is not None
     with archive.engine.begin() as connection:
         for source in night:
-            (archive.settings.store_directory / source.name).symlink_to(source)
+            (archive.settings.store_directory / source.name).hardlink_to(source)
             add_work(connection, [NewWork(stage="ingest", filename=source.name, no_defer=True)])
     assert drain(archive, ingest.STAGE).done == len(night)
     drain(archive, associate.STAGE)

@@ -222,7 +222,7 @@ class Ghost(Translator):
             return super().find_instant()
         for hdu in self.images:
             if _arm_of(text(hdu.cards, "CAMERA")) in (_BLUE, _RED):
-                return times.ut_datetime(hdu.cards, (), self.filename)
+                return times.ut_datetime(hdu.cards, (), self.filename, self.findings)
         return None
 
     def instrument_rows(self, warnings: list[str]) -> list[dict[str, object]]:

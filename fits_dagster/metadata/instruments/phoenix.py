@@ -42,4 +42,5 @@ class Phoenix(Translator):
 
     def find_instant(self) -> datetime | None:
         """Return UTDATE with UT first; DATE is the day on which the file was written."""
-        return utdate_and_ut(self.primary, self.first_extension) or super().find_instant()
+        found = utdate_and_ut(self.primary, self.first_extension, self.findings)
+        return found or super().find_instant()
