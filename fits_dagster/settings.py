@@ -188,6 +188,8 @@ class SiteSettings(_Frozen):
     optional_calibrations: tuple[str, ...] = ("photometric_standard", "slitillum")
     #: Uploads are refused with 507 when the staging disk would have less free space than this.
     min_free_bytes: int = Field(default=200_000_000, ge=0)
+    #: Answer 400 to a selection of which something is not understood; else the rest of it counts.
+    refuse_not_understood: bool = False
     #: Largest accepted upload.
     max_upload_bytes: int = Field(default=100_000_000_000, gt=0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -10,24 +11,33 @@ from fastapi.staticfiles import StaticFiles
 from sqlalchemy import text
 
 from fits_dagster import __version__
+from fits_dagster.database.selection import BadSelectionError
 from fits_dagster.dataflow.site import Site
 from fits_dagster.web import (
     actions,
     associated,
     calibrations,
     calmgr,
+    download,
+    files,
+    grammar,
     history,
+    left_out,
+    listing,
     login,
     queuestatus,
-    records,
+    texts,
     update_headers,
     upload,
 )
 from fits_dagster.web.access import RoleGuard, SignInNeededError, login_address
 from fits_dagster.web.dagster_ui import DAGSTER_PREFIX, dagster_app
+from fits_dagster.web.heads import EveryAnswer
 from fits_dagster.web.pages import page
 
 __all__ = ["create_app"]
+
+_REST: Final = "/{rest:path}"
 
 
 def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | None = None) -> FastAPI:
@@ -48,8 +58,8 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
     app.state.site = site
     app.state.session_hours = session_hours
     # the page of calibrations takes what the explanations below the same path leave
-    reading = (queuestatus, records, calmgr, calibrations, associated)
-    for part in (login, history, *reading, actions, upload, update_headers):
+    reading = (queuestatus, listing, files, texts, download, calmgr, calibrations, associated, grammar)
+    for part in (login, history, *reading, actions, upload, update_headers, left_out):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
@@ -69,6 +79,10 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
             return page(request, "refused.html", status=error.status_code, detail=error.detail)
         return JSONResponse({"error": str(error.detail)}, error.status_code)
 
+    @app.exception_handler(BadSelectionError)
+    async def refuse_selection(request: Request, error: BadSelectionError) -> Response:
+        return await refuse(request, HTTPException(400, str(error)))
+
     @app.exception_handler(SignInNeededError)
     async def sign_in_first(request: Request, error: SignInNeededError) -> Response:
         return RedirectResponse(login_address(request.url), 302)
@@ -76,4 +90,7 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
     if dagster_workspace is not None:
         inner = dagster_app(dagster_workspace)
         app.add_middleware(RoleGuard, prefix=DAGSTER_PREFIX, inner=inner, site=site, role="reader")
+    paths = {getattr(route, "path", "") for route in app.routes}
+    bare = {path.removesuffix(_REST) for path in paths if path.endswith(_REST)} - paths
+    app.add_middleware(EveryAnswer, bare=frozenset(bare))
     return app
