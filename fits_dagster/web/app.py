@@ -59,7 +59,8 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
     app.state.session_hours = session_hours
     # the page of calibrations takes what the explanations below the same path leave
     reading = (queuestatus, listing, files, texts, download, calmgr, calibrations, associated, grammar)
-    for part in (login, history, *reading, actions, upload, update_headers, left_out):
+    parts = (login, history, *reading, actions, upload, update_headers, left_out)
+    for part in parts:
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
@@ -90,7 +91,7 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
     if dagster_workspace is not None:
         inner = dagster_app(dagster_workspace)
         app.add_middleware(RoleGuard, prefix=DAGSTER_PREFIX, inner=inner, site=site, role="reader")
-    paths = {getattr(route, "path", "") for route in app.routes}
+    paths = {getattr(route, "path", "") for part in parts for route in part.router.routes}
     bare = {path.removesuffix(_REST) for path in paths if path.endswith(_REST)} - paths
     app.add_middleware(EveryAnswer, bare=frozenset(bare))
     return app

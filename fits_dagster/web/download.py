@@ -98,7 +98,6 @@ def download(request: Request, rest: SelectionPath) -> Response:
     return _tar(request, f"{kind}.{terms}.tar"[:200], "/".join(elements), rows)
 
 
-@router.post("/download")
 @router.post("/download/")
 async def download_chosen(request: Request) -> Response:
     """Send files by their names, ``[path/]name`` each, in the form field ``files``."""
