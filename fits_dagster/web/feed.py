@@ -95,9 +95,32 @@ def read_page(
         )
     rows = list(connection.execute(ordered.limit(limit + 1)).all())
     is_cut, rows = len(rows) > limit, rows[:limit]
+    if is_cut and not cursor:
+        rows, is_cut = _up_to_another_time(connection, ordered, rows, limit)
     last = (rows[-1].entrytime, rows[-1].diskfile_id) if rows else after
     complete = min(until, span.end) if span is not None else until
     return FeedPage(rows, is_cut, rows[-1].entrytime if is_cut else complete, _write_cursor(last))
+
+
+def _up_to_another_time(
+    connection: Connection, query: Select[Any], rows: list[Row[Any]], limit: int
+) -> tuple[list[Row[Any]], bool]:
+    """Let a page end where a time ends, and hold two times at least; returns it, and whether it is cut.
+
+    A harvester that goes on from the last time it has seen must not be kept at one that more versions share
+    than a page has.
+    """
+    while True:
+        last = rows[-1]
+        at_once = diskfile.c.entrytime == last.entrytime
+        rows += connection.execute(query.where(at_once, diskfile.c.id > last.diskfile_id)).all()
+        rest = query.where(diskfile.c.entrytime > last.entrytime)
+        if rows[0].entrytime != last.entrytime:
+            return rows, bool(connection.execute(rest.limit(1)).all())
+        more = connection.execute(rest.limit(limit)).all()
+        if not more:
+            return rows, False
+        rows += more
 
 
 def _settled(connection: Connection, end: datetime | None) -> datetime:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from fits_dagster.database.tables import HEADER_COLUMNS, diskfile, file, header
 from fits_dagster.dataflow.site import Site
@@ -109,23 +109,28 @@ def _disperser(choice: random.Random, instrument: str) -> str:
 def insert_records(site: Site, records: Sequence[Record]) -> None:
     """Put records into a database, as if their files had been ingested."""
     with site.engine.begin() as connection:
-        for record in records:
-            file_id = connection.scalar(insert(file).values(name=record["name"]).returning(file.c.id))
-            version = {name: record[name] for name in ("path", "present", "canonical", "mdready", "lastmod")}
-            version |= {"entrytime": record["entrytime"]} if "entrytime" in record else {}
-            diskfile_id = connection.scalar(
-                insert(diskfile)
-                .values(
-                    **version,
-                    file_id=file_id,
-                    filename=f"{record['name']}.bz2",
-                    file_md5="0" * 32,
-                    file_size=100,
-                    data_md5="1" * 32,
-                    data_size=200,
-                    compressed=True,
-                )
-                .returning(diskfile.c.id)
+        insert_in(connection, records)
+
+
+def insert_in(connection: Connection, records: Sequence[Record]) -> None:
+    """Put records into a database, as part of a transaction."""
+    for record in records:
+        file_id = connection.scalar(insert(file).values(name=record["name"]).returning(file.c.id))
+        version = {name: record[name] for name in ("path", "present", "canonical", "mdready", "lastmod")}
+        version |= {"entrytime": record["entrytime"]} if "entrytime" in record else {}
+        diskfile_id = connection.scalar(
+            insert(diskfile)
+            .values(
+                **version,
+                file_id=file_id,
+                filename=f"{record['name']}.bz2",
+                file_md5="0" * 32,
+                file_size=100,
+                data_md5="1" * 32,
+                data_size=200,
+                compressed=True,
             )
-            values = {name: record[name] for name in HEADER_COLUMNS if name in record}
-            connection.execute(insert(header).values(diskfile_id=diskfile_id, **values))
+            .returning(diskfile.c.id)
+        )
+        values = {name: record[name] for name in HEADER_COLUMNS if name in record}
+        connection.execute(insert(header).values(diskfile_id=diskfile_id, **values))
