@@ -12,11 +12,11 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, Engine, text
 
 from fits_dagster.database.management import write_audit
+from fits_dagster.settings import SiteName
 from fits_dagster.web.throttling import Attempt, clear_failures, hold, note_failure, refuse_if_locked
 
 __all__ = [
     "ROLES",
-    "SESSION_COOKIE",
     "Person",
     "Role",
     "WeakPasswordError",
@@ -25,6 +25,7 @@ __all__ = [
     "find_session",
     "generate_password",
     "list_users",
+    "session_cookie",
     "sign_in",
     "sign_out",
 ]
@@ -35,7 +36,6 @@ Role: TypeAlias = Literal["reader", "operator", "staff"]
 #: From the fewest rights to all of them.
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
-SESSION_COOKIE: Final = "gemini_archive_session"
 _MIN_LENGTH: Final = 14
 #: Browsers of one user that may be signed in at a time; the oldest session gives way.
 _MOST_SESSIONS: Final = 100
@@ -59,6 +59,11 @@ class Person:
     def may(self, role: Role) -> bool:
         """Tell whether this person has at least the rights of a role."""
         return self.role is not None and ROLES.index(self.role) >= ROLES.index(role)
+
+
+def session_cookie(site: SiteName) -> str:
+    """Return the name of a site's cookie: two sites on one host, at two ports, share all cookies."""
+    return f"gemini_{site}_session"
 
 
 def check_password_strength(password: str) -> None:

@@ -93,5 +93,5 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
         app.add_middleware(RoleGuard, prefix=DAGSTER_PREFIX, inner=inner, site=site, role="reader")
     paths = {getattr(route, "path", "") for part in parts for route in part.router.routes}
     bare = {path.removesuffix(_REST) for path in paths if path.endswith(_REST)} - paths
-    app.add_middleware(EveryAnswer, bare=frozenset(bare))
+    app.add_middleware(EveryAnswer, bare=frozenset(bare), host_names=site.settings.host_names)
     return app

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from fastapi import Request
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
+from fits_dagster.web.dagster_ui import DAGSTER_PREFIX
+from fits_dagster.web.origin import SAFE_METHODS, is_foreign, is_known_host
 from fits_dagster.web.selecting import NOT_UNDERSTOOD_HEADER, not_understood
 
 __all__ = ["EveryAnswer", "is_head"]
@@ -17,11 +21,12 @@ _HEAD_KEY: Final = "fits_dagster.head"
 
 #: Nothing from elsewhere, nothing of ours in anybody's frame, and no guess at what a body is.
 _POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
+#: The Dagster UI brings its own policy; its workers get theirs with their scripts.
+_FRAMES: Final = "frame-ancestors 'none'"
 _SAFE: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "X-Frame-Options": "DENY",
-    "Cross-Origin-Resource-Policy": "same-origin",
 }
 
 
@@ -33,13 +38,17 @@ def is_head(request: Request) -> bool:
 class EveryAnswer:
     """What holds for every answer, whichever part of the application gives it."""
 
-    def __init__(self, app: ASGIApp, *, bare: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, *, bare: frozenset[str], host_names: Collection[str]) -> None:
         self.app = app
+        self.host_names = host_names
         #: Paths that take elements behind a slash; without any the slash may be missing.
         self.bare = bare
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer HEAD as GET, and add the headers that are missing."""
+        """Refuse what foreign pages send, answer HEAD as GET, and add the headers that are missing."""
+        if scope["type"] == "websocket" and is_foreign(Headers(scope=scope), self.host_names):
+            await WebSocketClose(4403)(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -57,7 +66,16 @@ class EveryAnswer:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self.app(known, receive, answer)
+        await self._application(scope)(known, receive, answer)
+
+    def _application(self, scope: Scope) -> ASGIApp:
+        """Return what answers a request: the application, or a refusal."""
+        headers = Headers(scope=scope)
+        if not is_known_host(headers, self.host_names):
+            return PlainTextResponse("this server does not go by that name", 421)
+        if scope["method"] not in SAFE_METHODS and is_foreign(headers, self.host_names):
+            return PlainTextResponse("this comes from a page of another site", 403)
+        return self.app
 
 
 def _complete(headers: MutableHeaders, scope: Scope) -> None:
@@ -65,7 +83,8 @@ def _complete(headers: MutableHeaders, scope: Scope) -> None:
         headers.setdefault(name, value)
     policy = headers.get("content-security-policy")
     if policy is None:
-        headers["Content-Security-Policy"] = _POLICY
+        is_dagster = scope["path"].startswith(f"{DAGSTER_PREFIX}/")
+        headers["Content-Security-Policy"] = _FRAMES if is_dagster else _POLICY
     elif "frame-ancestors" not in policy:
         headers["Content-Security-Policy"] = f"{policy.rstrip('; ')}; frame-ancestors 'none'"
     left_out = scope["state"].get("not_understood")

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from fits_dagster.web.access import current_person, site_of
-from fits_dagster.web.accounts import SESSION_COOKIE, sign_in, sign_out
+from fits_dagster.web.accounts import session_cookie, sign_in, sign_out
 from fits_dagster.web.forms import read_form
 from fits_dagster.web.pages import page
 from fits_dagster.web.throttling import TooManyFailuresError
@@ -57,7 +57,7 @@ async def login(request: Request) -> Response:
     else:
         response = page(request, "welcome.html", name=username, welcome=WELCOME)
     response.set_cookie(
-        SESSION_COOKIE, token, max_age=int(hours * 3600), httponly=True, samesite="lax", path="/"
+        session_cookie(site.name), token, max_age=int(hours * 3600), httponly=True, samesite="lax", path="/"
     )
     return response
 
@@ -65,9 +65,11 @@ async def login(request: Request) -> Response:
 @router.get("/logout", response_class=HTMLResponse)
 def logout(request: Request) -> Response:
     """Sign out."""
-    sign_out(site_of(request).engine, request.cookies.get(SESSION_COOKIE))
+    site = site_of(request)
+    cookie = session_cookie(site.name)
+    sign_out(site.engine, request.cookies.get(cookie))
     response = RedirectResponse("/login/", 302)
-    response.delete_cookie(SESSION_COOKIE, path="/")
+    response.delete_cookie(cookie, path="/")
     return response
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from fits_dagster.cli import cli
 from fits_dagster.dataflow.site import Site
 from fits_dagster.web.accounts import Role, WeakPasswordError, add_user, find_session, sign_in
 from fits_dagster.web.throttling import ADDRESS_LIMIT, NAME_LIMIT
-from fits_dagster_tests.conftest import HttpServer, serve
+from fits_dagster_tests.conftest import HttpServer
 from fits_dagster_tests.web.conftest import NAMES, PASSWORD, form_token
 
 SignIn = Callable[[Role | None], requests.Session]
@@ -89,28 +88,6 @@ def test_the_server_refuses_a_readers_actions(
 
 PERMISSIONS = "{ permissions { permission value } }"
 PAUSE = "mutation { setAutoMaterializePaused(paused: true) }"
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A Dagster instance with a workspace that holds nothing."""
-    home = tmp_path_factory.mktemp("dagster")
-    path = home / "workspace.yaml"
-    path.write_text("load_from: []\n")
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", str(home))
-        yield path
-
-
-@pytest.fixture
-def dagster_http(archive: Site, workspace: Path) -> Iterator[str]:
-    """The archive with the Dagster UI behind its login."""
-    from fits_dagster.web.app import create_app
-
-    server, stop = serve(create_app(archive, session_hours=1, dagster_workspace=workspace))
-    yield server.url
-    stop()
 
 
 def test_the_dagster_ui_is_read_only_for_readers(archive: Site, dagster_http: str) -> None:
