@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Column, Connection, PrimaryKeyConstraint, Table, Text, delete, insert
+from sqlalchemy import Column, Connection, PrimaryKeyConstraint, Table, Text, delete, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from fits_dagster.database.tables import metadata
 
-__all__ = ["Program", "find_program", "program", "publication", "save_program", "save_publications"]
+__all__ = [
+    "Program",
+    "find_program",
+    "find_programs",
+    "program",
+    "publication",
+    "publications_of",
+    "save_program",
+    "save_publications",
+]
 
 program = Table(
     "program",
@@ -55,6 +64,21 @@ def save_publications(connection: Connection, program_id: str, bibcodes: Iterabl
     rows = [{"program_id": program_id, "bibcode": each} for each in sorted(set(bibcodes))]
     if rows:
         connection.execute(insert(publication), rows)
+
+
+def publications_of(connection: Connection, program_id: str) -> Sequence[str]:
+    """Return the bibcodes of a program's publications."""
+    query = select(publication.c.bibcode).where(publication.c.program_id == program_id)
+    return connection.scalars(query.order_by(publication.c.bibcode)).all()
+
+
+def find_programs(connection: Connection, words: str, *, limit: int = 500) -> Sequence[Program]:
+    """Return the programs of which all words stand in identifier, title or names; by identifier."""
+    known = func.concat_ws(" ", program.c.program_id, program.c.title, program.c.pi_coi_names)
+    query = program.select().order_by(program.c.program_id).limit(limit)
+    for word in words.split():
+        query = query.where(known.icontains(word, autoescape=True))
+    return [Program(**row) for row in connection.execute(query).mappings()]
 
 
 def find_program(connection: Connection, program_id: str) -> Program | None:

@@ -25,7 +25,10 @@ from fits_dagster.web import (
     left_out,
     listing,
     login,
+    programs,
     queuestatus,
+    small,
+    tables,
     texts,
     update_headers,
     upload,
@@ -59,7 +62,8 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
     app.state.session_hours = session_hours
     # the page of calibrations takes what the explanations below the same path leave
     reading = (queuestatus, listing, files, texts, download, calmgr, calibrations, associated, grammar)
-    parts = (login, history, *reading, actions, upload, update_headers, left_out)
+    tabled = (tables, programs, small)
+    parts = (login, history, *reading, *tabled, actions, upload, update_headers, left_out)
     for part in parts:
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")

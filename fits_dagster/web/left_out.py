@@ -12,7 +12,6 @@ __all__ = ["LEFT_OUT", "router"]
 
 router = APIRouter()
 
-_SELECTIONS: Final = "/jsonsummary/<selection> has the records, /help what a selection may hold"
 _ELSEWHERE: Final = "this belongs to other parts of an observatory"
 _TAPES: Final = "there are no tapes here; stores are directories or S3"
 _ACCOUNTS: Final = "accounts are made by staff: fits-dagster user"
@@ -21,25 +20,14 @@ _GMOS_CALS: Final = "/calibrations/<selection> and /jsonsummary/<selection> with
 
 #: First element of the path, and what serves instead.
 LEFT_OUT: Final[Mapping[str, str]] = {
-    "searchform": _SELECTIONS,
-    "summary": _SELECTIONS,
-    "ssummary": _SELECTIONS,
-    "lsummary": _SELECTIONS,
-    "diskfiles": "/jsonfilelist/<selection> lists every version of a file",
-    "associated_cals": "/associatedcals/<selection>",
-    "associated_cals_json": "/associatedcals/<selection>",
+    "associated_cals_json": "/associatedcals/<selection> has the same as JSON",
     "nameresolver": "ask a name service, then /jsonsummary/ra=<degrees>/dec=<degrees>/sr=<radius>",
-    "history": "/fullheader/<name> has the tables of a reduced file's headers",
-    "processingtags": "fits-dagster processing-tags",
-    "programsobserved": _SELECTIONS,
-    "programinfo": _SELECTIONS,
-    "programinfojson": _SELECTIONS,
-    "programs": "/jsonsummary/PIname=<words> or /jsonsummary/ProgramText=<words>",
+    "history": "/file/<name> has the tables of provenance and history of a reduced file",
     "obslogs": "/jsonfilelist/present/path=obslogs lists observing logs, /file gives one",
     "associated_obslogs": "/jsonfilelist/present/path=obslogs lists observing logs, /file gives one",
     "logcomments": _ELSEWHERE,
     "miscfiles": "files that are not FITS are not served",
-    "content": "fits-dagster status",
+    "content": "/summary/<selection>, and fits-dagster status",
     "stats": "fits-dagster status",
     "curation": "the checks in the Dagster UI, /dagster",
     "usagereport": _LOGS,
@@ -70,7 +58,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "request_password_reset": _ACCOUNTS,
     "change_password": _ACCOUNTS,
     "change_email": _ACCOUNTS,
-    "my_programs": _ACCOUNTS,
+    "my_programs": "/programs/<words>",
     "user_list": _ACCOUNTS,
     "staff_access": _ACCOUNTS,
     "admin_change_email": _ACCOUNTS,

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from fits_dagster.database.selection import Selection
 
-__all__ = ["add_texts", "file_list_xml"]
+__all__ = ["add_texts", "file_list_xml", "sitemap_xml"]
 
 _KEYS: Final = (
     *("name", "filename", "path", "compressed", "size", "file_size", "data_size", "md5", "file_md5"),
@@ -29,6 +29,15 @@ def file_list_xml(selection: Selection, entries: Iterable[Mapping[str, Any]], *,
     for entry in entries:
         add_texts(ElementTree.SubElement(root, "file"), {key: str(entry[key]) for key in _KEYS})
     ElementTree.indent(root)
+    written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written
+
+
+def sitemap_xml(addresses: Iterable[str]) -> bytes:
+    """Write the addresses of pages as crawlers read them."""
+    root = ElementTree.Element("urlset", {"xmlns": "http://www.sitemaps.org/schemas/sitemap/0.9"})
+    for each in addresses:
+        add_texts(ElementTree.SubElement(root, "url"), {"loc": each})
     written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return written
 

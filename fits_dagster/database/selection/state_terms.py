@@ -105,6 +105,14 @@ STATE_TERMS: Final[tuple[Term, ...]] = (
         examples=("path=", "path=a=slash=b"),
     ),
     Term(
+        key="cols",
+        help="Columns of a table for people, a letter each; lists for programs have all of them.",
+        names=("cols",),
+        read=values.read_text,
+        form="letters",
+        examples=("cols=FTO",),
+    ),
+    Term(
         key="orderby",
         help="Order; the same as ?orderby=, which counts more.",
         names=("orderby",),
