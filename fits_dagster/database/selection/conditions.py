@@ -13,7 +13,7 @@ from fits_dagster.database.processing import processingtag
 from fits_dagster.database.programs import program, publication
 from fits_dagster.database.selection.terms import Asked, Condition
 from fits_dagster.database.selection.times import Span
-from fits_dagster.database.selection.values import Limits
+from fits_dagster.database.selection.values import Limits, exact
 from fits_dagster.database.selection.vocabulary import EITHER
 from fits_dagster.database.tables import diskfile, file, header
 
@@ -91,7 +91,7 @@ def between(column: str) -> Condition:
     """Make the condition that a number lies between limits, the upper one excluded."""
 
     def condition(value: Limits, _: Asked) -> ColumnElement[bool]:
-        return and_(header.c[column] >= value.low, header.c[column] < value.high)
+        return and_(header.c[column] >= exact(value.low), header.c[column] < exact(value.high))
 
     return condition
 
@@ -99,14 +99,15 @@ def between(column: str) -> Condition:
 def exposure_near(value: Limits, _: Asked) -> ColumnElement[bool]:
     """Return the condition on the exposure time: half a second about a number, or a range with its limits."""
     about = 0.5 if value.is_single else 0.0
-    return header.c.exposure_time.between(value.low - about, value.high + about)
+    return header.c.exposure_time.between(exact(value.low - about), exact(value.high + about))
 
 
 def wavelength_near(value: Limits, _: Asked) -> ColumnElement[bool]:
     """Return the condition on the central wavelength: 0.1 µm about a number, or a range, exclusive."""
     about = 0.1 if value.is_single else 0.0
     return and_(
-        header.c.central_wavelength > value.low - about, header.c.central_wavelength < value.high + about
+        header.c.central_wavelength > exact(value.low - about),
+        header.c.central_wavelength < exact(value.high + about),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Double, and_, cast, func, or_, true
 
 from fits_dagster.database.selection.terms import Asked
-from fits_dagster.database.selection.values import BadSelectionError, Limits
+from fits_dagster.database.selection.values import BadSelectionError, Limits, exact
 from fits_dagster.database.tables import header
 
 __all__ = [
@@ -119,8 +119,8 @@ def near_ra(value: Limits, asked: Asked) -> ColumnElement[bool]:
 
 def _between_ra(low: float, high: float) -> ColumnElement[bool]:
     if high > low:
-        return header.c.ra.between(low, high)
-    return or_(header.c.ra >= low, header.c.ra <= high)
+        return header.c.ra.between(exact(low), exact(high))
+    return or_(header.c.ra >= exact(low), header.c.ra <= exact(high))
 
 
 def _half_width(radius: float, dec: float) -> float:
@@ -134,9 +134,9 @@ def _half_width(radius: float, dec: float) -> float:
 def near_dec(value: Limits, asked: Asked) -> ColumnElement[bool]:
     """Return the condition on the declination, and on the distance if there is a position."""
     if not value.is_single:
-        return header.c.dec.between(value.low, value.high)
+        return header.c.dec.between(exact(value.low), exact(value.high))
     radius = asked.get("sr", DEFAULT_RADIUS)
-    band = header.c.dec.between(value.low - radius - 1e-9, value.low + radius + 1e-9)
+    band = header.c.dec.between(exact(value.low - radius - 1e-9), exact(value.low + radius + 1e-9))
     ra: Limits | None = asked.get("ra")
     inside = separation(ra.low, value.low) <= radius + 1e-9 if ra is not None and ra.is_single else true()
     return and_(band, inside)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 __all__ = [
     "BadSelectionError",
     "Limits",
+    "exact",
     "read_limits",
     "read_number_or_limits",
     "read_percentile",
@@ -40,6 +42,11 @@ class Limits:
     low: float
     high: float
     is_single: bool = False
+
+
+def exact(number: float) -> Decimal:
+    """Return a number as the database keeps them: compared with a float, a column would lose its index."""
+    return Decimal(repr(number))
 
 
 def read_text(text: str) -> str:
