@@ -17,6 +17,10 @@ __all__ = ["NO_CACHE", "file_entry", "find_version", "header_values", "key_of", 
 
 NO_CACHE: Final = {"Cache-Control": "no-cache"}
 
+_VERSION_COLUMNS: Final = tuple(c for c in diskfile.columns if c.name not in ("id", "file_id"))
+#: In rows of :func:`versions_query`: behind the name, the version's id and columns, and what is pending.
+_FIRST_HEADER_COLUMN: Final = 3 + len(_VERSION_COLUMNS)
+
 
 def versions_query() -> Select[Any]:
     """Select versions of files with all that their entries and records are made of, in no order."""
@@ -34,7 +38,7 @@ def versions_query() -> Select[Any]:
     return select(
         file.c.name,
         diskfile.c.id.label("diskfile_id"),
-        *[c for c in diskfile.columns if c.name not in ("id", "file_id")],
+        *_VERSION_COLUMNS,
         pending.label("pending"),
         *[header.c[name].label(f"header_{name}") for name in HEADER_COLUMNS],
     ).select_from(diskfile.join(file).outerjoin(header, header.c.diskfile_id == diskfile.c.id))
@@ -64,7 +68,8 @@ def file_entry(row: Row[Any]) -> dict[str, Any]:
 
 def header_values(row: Row[Any]) -> dict[str, Any]:
     """Return the record of a version, numbers as JSON has them."""
-    return {name: _plain(row._mapping[f"header_{name}"]) for name in HEADER_COLUMNS}
+    values = row[_FIRST_HEADER_COLUMN : _FIRST_HEADER_COLUMN + len(HEADER_COLUMNS)]
+    return dict(zip(HEADER_COLUMNS, map(_plain, values), strict=True))
 
 
 def key_of(row: Row[Any]) -> str:
