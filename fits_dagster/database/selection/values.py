@@ -68,9 +68,18 @@ def read_whole(text: str) -> int:
 
 
 def read_percentile(text: str) -> int:
-    """Read a sky condition: 20, 50, 70, 80, 85, 90, or ``Any`` for 100; also as ``IQ70``."""
+    """Read a sky condition: 20, 50, 70, 80, 85, 90, or ``Any`` for 100; also as ``IQ70``.
+
+    Raises
+    ------
+    BadSelectionError
+        It is none.
+    """
     bare = re.sub(r"^(?:IQ|CC|WV|BG)|-percentile$|%$", "", text, flags=re.IGNORECASE)
-    return 100 if bare.lower() == "any" else read_whole(bare)
+    percentile = 100 if bare.lower() == "any" else read_whole(bare)
+    if percentile > 100:
+        raise BadSelectionError(f"{text!r} is no percentile")
+    return percentile
 
 
 def read_limits(text: str) -> Limits:
