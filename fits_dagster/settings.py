@@ -192,9 +192,9 @@ class SiteSettings(_Frozen):
     refuse_not_understood: bool = False
     #: Host names by which this site is asked; others are refused. None: any. Local names are always right.
     host_names: tuple[str, ...] = ()
-    #: An upload is cut off after so many seconds without a byte,
-    upload_silence_seconds: float = Field(default=60.0, gt=0)
-    #: and when it brings fewer bytes a second than this, beginning after the same time.
+    #: The body of a request is cut off after so many seconds without a byte,
+    silence_seconds: float = Field(default=60.0, gt=0)
+    #: and that of an upload when it brings fewer bytes a second than this, beginning after the same time.
     upload_least_rate: int = Field(default=10_000, ge=0)
     #: Largest accepted upload.
     max_upload_bytes: int = Field(default=100_000_000_000, gt=0)

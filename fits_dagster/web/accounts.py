@@ -9,7 +9,9 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
 from fits_dagster.database.management import write_audit
 from fits_dagster.settings import SiteName
@@ -17,6 +19,7 @@ from fits_dagster.web.throttling import Attempt, clear_failures, hold, note_fail
 
 __all__ = [
     "ROLES",
+    "AccountsBusyError",
     "Person",
     "Role",
     "WeakPasswordError",
@@ -42,6 +45,10 @@ _MOST_SESSIONS: Final = 100
 _hasher = PasswordHasher()
 #: Verified against when there is no such user, so that both cases take the same time.
 _NOBODY: Final = _hasher.hash(secrets.token_hex(16))
+
+
+class AccountsBusyError(Exception):
+    """The accounts are busy."""
 
 
 class WeakPasswordError(ValueError):
@@ -175,7 +182,18 @@ def sign_in(engine: Engine, username: str, password: str, *, hours: float, addre
     ------
     TooManyFailuresError
         There were too many failures of late; the password was not looked at.
+    AccountsBusyError
+        Somebody holds the account's row.
     """
+    try:
+        return _sign_in(engine, username, password, hours=hours, address=address)
+    except OperationalError as error:
+        if isinstance(error.orig, LockNotAvailable):
+            raise AccountsBusyError from error
+        raise
+
+
+def _sign_in(engine: Engine, username: str, password: str, *, hours: float, address: str) -> str | None:
     attempt = Attempt.of(username, address)
     with engine.begin() as connection:
         hold(connection, attempt)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy import text
+from starlette.requests import ClientDisconnect
 
 from fits_dagster import __version__
 from fits_dagster.database.selection import BadSelectionError
@@ -41,6 +42,8 @@ from fits_dagster.web.pages import page
 __all__ = ["create_app"]
 
 _REST: Final = "/{rest:path}"
+#: Routes that say why they cut a sender off come first.
+_LATER_S: Final = 1.0
 
 
 def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | None = None) -> FastAPI:
@@ -88,6 +91,10 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
     async def refuse_selection(request: Request, error: BadSelectionError) -> Response:
         return await refuse(request, HTTPException(400, str(error)))
 
+    @app.exception_handler(ClientDisconnect)
+    async def give_up(request: Request, error: ClientDisconnect) -> Response:
+        return PlainTextResponse("the body did not come", 408, headers={"Connection": "close"})
+
     @app.exception_handler(SignInNeededError)
     async def sign_in_first(request: Request, error: SignInNeededError) -> Response:
         return RedirectResponse(login_address(request.url), 302)
@@ -97,5 +104,10 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
         app.add_middleware(RoleGuard, prefix=DAGSTER_PREFIX, inner=inner, site=site, role="reader")
     paths = {getattr(route, "path", "") for part in parts for route in part.router.routes}
     bare = {path.removesuffix(_REST) for path in paths if path.endswith(_REST)} - paths
-    app.add_middleware(EveryAnswer, bare=frozenset(bare), host_names=site.settings.host_names)
+    app.add_middleware(
+        EveryAnswer,
+        bare=frozenset(bare),
+        host_names=site.settings.host_names,
+        silence_seconds=site.settings.silence_seconds + _LATER_S,
+    )
     return app

@@ -60,6 +60,12 @@ class _Form:
             return f'"{self.row.file_md5}"'
         return f'W/"{self.row.data_md5}.bz2"' if self.is_compressed else f'"{self.row.data_md5}"'
 
+    @property
+    def media_type(self) -> str:
+        if self.row.name.endswith(".fits"):
+            return "application/fits"
+        return "text/plain" if self.row.name.endswith("_obslog.txt") else "application/octet-stream"
+
     def headers(self) -> dict[str, str]:
         known = {
             **NO_CACHE,
@@ -100,11 +106,11 @@ def get_file(request: Request, rest: str) -> Response:
         raise HTTPException(410, "the file is no longer in the store; please tell the staff") from error
     if is_head(request):
         stack.close()
-        return Response(status_code=status, headers=headers, media_type="application/fits")
+        return Response(status_code=status, headers=headers, media_type=form.media_type)
     return StreamingResponse(
         _content(stack, path, form, first, end),
         status_code=status,
-        media_type="application/fits",
+        media_type=form.media_type,
         headers=headers,
         background=BackgroundTask(stack.close),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+import anyio
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -38,8 +39,11 @@ def is_head(request: Request) -> bool:
 class EveryAnswer:
     """What holds for every answer, whichever part of the application gives it."""
 
-    def __init__(self, app: ASGIApp, *, bare: frozenset[str], host_names: Collection[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, bare: frozenset[str], host_names: Collection[str], silence_seconds: float
+    ) -> None:
         self.app = app
+        self.silence_seconds = silence_seconds
         self.host_names = host_names
         #: Paths that take elements behind a slash; without any the slash may be missing.
         self.bare = bare
@@ -66,7 +70,7 @@ class EveryAnswer:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self._application(scope)(known, receive, answer)
+        await self._application(scope)(known, _while_it_comes(receive, self.silence_seconds), answer)
 
     def _application(self, scope: Scope) -> ASGIApp:
         """Return what answers a request: the application, or a refusal."""
@@ -76,6 +80,25 @@ class EveryAnswer:
         if scope["method"] not in SAFE_METHODS and is_foreign(headers, self.host_names):
             return PlainTextResponse("this comes from a page of another site", 403)
         return self.app
+
+
+def _while_it_comes(receive: Receive, seconds: float) -> Receive:
+    """Give a request's body up, as if its sender had gone away, when no byte of it comes for so long."""
+    is_over = False
+
+    async def next_message() -> Message:
+        nonlocal is_over
+        if is_over:
+            return await receive()
+        try:
+            with anyio.fail_after(seconds):
+                message = await receive()
+        except TimeoutError:
+            message = {"type": "http.disconnect"}
+        is_over = not message.get("more_body", False)
+        return message
+
+    return next_message
 
 
 def _complete(headers: MutableHeaders, scope: Scope) -> None:

@@ -138,7 +138,7 @@ async def _brisk(request: Request) -> AsyncIterator[bytes]:
         It does not.
     """
     settings = site_of(request).settings
-    silence, rate = settings.upload_silence_seconds, settings.upload_least_rate
+    silence, rate = settings.silence_seconds, settings.upload_least_rate
     stream, started, size = aiter(request.stream()), time.monotonic(), 0
     while True:
         try:

@@ -275,3 +275,16 @@ def test_many_attempts_at_once_gain_nothing(archive: Site, archive_http: HttpSer
 def test_strange_names_are_merely_wrong(archive: Site, archive_http: HttpServer, name: str) -> None:
     answer = attempt(archive_http, name, "wrong\x00")
     assert (answer.status_code, "Name or password are wrong." in answer.text) == (200, True)
+
+
+def test_a_locked_row_of_accounts_holds_nobody_for_long(
+    archive: Site, archive_http: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fits_dagster.web.throttling._PATIENCE", text("set local lock_timeout = '200ms'"))
+    add_user(archive.engine, "anna", PASSWORD, role="staff")
+    with archive.engine.begin() as locked:
+        locked.execute(text("select * from users for update"))
+        answer = attempt(archive_http, "anna", PASSWORD)
+        assert (answer.status_code, "busy" in answer.text) == (503, True)
+    assert attempt(archive_http, "anna", PASSWORD).status_code == 200
+    assert rows(archive, "select * from login_failure") == []

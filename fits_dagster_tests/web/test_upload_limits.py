@@ -57,7 +57,7 @@ def test_refusals_are_noted_without_line_breaks_and_not_without_end(
 @pytest.fixture
 def brisk_http(archive: Site) -> Iterator[HttpServer]:
     """An archive that waits for half a second only."""
-    changed = archive.settings.model_copy(update={"upload_silence_seconds": 0.5, "upload_least_rate": 10_000})
+    changed = archive.settings.model_copy(update={"silence_seconds": 0.5, "upload_least_rate": 10_000})
     server, stop = serve(create_app(replace(archive, settings=changed), session_hours=1))
     yield server
     stop()
@@ -122,3 +122,18 @@ def test_free_space_is_looked_at_while_the_bytes_come(
     answer = post(archive_http, NAME, b"x" * (4 << 20))
     assert answer.status_code == 507
     assert staging(archive) == []
+
+
+@pytest.mark.parametrize("path", ["login/", "jsoncalmgr/bias/x.fits", "download/"])
+def test_a_slow_sender_of_anything_else_is_cut_off_too(brisk_http: HttpServer, path: str) -> None:
+    parts = urlparse(brisk_http.url)
+    head = f"POST /{path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: 100\r\n"
+    cookie = f"Cookie: gemini_api_authorization={COOKIE}\r\n\r\nx"
+    started = time.monotonic()
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20) as connection:
+        connection.sendall((head + cookie).encode())
+        answer = connection.recv(4096)
+        while chunk := connection.recv(4096):
+            answer += chunk
+    assert answer.split(b" ")[1] == b"408"
+    assert time.monotonic() - started < 5
