@@ -104,9 +104,11 @@ def _while_it_comes(receive: Receive, seconds: float) -> Receive:
 def _complete(headers: MutableHeaders, scope: Scope) -> None:
     for name, value in _SAFE.items():
         headers.setdefault(name, value)
+    is_dagster = scope["path"].startswith(f"{DAGSTER_PREFIX}/")
+    if not is_dagster and not scope["path"].startswith("/static/"):
+        headers.setdefault("Cache-Control", "no-cache")
     policy = headers.get("content-security-policy")
     if policy is None:
-        is_dagster = scope["path"].startswith(f"{DAGSTER_PREFIX}/")
         headers["Content-Security-Policy"] = _FRAMES if is_dagster else _POLICY
     elif "frame-ancestors" not in policy:
         headers["Content-Security-Policy"] = f"{policy.rstrip('; ')}; frame-ancestors 'none'"

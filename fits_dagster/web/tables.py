@@ -12,8 +12,8 @@ from sqlalchemy import Row, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from fits_dagster.calibration.associated import associated_calibrations
-from fits_dagster.database.selection import path_elements
-from fits_dagster.database.tables import diskfile, file, header
+from fits_dagster.database.selection import path_elements, select_files
+from fits_dagster.database.tables import diskfile, file, header, obslog
 from fits_dagster.web.access import current_person, site_of
 from fits_dagster.web.listing import list_versions
 from fits_dagster.web.pages import page
@@ -61,6 +61,8 @@ COLUMNS: Final[Mapping[str, tuple[str, Callable[[Row[Any]], _Cell]]]] = {
     "Q": ("QA", _field("qa_state")),
     "G": ("Download", lambda row: ("get", f"/file/{quote(key_of(row))}") if row.present else ("", "")),
 }
+_MOST_LOGS: Final = 1000
+_SPANS: Final = ("date", "daterange", "night", "nightrange")
 _USUAL: Final = "FTLICYOWEAQG"
 #: Titles of the columns that tell where a frame points.
 _POSITIONS: Final = frozenset(COLUMNS[letter][0] for letter in "OARS")
@@ -148,6 +150,37 @@ def programs_observed(request: Request, rest: SelectionPath) -> Response:
         columns=("Program", "Observation", "Instrument", "Files"),
         rows=rows,
     )
+
+
+@router.get("/obslogs/{rest:path}", response_class=HTMLResponse)
+def observing_logs(request: Request, rest: SelectionPath) -> Response:
+    """Show the observing logs of dates, nights or programs, the newest first."""
+    selection = read_selection(request, "obslogs")
+    query = (
+        select(obslog.c.date, obslog.c.program_id, diskfile.c.path, diskfile.c.filename)
+        .select_from(obslog.join(diskfile, diskfile.c.id == obslog.c.diskfile_id))
+        .where(diskfile.c.present)
+        .order_by(obslog.c.date.desc(), diskfile.c.filename)
+        .limit(_MOST_LOGS)
+    )
+    for element in selection.elements:
+        has_effect = select_files([element], archive=True).values.keys() & {*_SPANS, "program_id"}
+        if not has_effect and element not in selection.not_recognised:
+            selection.not_recognised.append(element)
+    for key in _SPANS:
+        if (span := selection.values.get(key)) is not None:
+            query = query.where(obslog.c.date >= span.start.date(), obslog.c.date < span.end)
+    if (program := selection.values.get("program_id")) is not None:
+        query = query.where(obslog.c.program_id == program)
+    current_person(request)
+    with site_of(request).engine.connect() as connection:
+        rows = [
+            ((str(day or ""), ""), (program or "", ""), (row_name, f"/file/{quote(key)}"))
+            for day, program, path, row_name in connection.execute(query)
+            for key in [f"{path}/{row_name}" if path else row_name]
+        ]
+    title = f"Observing logs: {'/'.join(selection.elements) or 'the latest'}"
+    return page(request, "table.html", title=title, columns=("Date", "Program", "File"), rows=rows)
 
 
 def _columns(request: Request, feature: str) -> Sequence[tuple[str, Callable[[Row[Any]], _Cell]]]:

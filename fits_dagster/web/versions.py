@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from fastapi import HTTPException
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import ColumnElement, Date, Row, Select, case, cast, func, select
 
 from fits_dagster.database.queues import work_item
-from fits_dagster.database.tables import HEADER_COLUMNS, diskfile, file, header
+from fits_dagster.database.tables import HEADER_COLUMNS, diskfile, file, header, miscfile, obslog
 from fits_dagster.dataflow.site import Site
 
 __all__ = ["NO_CACHE", "file_entry", "find_version", "header_values", "key_of", "versions_query"]
@@ -18,6 +18,9 @@ __all__ = ["NO_CACHE", "file_entry", "find_version", "header_values", "key_of", 
 NO_CACHE: Final = {"Cache-Control": "no-cache"}
 
 _VERSION_COLUMNS: Final = tuple(c for c in diskfile.columns if c.name not in ("id", "file_id"))
+_ALWAYS: Final = date(1990, 1, 1)
+#: Headers besides that of the version.
+_told: Final = header.alias()
 #: In rows of :func:`versions_query`: behind the name, the version's id and columns, and what is pending.
 _FIRST_HEADER_COLUMN: Final = 3 + len(_VERSION_COLUMNS)
 
@@ -40,8 +43,29 @@ def versions_query() -> Select[Any]:
         diskfile.c.id.label("diskfile_id"),
         *_VERSION_COLUMNS,
         pending.label("pending"),
-        *[header.c[name].label(f"header_{name}") for name in HEADER_COLUMNS],
+        *[
+            (_release() if name == "release" else header.c[name]).label(f"header_{name}")
+            for name in HEADER_COLUMNS
+        ],
     ).select_from(diskfile.join(file).outerjoin(header, header.c.diskfile_id == diskfile.c.id))
+
+
+def _release() -> ColumnElement[date]:
+    """Return the date from which a version is public, if it is not always.
+
+    An observing log is public when the program's data of its date are; without any it is at once.
+    """
+    of_data = select(func.max(_told.c.release)).where(
+        _told.c.program_id == obslog.c.program_id,
+        _told.c.ut_datetime >= obslog.c.date,
+        _told.c.ut_datetime < obslog.c.date + 1,
+    )
+    of_log = select(func.coalesce(of_data.scalar_subquery(), _ALWAYS)).where(
+        obslog.c.diskfile_id == diskfile.c.id
+    )
+    of_other = select(cast(miscfile.c.release, Date)).where(miscfile.c.diskfile_id == diskfile.c.id)
+    of_text = func.coalesce(of_log.scalar_subquery(), of_other.scalar_subquery())
+    return case((header.c.id.is_(None), of_text), else_=header.c.release)
 
 
 def file_entry(row: Row[Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What may be shown to whom: the one place that decides about files and values that are not public yet.
 
-* A file, and its preview, is public when it is engineering data, or when it has been released.
+* A file, and its preview, is public when it is engineering data, or when it has been released; an observing
+  log when the program's data of its date have been.
 * Where a frame points is public too, but for programs that ask otherwise (``PROP_MD``): then it is hidden
   until the release, and so is every value from which it follows, and every search that would tell it.
 

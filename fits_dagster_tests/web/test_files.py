@@ -270,3 +270,58 @@ def test_too_many_files_are_told_in_plain_text(
     assert "More than 2 files" in get(archive_http, "/download/present").text
     only_last = get(archive_http, f"/download/{stored[3].name}")
     assert "None of the files has been released yet." in only_last.text
+
+
+def test_the_calibrations_of_a_selection_come_as_a_tar(
+    archive: Site, archive_http: HttpServer, stored: list[Path], tmp_path: Path
+) -> None:
+    with archive.engine.begin() as connection:
+        ids = {
+            name: header_id
+            for name, header_id in connection.execute(
+                text(
+                    "select f.name, h.id from header h join diskfile d on d.id = h.diskfile_id "
+                    "join file f on f.id = d.file_id"
+                )
+            )
+        }
+        connection.execute(text("delete from calibration_answer"))
+        connection.execute(
+            text("insert into calibration_answer values (:header, 'arc', :ids, array[null::bigint])"),
+            {"header": ids[stored[0].name], "ids": [ids[stored[1].name], ids[stored[3].name]]},
+        )
+    answer = get(archive_http, f"/download/associated_calibrations/{stored[0].name}")
+    assert f"gemini_calibs.{stored[0].name}.tar" in answer.headers["content-disposition"]
+    found = unpack(answer, tmp_path)
+    assert sorted(found) == sorted([stored[1].name, "README.txt", "md5sums.txt"])
+    assert stored[3].name in found["README.txt"].decode()
+    page = get(archive_http, f"/associated_cals/{stored[0].name}").text
+    assert f">{stored[1].name}</a>" in page
+    assert f">{stored[0].name}</a>" not in page
+
+
+def test_an_observing_log_is_public_with_the_data_of_its_night(
+    staff: requests.Session, archive: Site, archive_http: HttpServer, stored: list[Path]
+) -> None:
+    assert archive.settings.store_directory is not None
+    logs = {"20251123_GN-2025B-Q-9_obslog.txt": b"cloudy", "20251122_GN-2025B-Q-9_obslog.txt": b"clear"}
+    with archive.engine.begin() as connection:
+        connection.execute(text("update header set program_id = 'GN-2025B-Q-9', release = '2999-01-01'"))
+        for name, content in logs.items():
+            (archive.settings.store_directory / name).write_bytes(content)
+            add_work(connection, [NewWork(stage="ingest", filename=name)])
+    assert drain(archive, ingest.STAGE).done == 2
+    hidden, public = logs
+    assert get(archive_http, f"/file/{hidden}").status_code == 403
+    assert staff.get(f"{archive_http.url}/file/{hidden}", timeout=10).content == b"cloudy"
+    answer = get(archive_http, f"/file/{public}")
+    assert (answer.content, answer.headers["content-type"]) == (b"clear", "text/plain; charset=utf-8")
+    with archive.engine.begin() as connection:
+        connection.execute(text("update header set release = '2020-01-01'"))
+    assert get(archive_http, f"/file/{hidden}").content == b"cloudy"
+    page = get(archive_http, "/obslogs/20251123/GN-2025B-Q-9").text
+    assert (hidden in page, public in page) == (True, False)
+    assert public in get(archive_http, "/obslogs/20251122-20251123").text
+    assert get(archive_http, "/obslogs/GMOS-N").headers["X-Fits-Dagster-Not-Understood"] == "GMOS-N"
+    [entry] = get(archive_http, f"/jsonfilelist/present/filename={public}").json()
+    assert entry["file_md5"] == hashlib.md5(b"clear").hexdigest()

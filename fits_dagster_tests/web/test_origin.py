@@ -107,6 +107,7 @@ def test_every_answer_says_what_browsers_may_do_with_it(
         assert answer.headers["x-content-type-options"] == "nosniff", path
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"], path
         assert "unsafe" not in answer.headers["content-security-policy"], path
+        assert path.startswith("/static") or answer.headers["cache-control"] == "no-cache", path
     refused = session.post(f"{archive_http.url}/login/", headers={"Origin": "null"}, timeout=10)
     assert refused.headers["x-content-type-options"] == "nosniff"
 
