@@ -22,7 +22,6 @@ _GMOS_CALS: Final = "/calibrations/<selection> and /jsonsummary/<selection> with
 LEFT_OUT: Final[Mapping[str, str]] = {
     "associated_cals_json": "/associatedcals/<selection> has the same as JSON",
     "nameresolver": "ask a name service, then /jsonsummary/ra=<degrees>/dec=<degrees>/sr=<radius>",
-    "history": "/file/<name> has the tables of provenance and history of a reduced file",
     "associated_obslogs": "/obslogs/<date or program>",
     "logcomments": _ELSEWHERE,
     "miscfiles": "files that are not FITS are not served",
