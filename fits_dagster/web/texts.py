@@ -12,7 +12,6 @@ from sqlalchemy import Column, select
 
 from fits_dagster.database.tables import diskfile_report, fulltextheader, preview
 from fits_dagster.dataflow.preview import preview_key
-from fits_dagster.errors import FileError
 from fits_dagster.fits.provenance import Provenance, read_provenance
 from fits_dagster.fits.reading import read_headers
 from fits_dagster.web.access import site_of
@@ -56,8 +55,8 @@ def reduction_history(request: Request, rest: str) -> Response:
             found = read_provenance(path, read_headers(path))
     except FileNotFoundError as error:
         raise HTTPException(410, "the file is no longer in the store; please tell the staff") from error
-    except FileError as error:
-        raise HTTPException(404, f"the tables cannot be read: {error}") from error
+    except OSError as error:
+        raise HTTPException(503, "the store cannot be read now") from error
     return PlainTextResponse("\n".join(_history_lines(found)) + "\n", headers=NO_CACHE)
 
 
