@@ -24,7 +24,7 @@ from fits_dagster.web.answers import json_answer, xml_answer
 from fits_dagster.web.descriptions import MAX_DESCRIPTION_BYTES, DescriptionError, read_description
 from fits_dagster.web.selecting import SelectionPath, read_selection
 from fits_dagster.web.versions import NO_CACHE
-from fits_dagster.web.visibility import viewer_of
+from fits_dagster.web.visibility import POSITION_FIELDS, hidden_names, viewer_of
 from fits_dagster.web.xmllist import add_texts
 
 __all__ = ["router"]
@@ -142,10 +142,22 @@ def why(request: Request, rest: str) -> JSONResponse:
             raise HTTPException(404, str(error)) from error
         target = connection.execute(_TARGET.where(header.c.id == current_header(connection, asked))).one()
     # elevation and rotator angle tell where the telescope pointed
-    viewer_of(request).require_position(target)
-    return JSONResponse(_plain({each.caltype: each.as_dict() for each in explanations}), headers=NO_CACHE)
+    viewer = viewer_of(request)
+    viewer.require_position(target)
+    told = {each.caltype: each.as_dict() for each in explanations}
+    candidates = [each for one in told.values() for each in (*one["chosen"], *one["nearest"])]
+    with site_of(request).engine.connect() as connection:
+        hidden = hidden_names(connection, viewer, {each["name"] for each in candidates})
+    for candidate in candidates:
+        if candidate["name"] in hidden:
+            candidate["misses"] = [
+                each | _UNTOLD if each["what"] in POSITION_FIELDS else each for each in candidate["misses"]
+            ]
+    return JSONResponse(_plain(told), headers=NO_CACHE)
 
 
+#: Instead of what a candidate has, where that would tell where it points.
+_UNTOLD: Final = {"found": "not public yet", "by": ""}
 _TARGET = select(
     header.c.proprietary_coordinates.label("header_proprietary_coordinates"),
     header.c.release.label("header_release"),

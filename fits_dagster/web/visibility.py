@@ -10,17 +10,18 @@ Staff see everything. Every route that can show a file or a value asks here.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from fastapi import HTTPException, Request
-from sqlalchemy import ColumnElement, and_, false, func, or_
+from sqlalchemy import ColumnElement, Connection, and_, false, func, or_, select
 
-from fits_dagster.database.tables import header
+from fits_dagster.database.tables import diskfile, file, header
 from fits_dagster.web.access import current_person
 
-__all__ = ["POSITION_FIELDS", "Viewer", "viewer_of"]
+__all__ = ["POSITION_FIELDS", "Viewer", "hidden_names", "viewer_of"]
 
 #: Fields of a record that tell where a frame points.
 POSITION_FIELDS: Final = ("ra", "dec", "azimuth", "elevation", "airmass", "object", "cass_rotator_pa")
@@ -76,6 +77,18 @@ class Viewer:
 
     def _is_released(self, release: date | None) -> bool:
         return release is not None and release <= self.today
+
+
+def hidden_names(connection: Connection, viewer: Viewer, names: Collection[str]) -> set[str]:
+    """Return those of some files of which the viewer must not learn where they point."""
+    if viewer.is_staff or not names:
+        return set()
+    query = (
+        select(file.c.name)
+        .select_from(header.join(diskfile, diskfile.c.id == header.c.diskfile_id).join(file))
+        .where(file.c.name.in_(names), viewer.hidden_position())
+    )
+    return set(connection.scalars(query))
 
 
 def viewer_of(request: Request) -> Viewer:

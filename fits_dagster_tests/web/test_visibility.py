@@ -11,6 +11,7 @@ import requests
 from astropy.io import fits
 from sqlalchemy import text
 
+from fits_dagster.calibration.why import Candidate, Explanation, Miss
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow import associate, ingest, preview
 from fits_dagster.dataflow.drain import drain
@@ -189,3 +190,22 @@ def test_the_order_of_a_list_does_not_tell_it(
     with requests.Session() as anonymous:
         assert order(anonymous, "asc")[-1] == order(anonymous, "desc")[-1] == NAME
     assert order(staff, "desc")[0] == NAME
+
+
+def test_an_explanation_does_not_tell_where_a_hidden_candidate_points(
+    staff: requests.Session,
+    archive_http: HttpServer,
+    hidden: Path,
+    night: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    misses = (Miss("elevation", "60", "65.4321", "5.4321"), Miss("filter_name", "r", "g"))
+    explained = Explanation("bias", True, {}, (), (Candidate(NAME, 5.0, misses),))
+    monkeypatch.setattr("fits_dagster.web.calmgr.explain_all", lambda *_: [explained])
+    url = f"{archive_http.url}/calibrations/why/{night[1].name}"
+    told = requests.get(url, timeout=10).json()["bias"]["nearest"][0]["misses"]
+    assert told == [
+        {"what": "elevation", "wanted": "60", "found": "not public yet", "by": ""},
+        {"what": "filter_name", "wanted": "r", "found": "g", "by": ""},
+    ]
+    assert "65.4321" in staff.get(url, timeout=10).text
