@@ -25,10 +25,7 @@ def clean_logger() -> Iterator[logging.Logger]:
     """The package's logger without handlers; it gets those it had back afterwards."""
     logger = logging.getLogger("fits_dagster")
     before, logger.handlers = logger.handlers, []
-    # a name that is no text at all must not get into the report of a test, which another process reads
-    logger.propagate = False
     yield logger
-    logger.propagate = True
     for handler in logger.handlers:
         handler.close()
     logger.handlers = before
