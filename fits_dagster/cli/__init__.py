@@ -17,6 +17,7 @@ _COMMANDS = {
     "up": "system",
     "worker": "worker",
     "status": "system",
+    "doctor": "doctor",
     "migrate": "system",
     "user": "system",
     "logs": "logs",
