@@ -18,6 +18,7 @@ _COMMANDS = {
     "worker": "worker",
     "status": "system",
     "doctor": "doctor",
+    "deploy": "deploy",
     "migrate": "system",
     "user": "system",
     "logs": "logs",
