@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from configparser import ConfigParser
 from pathlib import Path
@@ -20,10 +22,12 @@ from sqlalchemy import URL, create_engine, text
 from fits_dagster.broker import embedded_broker
 from fits_dagster.cli import cli
 from fits_dagster.deploy.programs import WORKER_STAGES
+from fits_dagster.doctor.checks import examine_system
 from fits_dagster.orchestration.queues import stages_of
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.system.ports import free_port, wait_until_listening
 
+ROOT = Path(__file__).parents[2]
 #: As the operators' own text names them.
 KNOWN_TO_OPERATORS = {
     "fits-copy_from_dhs.service",
@@ -156,34 +160,74 @@ def machine(tmp_path: Path, postgres_server: URL) -> Iterator[Path]:
     admin.dispose()
 
 
-def test_what_the_units_start_runs(machine: Path, tmp_path: Path) -> None:
-    units = written(machine, tmp_path / "units", "archive")
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("FITS_", "DAGSTER"))}
+class Started:
+    """Programs that are started by the lines of their units, as systemd would."""
 
-    def start(name: str) -> subprocess.Popen[bytes]:
-        # an option that is given more than once: the parser keeps the last one only
-        lines = units[name].read_text().splitlines()
+    def __init__(self, units: dict[str, Path], home: Path) -> None:
+        self.units, self.home = units, home
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, name: str) -> subprocess.Popen[bytes]:
+        # Environment is given more than once, of which the parser keeps the last one only
+        lines = self.units[f"{name}.service"].read_text().splitlines()
         variables = dict(line.split("=", 2)[1:] for line in lines if line.startswith("Environment="))
-        command = shlex.split(read(units[name])["Service"]["ExecStart"])
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("FITS_", "DAGSTER"))}
+        command = shlex.split(read(self.units[f"{name}.service"])["Service"]["ExecStart"])
         assert command[0] == sys.executable
-        return subprocess.Popen(command, env={**clean, **variables}, cwd=machine, start_new_session=True)
+        process = subprocess.Popen(command, env={**clean, **variables}, cwd=self.home, start_new_session=True)
+        self.running.append(process)
+        return process
 
-    assert start("fits-prepare.service").wait(90) == 0
+    def stop(self) -> None:
+        """Stop them in the order in which systemd does: the last one first."""
+        for process in reversed(self.running):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.running:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(10)
+
+
+@pytest.fixture
+def started(machine: Path, tmp_path: Path) -> Iterator[Started]:
+    """The archive's units, of which some may be started."""
+    programs = Started(written(machine, tmp_path / "units", "archive"), machine)
+    yield programs
+    programs.stop()
+
+
+@pytest.mark.timeout(300)
+def test_what_the_units_start_runs_and_the_doctor_finds_it_well(machine: Path, started: Started) -> None:
+    assert started.start("fits-prepare").wait(90) == 0
+    names = ("code-archive", "web-archive", "service_ingest_queue1", "dagster-daemon", "alerts")
+    running = [started.start(f"fits-{name}") for name in names]
     port = load_settings(machine).archive.port
-    running = [start(f"fits-{name}.service") for name in ("code-archive", "web-archive", "alerts")]
-    try:
-        assert wait_until_listening(port, seconds=60)
-        assert requests.get(f"http://127.0.0.1:{port}/health", timeout=10).json()["site"] == "archive"
-        told = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
-        for part in ("queues", "events", "disks", "dagster", "broker"):
-            assert f'fits_dagster_part_up{{part="{part}"}} 1.0' in told
-        assert wait_until_listening(machine / "sockets" / "archive.sock", seconds=60)
-        assert all(each.poll() is None for each in running)
-    finally:
-        for each in running:
-            os.killpg(each.pid, signal.SIGTERM)
-        for each in running:
-            each.wait(30)
+    assert wait_until_listening(port, seconds=60)
+    assert requests.get(f"http://127.0.0.1:{port}/health", timeout=10).json()["site"] == "archive"
+    deadline = time.monotonic() + 120
+    while bad := [each for each in examine_system(machine) if each.verdict == "wrong"]:
+        assert time.monotonic() < deadline, bad
+        time.sleep(1)
+    assert {each.check for each in examine_system(machine)} >= {"workers", "daemon", "code-servers", "web"}
+    told = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+    for part in ("queues", "events", "disks", "dagster", "broker"):
+        assert f'fits_dagster_part_up{{part="{part}"}} 1.0' in told
+    assert "fits_dagster_workers 1.0" in told
+    assert all(each.poll() is None for each in running)
+
+
+def test_the_handbook_names_all_units_and_no_others(tmp_path: Path) -> None:
+    names = {
+        name.removesuffix(".service")
+        for site in ("summit", "archive")
+        for name in written(tmp_path / "home", tmp_path / site, site)
+    }
+    table = (ROOT / "docs" / "deployment.md").read_text().split("| unit | what |")[1].split("\n\n")[0]
+    told = set(re.findall(r"`(fits[-.][\w-]+)`", table))
+    assert told | {name.replace("queue1", "queue2") for name in told} == names
 
 
 def test_units_have_little_to_lose(tmp_path: Path) -> None:
