@@ -221,7 +221,7 @@ class SiteSettings(_Frozen):
     refuse_not_understood: bool = False
     #: Host names by which this site is asked; others are refused. None: any. Local names are always right.
     host_names: tuple[str, ...] = ()
-    #: Who sends this token (``Authorization: Bearer``) is told ``/metrics``; without, only this machine is.
+    #: ``/metrics`` is told to who sends this token (``Authorization: Bearer``); none: to this machine.
     metrics_token: SecretStr = SecretStr("")
     #: The body of a request is cut off after so many seconds without a byte,
     silence_seconds: float = Field(default=60.0, gt=0)
