@@ -5,7 +5,8 @@ A work item is one file waiting for one stage. Its states:
 * ``waiting`` -> ``running``  a worker claims it and holds a lease;
 * ``running`` -> (deleted)    the stage is done, its follow-up work is in the same transaction;
 * ``running`` -> ``waiting``  deferred, a transient error that is tried again later, or a lost lease;
-* ``running`` -> ``failed``   a permanent error, kept with its reason until somebody deals with it;
+* ``running`` -> ``failed``   a permanent error, or the third worker that died with it; kept with its reason
+  until somebody deals with it;
 * ``failed``  -> ``waiting``  retried by a person or because the file changed.
 """
 
@@ -61,6 +62,10 @@ work_item = Table(
     Column("not_before", timestamp, nullable=False, server_default=_NOW),
     Column("added_at", timestamp, nullable=False, server_default=_NOW),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    #: Leases that ran out while its workers had it in hand, since it was last done.
+    Column("deaths", SmallInteger, nullable=False, server_default=text("0")),
+    #: Token of the lease that ran out last: its holder takes the death back if it lives after all.
+    Column("lost_lease", Text),
     Column("force", Boolean, nullable=False, server_default=text("false")),
     Column("force_md5", Boolean, nullable=False, server_default=text("false")),
     Column("no_defer", Boolean, nullable=False, server_default=text("false")),
