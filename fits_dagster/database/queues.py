@@ -39,6 +39,8 @@ __all__ = [
     "event",
     "header_edit",
     "pause",
+    "quarantine",
+    "scrub",
     "upload",
     "work_item",
 ]
@@ -185,6 +187,43 @@ alert = Table(
     Column("told_at", timestamp),
     #: When the condition was over; null while it lasts.
     Column("over_at", timestamp),
+)
+
+#: One row per scrub of the store: its figures.
+scrub = Table(
+    "scrub",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("began_at", timestamp, nullable=False),
+    Column("ended_at", timestamp, nullable=False, server_default=_NOW),
+    Column("who", Text, nullable=False),
+    Column("files", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("bad", Integer, nullable=False),
+    Column("restored", Integer, nullable=False),
+    Column("unread", Integer, nullable=False),
+    #: Whether it reached the end of what it was to look at.
+    Column("complete", Boolean, nullable=False),
+)
+
+#: One row per stored file that was found bad or missing: what became of it.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("at", timestamp, nullable=False, server_default=_NOW),
+    Column("path", Text, nullable=False),
+    Column("filename", Text, nullable=False),
+    #: ``altered`` or ``missing``.
+    Column("fault", Text, nullable=False),
+    Column("expected_md5", Text, nullable=False),
+    Column("found_md5", Text),
+    #: Key under which the bad bytes are kept.
+    Column("kept_as", Text),
+    #: Where the good copy came from; null while there is none.
+    Column("restored_from", Text),
+    Column("detail", Text, nullable=False, server_default=_EMPTY),
+    Index("ix_quarantine_file", "filename", "path"),
 )
 
 #: Where a long round through the database goes on next time.

@@ -54,8 +54,8 @@ class ObjectStore(Protocol):
         """Look at an object; None when it is not there."""
         ...
 
-    def local(self, key: str) -> AbstractContextManager[Path]:
-        """Give the object as a local file for the time of the context."""
+    def local(self, key: str, *, verify: bool = True) -> AbstractContextManager[Path]:
+        """Give the object as a local file for the time of the context; without ``verify`` as it is."""
         ...
 
     def objects(self, path: str = "") -> Iterator[ObjectInfo]:
