@@ -14,9 +14,11 @@ from sqlalchemy import delete
 from fits_dagster.dataflow.checks import recent_nights
 from fits_dagster.dataflow.reconcile import night_reports
 from fits_dagster.dataflow.site import Site
+from fits_dagster.logs import rotate_outputs
 from fits_dagster.orchestration.partitions import SITE_TAG, STAGE_TAG
 from fits_dagster.orchestration.resources import SiteResource
-from fits_dagster.settings import SiteName, SiteSettings
+from fits_dagster.settings import SiteName, SiteSettings, load_settings
+from fits_dagster.upkeep.leftovers import find_orphans, sweep_leftovers
 from fits_dagster.upkeep.pruning import prune_records, vacuum
 from fits_dagster.upkeep.removal import RemovalRequest, remove_files
 from fits_dagster.upkeep.roll_call import roll_call
@@ -139,7 +141,24 @@ def build_housekeeping(
             "complete": report.complete,
         }
 
+    def swept(context: dg.OpExecutionContext, opened: Site) -> dict[str, Any]:
+        report, orphans = sweep_leftovers(opened), find_orphans(opened)
+        if orphans:
+            context.log.warning(f"{len(orphans)} stored files are known to no row: {_listed(orphans)}")
+        return {
+            "temporary": len(report.temporary),
+            "uploads": len(report.uploads),
+            "unfinished": len(report.unfinished),
+            "gigabytes": round(report.bytes / 1e9, 3),
+            "files": _listed([*report.temporary, *report.uploads, *report.unfinished]),
+            "orphans": len(orphans),
+            "outputs": _listed([path.name for path in rotate_outputs(load_settings())]),
+        }
+
     schedules = [
+        _schedule(
+            site, settings, "leftovers", "31 * * * *", "Remove what dead processes left behind.", swept
+        ),
         _schedule(
             site, settings, "housekeeping", "40 20 * * *", "Delete old runs, events and sessions.", prune
         ),
