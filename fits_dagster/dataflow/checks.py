@@ -5,6 +5,7 @@ Each check looks at what is, not at what some run did; it turns good again by it
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from fits_dagster.calibration.coverage import calibration_coverage
 from fits_dagster.database.management import paused_stages
 from fits_dagster.database.work import UNDATED
 from fits_dagster.dataflow.reconcile import COMPLETE, NightReport, night_reports
+from fits_dagster.dataflow.room import intake_directory
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stages import SITE_STAGES
 
@@ -275,6 +277,30 @@ def _intact(stage: str) -> Check:
     return Check("stored_files_intact", stage, told, _stored_intact, every_s=120.0)
 
 
+_WAITING_FOR_ROOM = text("""
+select count(*) from work_item where stage = :stage and state = 'waiting' and reason = 'disk_full'
+""")
+
+
+def _has_room(site: Site, stage: str) -> CheckResult:
+    directory = intake_directory(site)
+    if directory is None:
+        return CheckResult(True, "this site takes nothing in")
+    with site.engine.connect() as connection:
+        waiting = connection.scalar(_WAITING_FOR_ROOM, {"stage": stage}) or 0
+    free = shutil.disk_usage(directory).free
+    enough = free >= site.settings.min_free_bytes and not waiting
+    told = f"{free / 1e9:.1f} GB free in {directory}"
+    if not enough:
+        told += f"; {waiting} files wait for room, and are taken in when there is some"
+    return CheckResult(enough, told, {"free_gigabytes": round(free / 1e9, 1), "waiting": waiting})
+
+
+def _room(stage: str) -> Check:
+    told = "The disk that files are taken into has room for them."
+    return Check("has_room", stage, told, lambda site: _has_room(site, stage))
+
+
 _NIGHT_CHECKS: Final = (
     ("night_complete", "Every file that is expected of the last nights has arrived.", _night_complete),
     ("md5_equal", "The content of every file is what came, at both ends.", _md5_equal),
@@ -283,10 +309,12 @@ _SITE_CHECKS: Final[Mapping[str, Sequence[Check]]] = {
     "summit": [
         *(Check(name, "export", told, look, every_s=120.0) for name, told, look in _NIGHT_CHECKS),
         _intact("ingest"),
+        _room("copy"),
     ],
     "archive": [
         *(Check(name, "ingest", told, look, every_s=120.0) for name, told, look in _NIGHT_CHECKS),
         _intact("ingest"),
+        _room("store"),
         Check(
             "every_science_file_has_what_it_needs",
             "associate",
