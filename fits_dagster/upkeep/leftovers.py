@@ -54,11 +54,15 @@ class LeftoverReport:
     bytes: int = 0
 
 
-def sweep_leftovers(site: Site, *, dry_run: bool = False, now: float | None = None) -> LeftoverReport:
+def sweep_leftovers(
+    site: Site, *, dry_run: bool = False, with_bucket: bool = True, now: float | None = None
+) -> LeftoverReport:
     """Remove what processes that died have left behind; what somebody may still write is left alone.
 
     Parameters
     ----------
+    with_bucket
+        Look into the bucket of an S3 store as well.
     now
         Time by which ages are counted, seconds since 1970; default: now.
     """
@@ -73,7 +77,7 @@ def sweep_leftovers(site: Site, *, dry_run: bool = False, now: float | None = No
         report.bytes += size
         if not dry_run:
             _remove(path)
-    if isinstance(site.store, S3Store):
+    if with_bucket and isinstance(site.store, S3Store):
         before = datetime.fromtimestamp(at, UTC) - _UNFINISHED_PUT
         report.unfinished = site.store.end_unfinished(before, dry_run=dry_run)
     for name in (*report.temporary, *report.uploads, *report.unfinished):
@@ -159,7 +163,7 @@ def _extent(path: Path) -> tuple[int, float]:
         except FileNotFoundError:
             continue
         size += stat.st_size
-        changed = max(changed, stat.st_mtime, stat.st_ctime)
+        changed = max(changed, stat.st_mtime)
     return size, changed
 
 

@@ -165,7 +165,8 @@ def scrub_store(
         with site.engine.connect() as connection:
             after = connection.scalar(_READ, {"name": _BOOKMARK}) or 0
     values = {"night": request.night, "path": request.path, "limit": _BATCH}
-    while until is None or time.monotonic() < until:
+    is_over = False
+    while not is_over:
         with site.engine.connect() as connection:
             rows = connection.execute(_NEXT, {**values, "after": after}).all()
         if not rows:
@@ -175,7 +176,9 @@ def scrub_store(
             _look(site, row, report, request, pace, who, requeue)
             after = row.id
             on_file(report)
-            if until is not None and time.monotonic() >= until:
+            # one file at least, however little time there is
+            is_over = until is not None and time.monotonic() >= until
+            if is_over:
                 break
     if not request.dry_run:
         with site.engine.begin() as connection:
