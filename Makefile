@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test soak lint up clean
+.PHONY: demo test faults soak lint up clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fits-dagster demo $(ARGS)
@@ -14,8 +14,13 @@ up: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
+# something is killed, frozen or taken away in a running system; FAULTS="fault and not slow" for the short ones
+FAULTS ?= fault
+faults: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "$(FAULTS)" $(ARGS)
+
 soak: $(VENV)/.installed
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m "slow and not fault" $(ARGS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

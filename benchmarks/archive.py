@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, Table, text
 
 from benchmarks.observing import Frame, simulate_records
 from fits_dagster.calibration import associate_headers, index_headers
-from fits_dagster.calibration.tables import calibration_answer, calibration_need, calibration_offer
+from fits_dagster.database.calibrations import calibration_answer, calibration_need, calibration_offer
 from fits_dagster.database.instruments import INSTRUMENT_TABLES
 from fits_dagster.database.tables import diskfile, file, header
 

@@ -205,6 +205,18 @@ def scale(
     _show_object(measure_scale(home, files=files, share=share, store=store), print_scale, as_json)
 
 
+@bench.command()
+@click.option("--systems", default=3, show_default=True, type=click.IntRange(1))
+@_files(40)
+@_home
+@json_option
+def crowd(systems: int, files: int, home: Path | None, as_json: bool) -> None:
+    """Several whole systems at once on this machine, each with a night of files, and how it recovers."""
+    from benchmarks.crowd import measure_crowd, print_crowd
+
+    _show_object(measure_crowd(home, systems=systems, files=files), print_crowd, as_json)
+
+
 def _show_object(
     figures: dict[str, Any], show: Callable[[dict[str, Any], Console], None], as_json: bool
 ) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from fits_dagster.system.ports import wait_until_listening
 
-__all__ = ["Host", "Network", "network", "network_database", "why_not"]
+__all__ = ["Host", "Network", "network", "network_database", "processor_group", "why_not"]
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _PERIOD_US: Final = 100_000
@@ -90,7 +90,7 @@ def why_not() -> str:
         return "network namespaces are not allowed here"
     _ip("netns", "del", probe)
     try:
-        with _share_of_a_processor(probe, 0.5):
+        with processor_group(probe, 0.5):
             return ""
     except OSError as error:
         return f"control groups are not to be had: {error}"
@@ -122,7 +122,7 @@ def network(hosts: int, *, share: float) -> Iterator[Network]:
             _ip("-n", name, "addr", "add", f"{subnet}.{number + 10}/24", "dev", theirs)
             _ip("-n", name, "link", "set", theirs, "up")
             _ip("-n", name, "link", "set", "lo", "up")
-            group = stack.enter_context(_share_of_a_processor(name, share))
+            group = stack.enter_context(processor_group(name, share))
             host = Host(name, ours, group)
             stack.callback(host.stop)
             made.append(host)
@@ -156,7 +156,7 @@ def network_database(directory: Path, host: str, port: int) -> Iterator[str]:
 
 
 @contextmanager
-def _share_of_a_processor(name: str, share: float) -> Iterator[Path]:
+def processor_group(name: str, share: float) -> Iterator[Path]:
     """Make a group of processes that get a share of one processor; yields its directory."""
     is_first_version = (_CGROUPS / "cpu").is_dir()
     group = (_CGROUPS / "cpu" if is_first_version else _CGROUPS) / name

@@ -5,6 +5,7 @@ Several processes may write to one file: runs of several nights work on the same
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
@@ -35,6 +36,12 @@ _EXTRAS: Final = ("action", "frame", "stage", "attempt")
 
 class _TextFormatter(logging.Formatter):
     """One line a record, whatever the texts in it hold; a traceback follows, set in by two blanks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record; not with the traceback that another handler may have written before."""
+        own = copy.copy(record)
+        own.exc_text = None
+        return super().format(own)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Write the line."""

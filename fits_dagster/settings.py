@@ -219,6 +219,14 @@ class SiteSettings(_Frozen):
     optional_calibrations: tuple[str, ...] = ("photometric_standard", "slitillum")
     #: Uploads are refused with 507 when the staging disk would have less free space than this.
     min_free_bytes: int = Field(default=200_000_000, ge=0)
+    #: Answer 400 to a selection of which something is not understood; else the rest of it counts.
+    refuse_not_understood: bool = False
+    #: Host names by which this site is asked; others are refused. None: any. Local names are always right.
+    host_names: tuple[str, ...] = ()
+    #: The body of a request is cut off after so many seconds without a byte,
+    silence_seconds: float = Field(default=60.0, gt=0)
+    #: and that of an upload when it brings fewer bytes a second than this, beginning after the same time.
+    upload_least_rate: int = Field(default=10_000, ge=0)
     #: Largest accepted upload.
     max_upload_bytes: int = Field(default=100_000_000_000, gt=0)
 

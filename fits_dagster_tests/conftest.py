@@ -7,7 +7,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,16 @@ COOKIE = "a-secret-of-the-tests"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests of whole systems: they take longest, and several processes share the work."""
     items.sort(key=lambda item: "/system/" not in item.path.as_posix())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Make the report of a test one that can travel between processes, whatever names it has logged."""
+    report = yield
+    report.sections = [
+        (name, content.encode(errors="backslashreplace").decode()) for name, content in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -24,7 +25,12 @@ def test_the_configuration_of_the_checkout_is_that_of_the_package(name: str) -> 
 def test_the_wheel_demonstrates_itself_in_an_empty_directory(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet"]
-    subprocess.run([*build, "--wheel-dir", str(wheels), str(ROOT)], check=True, timeout=200)
+    # a build leaves its traces beside the sources
+    sources = tmp_path / "sources"
+    shutil.copytree(ROOT / "fits_dagster", sources / "fits_dagster")
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, sources)
+    subprocess.run([*build, "--wheel-dir", str(wheels), str(sources)], check=True, timeout=200)
     [wheel] = wheels.glob("fits_dagster-*.whl")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("DAGSTER", "FITS_", "PYTHON"))}
     # its dependencies are those installed here; the package itself is the wheel's

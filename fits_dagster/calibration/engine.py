@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from fits_dagster.calibration.handicap import NO_TAG, remoteness
-from fits_dagster.calibration.tables import fits, offer_slot
+from fits_dagster.calibration.slots import fits, offer_slot
 
 __all__ = ["INGEST_BARRIER", "associate_headers", "ranked_statement", "replace_statement"]
 

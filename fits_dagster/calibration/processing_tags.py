@@ -12,7 +12,7 @@ from fits_dagster.calibration.engine import INGEST_BARRIER
 from fits_dagster.calibration.freshness import OF_THE_NEED, RUNNING, as_work
 from fits_dagster.calibration.handicap import handicap_of, remoteness
 from fits_dagster.calibration.queries import compile_ruleset
-from fits_dagster.calibration.tables import fits, need_slot, offer_slot
+from fits_dagster.calibration.slots import fits, need_slot, offer_slot
 from fits_dagster.database.processing import ProcessingTag, delete_tag, find_tag, save_tag
 from fits_dagster.database.work import NewWork
 

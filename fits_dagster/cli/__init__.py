@@ -64,24 +64,23 @@ def cli() -> None:
     """Raw FITS files from the telescope's disk to the public archive."""
 
 
+#: Errors that a person can act on, besides those of the system; looked up only when there is one.
+_FOR_PEOPLE = (
+    ("pydantic", "ValidationError"),
+    ("sqlalchemy.exc", "OperationalError"),
+    ("fits_dagster.broker", "BrokerError"),
+    ("fits_dagster.system.home", "AlreadyRunningError"),
+    ("fits_dagster.system.up", "StartError"),
+)
+
+
 def main() -> None:
     """Run the command line; errors that a person can act on are one line, without a traceback."""
-    from pydantic import ValidationError
-    from sqlalchemy.exc import OperationalError
-
-    from fits_dagster.broker import BrokerError
-    from fits_dagster.system.home import AlreadyRunningError
-    from fits_dagster.system.up import StartError
-
     try:
         cli.main(standalone_mode=True)
-    except (
-        OSError,
-        ValidationError,
-        OperationalError,
-        AlreadyRunningError,
-        BrokerError,
-        StartError,
-    ) as error:
+    except Exception as error:
+        known = [getattr(sys.modules[module], name) for module, name in _FOR_PEOPLE if module in sys.modules]
+        if not isinstance(error, (OSError, *known)):
+            raise
         click.echo(f"fits-dagster: {error}", err=True)
         sys.exit(1)

@@ -53,7 +53,7 @@ def up(home: Path, for_dagster_dev: bool) -> None:
             _console.print("Running. Ctrl-C stops everything.")
             wait_for_signal(system)
     except AlreadyRunningError as error:
-        _console.print(str(error))
+        _console.print(str(error), soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -20,6 +20,7 @@ __all__ = [
     "retry_failed",
     "retry_items",
     "write_audit",
+    "write_refusal",
 ]
 
 _COLUMNS = (
@@ -174,6 +175,21 @@ def write_audit(connection: Connection, who: str, action: str, detail: str) -> N
         text("insert into audit (who, action, detail) values (:who, :action, :detail)"),
         {"who": who, "action": action, "detail": detail[:2000]},
     )
+
+
+_REFUSAL = text("""
+insert into audit (who, action, detail)
+select :who, :action, :detail from audit
+where who = :who and action = :action and at > now() - interval '1 minute'
+having count(*) < :most
+""")
+_MOST_REFUSALS = 60
+
+
+def write_refusal(connection: Connection, who: str, action: str, detail: str) -> None:
+    """Note that somebody was refused, up to 60 times a minute: the audit must not be filled at will."""
+    shown = detail.encode("unicode_escape").decode()[:500]
+    connection.execute(_REFUSAL, {"who": who, "action": action, "detail": shown, "most": _MOST_REFUSALS})
 
 
 _AUDIT = text("""

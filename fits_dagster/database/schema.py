@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fits_dagster.database import accounts, instruments, processing, queues
+from fits_dagster.database import accounts, calibrations, instruments, processing, programs, queues
 from fits_dagster.database.tables import metadata
 
-__all__ = ["accounts", "instruments", "metadata", "processing", "queues"]
+__all__ = ["accounts", "calibrations", "instruments", "metadata", "processing", "programs", "queues"]

@@ -179,11 +179,18 @@ header = Table(
     Column("pre_image", Boolean),
     Column("numpix", BigInteger),
     Index("ix_header_instrument_ut", "instrument", "ut_datetime"),
+    Index("ix_header_dec_ra", "dec", "ra"),
     Index(
         "ix_header_processing_tag",
         "processing_tag",
         postgresql_where=text("processing_tag is not null"),
     ),
+)
+
+Index(
+    "ix_header_object_any_case",
+    func.lower(header.c.object).label("object_any_case"),
+    postgresql_ops={"object_any_case": "text_pattern_ops"},
 )
 
 #: Columns of :data:`header` that come from the file (all but the keys).

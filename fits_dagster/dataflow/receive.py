@@ -29,12 +29,14 @@ from fits_dagster.fits.names import last_bytes, trimmed
 from fits_dagster.storage import check_key
 from fits_dagster.storage.landing import TEMPORARY_MARK, fsync_directory
 
-__all__ = ["Received", "Reception", "StagingFullError", "UploadTooLargeError"]
+__all__ = ["Received", "Reception", "ReservedPathError", "StagingFullError", "UploadTooLargeError"]
 
 #: Bytes of the uploaded name that the staged name ends with.
 _STAGED_SUFFIX_BYTES: Final = 120
 
 PROCESSED_CALIBRATION_PATH = "processed_cals"
+#: Free space is looked at again whenever so much has come.
+_LOOK_BYTES = 1 << 26
 
 
 class StagingFullError(DataflowError):
@@ -48,6 +50,12 @@ class UploadTooLargeError(DataflowError):
     """The upload is larger than this server takes."""
 
     reason = "too_large"
+
+
+class ReservedPathError(DataflowError):
+    """The path holds what this server makes itself; nothing is uploaded there."""
+
+    reason = "reserved_path"
 
 
 @dataclass(frozen=True)
@@ -70,20 +78,24 @@ class Reception:
         ------
         UnsafeNameError
             The name or the path would leave the staging directory.
+        ReservedPathError
+            Previews are kept there.
         StagingFullError
             There is no room.
         OSError
             The staging file cannot be written.
         """
         check_key(f"{path}/{filename}" if path else filename)
+        reserved = f"{site.settings.preview_path.strip('/')}/".casefold()
+        # of the name, too: a directory of that name is no file
+        if f"{path}/{filename}/".casefold().lstrip("/").startswith(reserved):
+            raise ReservedPathError
         assert site.settings.staging_directory is not None
         self._site = site
         self._path, self._filename = path, filename
         self._directory = site.settings.staging_directory / "uploads"
         self._directory.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self._directory).free
-        if free < site.settings.min_free_bytes:
-            raise StagingFullError(f"only {free / 1e6:.0f} MB free in the staging directory")
+        self._require_room()
         # the staged name ends as the file does, so that it is read as what it is
         suffix = last_bytes(filename, _STAGED_SUFFIX_BYTES)
         self._name = f"{secrets.token_hex(10)}-{suffix}"
@@ -98,6 +110,11 @@ class Reception:
         """Where the complete upload lies."""
         return self._directory / self._name
 
+    def _require_room(self) -> None:
+        free = shutil.disk_usage(self._directory).free
+        if free < self._site.settings.min_free_bytes:
+            raise StagingFullError(f"only {free / 1e6:.0f} MB free in the staging directory")
+
     def write(self, chunk: bytes) -> None:
         """Take the next bytes.
 
@@ -105,7 +122,11 @@ class Reception:
         ------
         UploadTooLargeError
             More than the site takes.
+        StagingFullError
+            The room ends while they come.
         """
+        if (self.size + len(chunk)) // _LOOK_BYTES > self.size // _LOOK_BYTES:
+            self._require_room()
         self.size += len(chunk)
         if self.size > self._site.settings.max_upload_bytes:
             raise UploadTooLargeError(

@@ -59,7 +59,7 @@ def queue_for_ingest(site: Site, request: IngestRequest, *, dry_run: bool = Fals
     Raises
     ------
     ValueError
-        The regular expression cannot be read.
+        The regular expression cannot be read, or something in the selection is not understood.
     OSError
         The store cannot be listed.
     """
@@ -91,7 +91,10 @@ def _named_keys(site: Site, request: IngestRequest) -> list[str] | None:
     if request.listed is not None:
         return [key(name) for name in request.listed]
     if request.selection is not None:
-        chosen = select_files(request.selection.split("/"), archive=site.name == "archive")
+        elements = [each for each in request.selection.split("/") if each]
+        chosen = select_files(elements, archive=site.name == "archive")
+        if chosen.not_recognised:
+            raise ValueError(f"not understood in the selection: {', '.join(chosen.not_recognised)}")
         query = (
             select(diskfile.c.path, diskfile.c.filename)
             .select_from(diskfile.join(file).outerjoin(header, header.c.diskfile_id == diskfile.c.id))

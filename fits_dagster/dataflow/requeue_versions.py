@@ -106,7 +106,8 @@ def _versions(
     if stage != "export":
         query = query.where(header.c.id.is_not(None))
     if request.selection is not None:
-        selected = select_files(request.selection.split("/"), archive=site.name == "archive")
+        elements = [each for each in request.selection.split("/") if each]
+        selected = select_files(elements, archive=site.name == "archive")
         if selected.not_recognised:
             raise ValueError(f"not understood in the selection: {', '.join(selected.not_recognised)}")
         query = query.where(selected.where)

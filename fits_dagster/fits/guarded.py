@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
+import psutil
+
 __all__ = ["Guard", "ParserError", "inspect_guarded"]
 
 _T = TypeVar("_T")
@@ -32,6 +34,8 @@ _MEMORY: Final = 4 << 30
 _START_SECONDS: Final = 60.0
 #: The child's own alarm rings a little after the parent's patience has ended.
 _ALARM_AFTER_S: Final = 5.0
+#: So many times its patience, at most, for a child on a machine that has no processor to spare.
+_EXTENSIONS: Final = 20
 _JOIN_S: Final = 5.0
 _READING: Final = "reading"
 
@@ -103,7 +107,8 @@ class Guard:
             What the function raised, with the child's traceback as a note.
         """
         patience = self.seconds if seconds is None else seconds
-        request = pickle.dumps((function, arguments, patience + _ALARM_AFTER_S), pickle.HIGHEST_PROTOCOL)
+        alarm = patience * _EXTENSIONS + _ALARM_AFTER_S
+        request = pickle.dumps((function, arguments, alarm), pickle.HIGHEST_PROTOCOL)
         child = self._take()
         is_well = False
         try:
@@ -198,16 +203,37 @@ class _Child:
             The child died.
         """
         patience = seconds + (_START_SECONDS if self._is_new else 0.0)
-        deadline = time.monotonic() + patience
         self.doing = _READING
         self._connection.send_bytes(request)
-        while self._connection.poll(max(0.0, deadline - time.monotonic())):
-            answer: str | tuple[bool, Any, str] = pickle.loads(self._connection.recv_bytes())
-            self._is_new = False
-            if not isinstance(answer, str):
-                return answer
-            self.doing = answer
+        for _ in range(_EXTENSIONS):
+            worked = self._worked_s()
+            deadline = time.monotonic() + patience
+            while self._connection.poll(max(0.0, deadline - time.monotonic())):
+                answer: str | tuple[bool, Any, str] = pickle.loads(self._connection.recv_bytes())
+                self._is_new = False
+                if not isinstance(answer, str):
+                    return answer
+                self.doing = answer
+            if not self._is_starved(patience, worked):
+                break
         raise TimeoutError
+
+    def _worked_s(self) -> float:
+        """Return the processor time that the child has had, seconds."""
+        try:
+            times = psutil.Process(self._process.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(times.user + times.system)
+
+    def _is_starved(self, patience: float, worked: float) -> bool:
+        """Tell whether the child would work and had hardly a processor, or was stopped: that is no hang."""
+        try:
+            state = psutil.Process(self._process.pid).status()
+        except psutil.Error:
+            return False
+        wants = state in (psutil.STATUS_RUNNING, psutil.STATUS_STOPPED)
+        return wants and self._worked_s() - worked < patience / 2
 
     def obituary(self) -> str:
         """Tell how the child ended."""

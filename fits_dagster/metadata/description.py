@@ -46,18 +46,7 @@ _FILE_PART: Final = (
     "pending_ingest",
 )
 #: Fields of the record that the archive's summary does not show.
-_NOT_IN_SUMMARY: Final = frozenset(
-    {
-        "processing_tag",
-        "ut_datetime_secs",
-        "pupil_mask",
-        "coadds",
-        "site_monitoring",
-        "proprietary_coordinates",
-        "pre_image",
-        "numpix",
-    }
-)
+_NOT_IN_SUMMARY: Final = frozenset({"ut_datetime_secs", "site_monitoring", "numpix"})
 _HEADER_PART: Final = tuple(name for name in FIELDS if name not in _NOT_IN_SUMMARY)
 
 

@@ -6,7 +6,7 @@ import socket
 import time
 from pathlib import Path
 
-__all__ = ["free_port", "is_listening", "wait_until_listening"]
+__all__ = ["free_port", "is_listening", "reserve_port", "wait_until_listening"]
 
 
 def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
@@ -19,6 +19,29 @@ def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
+    raise OSError(f"no free port on {host}")
+
+
+def reserve_port(preferred: int, host: str) -> socket.socket:
+    """Reserve the preferred port if it is free, else any free one, until the socket is closed.
+
+    Two systems that start at the same moment find each other's ports taken, though nobody listens yet. A
+    server of this user can listen there all the same (``SO_REUSEPORT``).
+    """
+    for port in (preferred, 0):
+        holder = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        try:
+            with socket.socket(holder.family) as probe:
+                # fails where somebody else holds or serves the port, whatever options they have
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+                port = int(probe.getsockname()[1])
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            holder.bind((host, port))
+            return holder
+        except OSError:
+            holder.close()
     raise OSError(f"no free port on {host}")
 
 

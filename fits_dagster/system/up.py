@@ -9,14 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from fits_dagster.broker import embedded_broker, wait_for_broker
 from fits_dagster.database.server import dagster_url, revive_embedded_server, stop_embedded_server
-from fits_dagster.settings import Settings, write_effective
+from fits_dagster.settings import Settings, SiteSettings, write_effective
 from fits_dagster.system.database import prepare_databases
 from fits_dagster.system.home import (
     RunningSystem,
@@ -27,7 +27,7 @@ from fits_dagster.system.home import (
     write_dagster_home,
     write_running,
 )
-from fits_dagster.system.ports import free_port, wait_until_listening
+from fits_dagster.system.ports import free_port, reserve_port, wait_until_listening
 from fits_dagster.system.processes import ChildProcess, Supervisor, end_processes, processes_with
 
 __all__ = ["StartError", "System", "environment", "running_system", "stop_on_sigterm", "wait_for_signal"]
@@ -87,9 +87,10 @@ def running_system(
     StartError
         A part did not come up in time; the message names its log file.
     """
-    with locked_home(settings):
+    with ExitStack() as held:
+        held.enter_context(locked_home(settings))
         _end_leftovers(settings, tell)
-        settings = _with_free_ports(_with_shared_secret(settings))
+        settings = held.enter_context(_free_ports(_with_shared_secret(settings)))
         ensure_directories(settings)
         tell("databases")
         prepare_databases(settings)
@@ -137,15 +138,22 @@ def _with_shared_secret(settings: Settings) -> Settings:
     )
 
 
-def _with_free_ports(settings: Settings) -> Settings:
-    """Replace taken ports by free ones; exports follow the archive's port where it was the default."""
-    archive, summit = settings.archive, settings.summit
-    default_destination = (f"http://{archive.host}:{archive.port}",)
-    archive = archive.model_copy(update={"port": free_port(archive.port, archive.host)})
-    changes: dict[str, object] = {"port": free_port(summit.port, summit.host)}
-    if summit.export_destinations == default_destination:
-        changes["export_destinations"] = (f"http://{archive.host}:{archive.port}",)
-    return settings.with_sites(archive=archive, summit=summit.model_copy(update=changes))
+@contextmanager
+def _free_ports(settings: Settings) -> Iterator[Settings]:
+    """Replace taken ports by free ones, and hold them; exports follow the archive of this machine."""
+    default = settings.archive
+    changes: dict[str, SiteSettings] = {}
+    with ExitStack() as holders:
+        for name in settings.sites:
+            site = settings.site(name)
+            holder = holders.enter_context(reserve_port(site.port, site.host))
+            changes[name] = site.model_copy(update={"port": int(holder.getsockname()[1])})
+        free = settings.with_sites(**changes)
+        summit, archive = free.summit, free.archive
+        if summit.export_destinations == (f"http://{default.host}:{default.port}",):
+            here = (f"http://{archive.host}:{archive.port}",)
+            free = free.with_sites(summit=summit.model_copy(update={"export_destinations": here}))
+        yield free
 
 
 def _start(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 from pathlib import Path
 
 import uvicorn
@@ -30,14 +31,14 @@ def main() -> None:
         session_hours=settings.session_hours,
         dagster_workspace=Path(workspace) if workspace else None,
     )
-    uvicorn.run(
-        app,
-        host=site.settings.host,
-        port=site.settings.port,
-        log_level="warning",
-        timeout_graceful_shutdown=_GRACE_S,
-        timeout_keep_alive=75,
+    host = site.settings.host
+    config = uvicorn.Config(
+        app, log_level="warning", timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=75
     )
+    # who starts us may hold the port for us
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, site.settings.port), family=family, reuse_port=True) as listening:
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fits_dagster.dataflow.site import Site
-from fits_dagster.web.accounts import SESSION_COOKIE, Person, Role, find_session
+from fits_dagster.web.accounts import Person, Role, find_session, session_cookie
 
 __all__ = [
     "PERSON_KEY",
@@ -44,7 +44,9 @@ def site_of(request: Request) -> Site:
 def current_person(request: Request) -> Person | None:
     """Return who is signed in; asked once for each request."""
     if not hasattr(request.state, "person"):
-        request.state.person = find_session(site_of(request).engine, request.cookies.get(SESSION_COOKIE))
+        site = site_of(request)
+        cookie = request.cookies.get(session_cookie(site.name))
+        request.state.person = find_session(site.engine, cookie)
     person: Person | None = request.state.person
     return person
 
@@ -114,7 +116,7 @@ class RoleGuard:
             return
         connection = HTTPConnection(scope)
         person = await run_in_threadpool(
-            find_session, self.site.engine, connection.cookies.get(SESSION_COOKIE)
+            find_session, self.site.engine, connection.cookies.get(session_cookie(self.site.name))
         )
         if person is not None and person.may(self.role):
             known: dict[str, Any] = {**scope, PERSON_KEY: person}

@@ -9,14 +9,17 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
 from fits_dagster.database.management import write_audit
+from fits_dagster.settings import SiteName
 from fits_dagster.web.throttling import Attempt, clear_failures, hold, note_failure, refuse_if_locked
 
 __all__ = [
     "ROLES",
-    "SESSION_COOKIE",
+    "AccountsBusyError",
     "Person",
     "Role",
     "WeakPasswordError",
@@ -25,6 +28,7 @@ __all__ = [
     "find_session",
     "generate_password",
     "list_users",
+    "session_cookie",
     "sign_in",
     "sign_out",
 ]
@@ -35,13 +39,16 @@ Role: TypeAlias = Literal["reader", "operator", "staff"]
 #: From the fewest rights to all of them.
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
-SESSION_COOKIE: Final = "gemini_archive_session"
 _MIN_LENGTH: Final = 14
 #: Browsers of one user that may be signed in at a time; the oldest session gives way.
 _MOST_SESSIONS: Final = 100
 _hasher = PasswordHasher()
 #: Verified against when there is no such user, so that both cases take the same time.
 _NOBODY: Final = _hasher.hash(secrets.token_hex(16))
+
+
+class AccountsBusyError(Exception):
+    """The accounts are busy."""
 
 
 class WeakPasswordError(ValueError):
@@ -59,6 +66,11 @@ class Person:
     def may(self, role: Role) -> bool:
         """Tell whether this person has at least the rights of a role."""
         return self.role is not None and ROLES.index(self.role) >= ROLES.index(role)
+
+
+def session_cookie(site: SiteName) -> str:
+    """Return the name of a site's cookie: two sites on one host, at two ports, share all cookies."""
+    return f"gemini_{site}_session"
 
 
 def check_password_strength(password: str) -> None:
@@ -170,7 +182,18 @@ def sign_in(engine: Engine, username: str, password: str, *, hours: float, addre
     ------
     TooManyFailuresError
         There were too many failures of late; the password was not looked at.
+    AccountsBusyError
+        Somebody holds the account's row.
     """
+    try:
+        return _sign_in(engine, username, password, hours=hours, address=address)
+    except OperationalError as error:
+        if isinstance(error.orig, LockNotAvailable):
+            raise AccountsBusyError from error
+        raise
+
+
+def _sign_in(engine: Engine, username: str, password: str, *, hours: float, address: str) -> str | None:
     attempt = Attempt.of(username, address)
     with engine.begin() as connection:
         hold(connection, attempt)

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy import text
+from starlette.requests import ClientDisconnect
 
 from fits_dagster import __version__
+from fits_dagster.database.selection import BadSelectionError
 from fits_dagster.dataflow.site import Site
 from fits_dagster.web import (
     actions,
     associated,
     calibrations,
     calmgr,
+    download,
+    files,
+    grammar,
     history,
+    left_out,
+    listing,
     login,
+    programs,
     queuestatus,
-    records,
+    small,
+    tables,
+    texts,
     update_headers,
     upload,
 )
 from fits_dagster.web.access import RoleGuard, SignInNeededError, login_address
 from fits_dagster.web.dagster_ui import DAGSTER_PREFIX, dagster_app
+from fits_dagster.web.heads import EveryAnswer
 from fits_dagster.web.pages import page
 
 __all__ = ["create_app"]
+
+_REST: Final = "/{rest:path}"
+#: Routes that say why they cut a sender off come first.
+_LATER_S: Final = 1.0
 
 
 def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | None = None) -> FastAPI:
@@ -48,8 +64,10 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
     app.state.site = site
     app.state.session_hours = session_hours
     # the page of calibrations takes what the explanations below the same path leave
-    reading = (queuestatus, records, calmgr, calibrations, associated)
-    for part in (login, history, *reading, actions, upload, update_headers):
+    reading = (queuestatus, listing, files, texts, download, calmgr, calibrations, associated, grammar)
+    tabled = (tables, programs, small)
+    parts = (login, history, *reading, *tabled, actions, upload, update_headers, left_out)
+    for part in parts:
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
@@ -69,6 +87,14 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
             return page(request, "refused.html", status=error.status_code, detail=error.detail)
         return JSONResponse({"error": str(error.detail)}, error.status_code)
 
+    @app.exception_handler(BadSelectionError)
+    async def refuse_selection(request: Request, error: BadSelectionError) -> Response:
+        return await refuse(request, HTTPException(400, str(error)))
+
+    @app.exception_handler(ClientDisconnect)
+    async def give_up(request: Request, error: ClientDisconnect) -> Response:
+        return PlainTextResponse("the body did not come", 408, headers={"Connection": "close"})
+
     @app.exception_handler(SignInNeededError)
     async def sign_in_first(request: Request, error: SignInNeededError) -> Response:
         return RedirectResponse(login_address(request.url), 302)
@@ -76,4 +102,12 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
     if dagster_workspace is not None:
         inner = dagster_app(dagster_workspace)
         app.add_middleware(RoleGuard, prefix=DAGSTER_PREFIX, inner=inner, site=site, role="reader")
+    paths = {getattr(route, "path", "") for part in parts for route in part.router.routes}
+    bare = {path.removesuffix(_REST) for path in paths if path.endswith(_REST)} - paths
+    app.add_middleware(
+        EveryAnswer,
+        bare=frozenset(bare),
+        host_names=site.settings.host_names,
+        silence_seconds=site.settings.silence_seconds + _LATER_S,
+    )
     return app

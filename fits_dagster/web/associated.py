@@ -11,10 +11,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from fits_dagster.calibration.associated import MOST_LEVELS, associated_calibrations
 from fits_dagster.calibration.caltypes import CALTYPES
-from fits_dagster.database.selection import path_elements, select_files
+from fits_dagster.database.selection import path_elements
 from fits_dagster.database.tables import diskfile, file, header
 from fits_dagster.web.access import site_of
-from fits_dagster.web.records import file_entry, versions_query
+from fits_dagster.web.selecting import SelectionPath, read_selection
+from fits_dagster.web.versions import NO_CACHE, file_entry, versions_query
 
 __all__ = ["router"]
 
@@ -22,13 +23,12 @@ router = APIRouter()
 
 _FEATURE: Final = "associatedcals"
 _MOST_TARGETS: Final = 2000
-_NO_CACHE: Final = {"Cache-Control": "no-cache"}
 _IDS: Final = bindparam("ids", type_=ARRAY(BIGINT))
 
 
 @router.get("/associatedcals/{rest:path}")
 def associated_files(
-    request: Request, levels: Annotated[int, Query(ge=1, le=MOST_LEVELS)] = MOST_LEVELS
+    request: Request, rest: SelectionPath, levels: Annotated[int, Query(ge=1, le=MOST_LEVELS)] = MOST_LEVELS
 ) -> Response:
     """List the calibrations of a selection's current files, those of the calibrations, and so on.
 
@@ -37,12 +37,10 @@ def associated_files(
     site = site_of(request)
     elements = path_elements(request.scope.get("raw_path") or b"", _FEATURE)
     caltype = next((each for each in reversed(elements) if each in CALTYPES), None)
-    selection = select_files(
-        [each for each in elements if each not in CALTYPES], archive=site.name == "archive"
-    )
+    selection = read_selection(request, _FEATURE, without=CALTYPES)
     if selection.is_open:
         refusal = "the selection names neither a date, nor a program, nor a file\n"
-        return PlainTextResponse(refusal, 406, headers=_NO_CACHE)
+        return PlainTextResponse(refusal, 406, headers=NO_CACHE)
     targets = (
         select(header.c.id)
         .select_from(header.join(diskfile, diskfile.c.id == header.c.diskfile_id).join(file))
@@ -68,5 +66,5 @@ def associated_files(
             }
             for each in found
         ],
-        headers=_NO_CACHE,
+        headers=NO_CACHE,
     )

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from sqlalchemy import func, select
 
-from fits_dagster.calibration.overview import calibration_needs
-from fits_dagster.database.selection import path_elements, select_files
+from fits_dagster.calibration.overview import TargetNeeds, calibration_needs
+from fits_dagster.database.selection import path_elements
 from fits_dagster.database.tables import diskfile, file, header
 from fits_dagster.web.access import current_person, site_of
 from fits_dagster.web.pages import page
+from fits_dagster.web.selecting import SelectionPath, read_selection
 
-__all__ = ["router"]
+__all__ = ["OPTIONS", "router"]
 
 router = APIRouter()
 
@@ -22,13 +24,23 @@ _MOST_TARGETS: Final = 2000
 #: Programs of this kind are for tests of the system.
 _TESTS: Final = "SV-101"
 
+#: Words that keep some of the files on this page.
+OPTIONS: Final[Mapping[str, Callable[[TargetNeeds, datetime], bool]]] = {
+    "requires": lambda target, _: bool(target.needs),
+    "missing": lambda target, _: any(need.is_missing for need in target.needs),
+    "warnings": lambda target, _: any(
+        need.is_missing or any(need.is_far(seconds) for _, seconds in need.found) for need in target.needs
+    ),
+    "takenow": lambda target, now: target.take_now(now),
+}
+
 
 @router.get("/calibrations/{rest:path}")
-def calibration_page(request: Request) -> Response:
+def calibration_page(request: Request, rest: SelectionPath) -> Response:
     """Show the raw calibrations that the files of a selection need, newest file first."""
     site = site_of(request)
-    elements = path_elements(request.scope.get("raw_path") or b"", "calibrations")
-    selection = select_files(elements, archive=site.name == "archive")
+    selection = read_selection(request, "calibrations", without=OPTIONS)
+    options = set(path_elements(request.scope.get("raw_path") or b"", "calibrations")) & set(OPTIONS)
     if selection.is_open:
         raise HTTPException(406, "the selection names neither a date, nor a program, nor a file")
     targets = (
@@ -51,6 +63,10 @@ def calibration_page(request: Request) -> Response:
     return page(
         request,
         "calibrations.html",
-        selection="/".join(elements),
-        files=[(each, each.take_now(now)) for each in files],
+        selection="/".join(selection.elements),
+        files=[
+            (each, each.take_now(now))
+            for each in files
+            if all(OPTIONS[option](each, now) for option in options)
+        ],
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,18 +17,21 @@ from fits_dagster.calibration.caltypes import CALTYPES
 from fits_dagster.calibration.lookup import answers_of, current_header
 from fits_dagster.calibration.requests import RequestError, answer_request
 from fits_dagster.calibration.why import explain_all
-from fits_dagster.database.selection import path_elements, select_files
+from fits_dagster.database.selection import path_elements
 from fits_dagster.database.tables import diskfile, file, header
-from fits_dagster.web.access import require_role, site_of
+from fits_dagster.web.access import site_of
+from fits_dagster.web.answers import json_answer, xml_answer
 from fits_dagster.web.descriptions import MAX_DESCRIPTION_BYTES, DescriptionError, read_description
+from fits_dagster.web.selecting import SelectionPath, read_selection
+from fits_dagster.web.versions import NO_CACHE
+from fits_dagster.web.visibility import POSITION_FIELDS, hidden_names, viewer_of
+from fits_dagster.web.xmllist import add_texts
 
 __all__ = ["router"]
 
 router = APIRouter()
 
 _MOST_TARGETS: Final = 2000
-_NO_CACHE: Final = {"Cache-Control": "no-cache"}
-_NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAMESPACE: Final = "http://www.gemini.edu/xml/gsaCalibrations/v1.0"
 
 
@@ -66,7 +68,7 @@ async def _body(request: Request) -> bytes:
 @router.get("/jsoncalmgr/{rest:path}")
 @router.get("/xmlcalmgr/{rest:path}")
 @router.get("/calmgr/{rest:path}")
-def of_files(request: Request) -> Response:
+def of_files(request: Request, rest: SelectionPath) -> Response:
     """Tell the calibrations of the archive's files that a selection names, newest first.
 
     Without a type among the elements all types are told.
@@ -74,9 +76,7 @@ def of_files(request: Request) -> Response:
     site = site_of(request)
     elements = _elements(request)
     caltype = _caltype(elements)
-    selection = select_files(
-        [each for each in elements if each not in CALTYPES], archive=site.name == "archive"
-    )
+    selection = read_selection(request, request.url.path.split("/")[1], without=CALTYPES)
     if selection.is_open:
         return _refused(406, "the selection names neither a date, nor a program, nor a file")
     query = (
@@ -140,18 +140,28 @@ def why(request: Request, rest: str) -> JSONResponse:
             explanations = explain_all(connection, asked, caltype)
         except LookupError as error:
             raise HTTPException(404, str(error)) from error
-        hidden = connection.scalar(_HIDDEN, {"id": current_header(connection, asked)})
-    if hidden:
-        # elevation and rotator angle tell where the telescope pointed
-        require_role(request, "staff")
-    return JSONResponse(_plain({each.caltype: each.as_dict() for each in explanations}), headers=_NO_CACHE)
+        target = connection.execute(_TARGET.where(header.c.id == current_header(connection, asked))).one()
+    # elevation and rotator angle tell where the telescope pointed
+    viewer = viewer_of(request)
+    viewer.require_position(target)
+    told = {each.caltype: each.as_dict() for each in explanations}
+    candidates = [each for one in told.values() for each in (*one["chosen"], *one["nearest"])]
+    with site_of(request).engine.connect() as connection:
+        hidden = hidden_names(connection, viewer, {each["name"] for each in candidates})
+    for candidate in candidates:
+        if candidate["name"] in hidden:
+            candidate["misses"] = [
+                each | _UNTOLD if each["what"] in POSITION_FIELDS else each for each in candidate["misses"]
+            ]
+    return JSONResponse(_plain(told), headers=NO_CACHE)
 
 
-_HIDDEN = text("""
-select proprietary_coordinates and (release is null or release > current_date) from header
-where id = :id
-""")
-
+#: Instead of what a candidate has, where that would tell where it points.
+_UNTOLD: Final = {"found": "not public yet", "by": ""}
+_TARGET = select(
+    header.c.proprietary_coordinates.label("header_proprietary_coordinates"),
+    header.c.release.label("header_release"),
+)
 _FILES = text("""
 select h.id, h.data_label, f.name, d.path, d.filename, d.file_md5 from header h
 join diskfile d on d.id = h.diskfile_id join file f on f.id = d.file_id
@@ -182,13 +192,13 @@ def _present(found: Sequence[int] | None, known: Mapping[int, _Calibration]) -> 
 
 
 def _refused(status: int, reason: str) -> PlainTextResponse:
-    return PlainTextResponse(f"<!-- Error: {reason} -->\n", status, headers=_NO_CACHE)
+    return PlainTextResponse(f"<!-- Error: {reason} -->\n", status, headers=NO_CACHE)
 
 
 def _answer(request: Request, targets: Sequence[_Target]) -> Response:
     if request.url.path.startswith("/jsoncalmgr"):
-        return JSONResponse([_as_json(each) for each in targets], headers=_NO_CACHE)
-    return Response(_as_xml(targets), media_type="text/xml", headers=_NO_CACHE)
+        return json_answer(request, [_as_json(each) for each in targets])
+    return xml_answer(request, _as_xml(targets))
 
 
 def _as_json(target: _Target) -> dict[str, Any]:
@@ -211,27 +221,22 @@ def _as_xml(targets: Sequence[_Target]) -> bytes:
     root = ElementTree.Element("calibration_associations", {"xmlns": _NAMESPACE})
     for target in targets:
         dataset = ElementTree.SubElement(root, "dataset")
-        _add(dataset, {"datalabel": target.label or ""})
+        add_texts(dataset, {"datalabel": target.label or ""})
         if target.filename is not None:
-            _add(dataset, {"filename": target.filename, "md5": target.md5 or ""})
+            add_texts(dataset, {"filename": target.filename, "md5": target.md5 or ""})
         for caltype, calibrations in target.found.items():
             if not calibrations:
                 problem = "could not be worked out" if calibrations is None else "none found"
                 dataset.append(ElementTree.Comment(f" {caltype}: {problem} "))
             for each in calibrations or ():
                 values = {"caltype": caltype, "datalabel": each.label or "", "filename": each.name}
-                _add(
+                add_texts(
                     ElementTree.SubElement(dataset, "calibration"),
                     values | {"md5": each.md5, "url": each.url},
                 )
     ElementTree.indent(root)
     written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return written
-
-
-def _add(parent: ElementTree.Element, texts: Mapping[str, str]) -> None:
-    for name, value in texts.items():
-        ElementTree.SubElement(parent, name).text = _NOT_IN_XML.sub("\ufffd", value)
 
 
 def _plain(value: Any) -> Any:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlette.responses import PlainTextResponse
+
 from fits_dagster.web.access import PERSON_KEY
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["DAGSTER_PREFIX", "dagster_app"]
 
@@ -45,4 +47,20 @@ def dagster_app(workspace: Path) -> ASGIApp:
 
     instance = DagsterInstance.get()
     context = WorkspaceProcessContext(instance, WorkspaceFileTarget(paths=[str(workspace)])).__enter__()
-    return Webserver(context, DAGSTER_PREFIX).create_asgi_app()
+    return _PostOnly(Webserver(context, DAGSTER_PREFIX).create_asgi_app())
+
+
+class _PostOnly:
+    """Takes GraphQL by POST alone: a link must not be able to start anything."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse queries in addresses."""
+        is_query = scope["type"] == "http" and scope["path"] == f"{DAGSTER_PREFIX}/graphql"
+        if is_query and scope["method"] != "POST" and b"query" in scope["query_string"]:
+            refusal = PlainTextResponse("GraphQL by POST only", 405, headers={"Allow": "POST"})
+            await refusal(scope, receive, send)
+            return
+        await self.app(scope, receive, send)

@@ -8,7 +8,8 @@ from urllib.parse import parse_qs
 
 from fastapi import HTTPException, Request
 
-from fits_dagster.web.accounts import SESSION_COOKIE
+from fits_dagster.web.access import site_of
+from fits_dagster.web.accounts import session_cookie
 
 __all__ = ["form_token", "read_form", "refuse_foreign_form"]
 
@@ -29,7 +30,7 @@ async def read_form(request: Request) -> dict[str, str]:
 def form_token(request: Request) -> str:
     """Return the token that forms of this session carry: derived from the session cookie, which no other
     site can read."""
-    secret = request.cookies.get(SESSION_COOKIE, "")
+    secret = request.cookies.get(session_cookie(site_of(request).name), "")
     return hmac.new(secret.encode(), b"form", "sha256").hexdigest()
 
 

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from fits_dagster.web.access import current_person, site_of
-from fits_dagster.web.accounts import SESSION_COOKIE, sign_in, sign_out
+from fits_dagster.web.accounts import AccountsBusyError, session_cookie, sign_in, sign_out
 from fits_dagster.web.forms import read_form
 from fits_dagster.web.pages import page
 from fits_dagster.web.throttling import TooManyFailuresError
@@ -47,6 +47,9 @@ async def login(request: Request) -> Response:
         refusal = page(request, "login.html", status=429, redirect=target, error=text, name=username)
         refusal.headers["Retry-After"] = str(math.ceil(error.seconds))
         return refusal
+    except AccountsBusyError:
+        text = "The accounts are busy. Please try again in a minute."
+        return page(request, "login.html", status=503, redirect=target, error=text, name=username)
     if token is None:
         return page(
             request, "login.html", redirect=target, error="Name or password are wrong.", name=username
@@ -57,7 +60,7 @@ async def login(request: Request) -> Response:
     else:
         response = page(request, "welcome.html", name=username, welcome=WELCOME)
     response.set_cookie(
-        SESSION_COOKIE, token, max_age=int(hours * 3600), httponly=True, samesite="lax", path="/"
+        session_cookie(site.name), token, max_age=int(hours * 3600), httponly=True, samesite="lax", path="/"
     )
     return response
 
@@ -65,9 +68,11 @@ async def login(request: Request) -> Response:
 @router.get("/logout", response_class=HTMLResponse)
 def logout(request: Request) -> Response:
     """Sign out."""
-    sign_out(site_of(request).engine, request.cookies.get(SESSION_COOKIE))
+    site = site_of(request)
+    cookie = session_cookie(site.name)
+    sign_out(site.engine, request.cookies.get(cookie))
     response = RedirectResponse("/login/", 302)
-    response.delete_cookie(SESSION_COOKIE, path="/")
+    response.delete_cookie(cookie, path="/")
     return response
 
 

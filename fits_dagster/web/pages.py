@@ -31,6 +31,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         "site_title": site.settings.title,
         "site_name": site.name,
         "person": getattr(request.state, "person", None),
+        "not_understood": getattr(request.state, "not_understood", ()),
     }
     return _templates.TemplateResponse(
         request, template, {**known, **values}, status_code=status, headers=_HEADERS

@@ -71,6 +71,8 @@ def _network(address: str) -> str:
     return str(ipaddress.ip_network((parsed, _IPV6_NETWORK_BITS), strict=False))
 
 
+# a row that is locked for long must not hold a connection as long
+_PATIENCE = text("set local lock_timeout = '5s'")
 _HOLD = text("""
 select pg_advisory_xact_lock(726874, hashtext(:username)), pg_advisory_xact_lock(726875, hashtext(:address))
 """)
@@ -88,6 +90,7 @@ def hold(connection: Connection, attempt: Attempt) -> None:
 
     Else many at once would all be looked at before the first failure is noted.
     """
+    connection.execute(_PATIENCE)
     connection.execute(_HOLD, {"username": attempt.username, "address": attempt.address})
 
 

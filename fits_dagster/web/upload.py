@@ -1,27 +1,34 @@
 """``POST /upload_file/[path/]name``: a file comes in as a raw body.
 
 Guarantees: the answer is given only when the bytes are synced to disk and their row, with the work that
-follows, is committed; a body that is shorter than its ``Content-Length``, or whose client goes away, leaves
-nothing behind; names cannot leave the staging directory; two uploads of one name do not meet.
+follows, is committed; a body that is shorter than its ``Content-Length``, or whose client goes away, or is
+slow beyond measure, leaves nothing behind; names cannot leave the staging directory, nor lead to what this
+server makes itself; two uploads of one name do not meet; what is refused leaves a row in the audit.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import AsyncIterator
 from typing import Final
 
+import anyio
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from fits_dagster.database.management import write_refusal
 from fits_dagster.dataflow.destination import UPLOAD_COOKIE
 from fits_dagster.dataflow.receive import (
     PROCESSED_CALIBRATION_PATH,
     Reception,
+    ReservedPathError,
     StagingFullError,
     UploadTooLargeError,
 )
+from fits_dagster.dataflow.site import Site
 from fits_dagster.storage import UnsafeNameError
 from fits_dagster.web.access import site_of
 from fits_dagster.web.cookies import is_accepted
@@ -34,14 +41,17 @@ router = APIRouter()
 _WRITE_BYTES: Final = 1 << 20
 
 
+class SlowSenderError(Exception):
+    """The upload came too slowly and was cut off."""
+
+
 @router.post("/upload_file/{rest:path}")
 async def upload_file(request: Request, rest: str, batch: str | None = None) -> Response:
     """Receive one file."""
     site = site_of(request)
-    address = request.client.host if request.client else None
+    address = request.client.host if request.client else "unknown"
     if not is_accepted(request.cookies.get(UPLOAD_COOKIE), site.settings.upload_cookies):
-        log.warning("upload of %s from %s refused: no or wrong cookie", rest, address)
-        return PlainTextResponse("not authorized", 403)
+        return await _refused(site, address, rest, PlainTextResponse("not authorized", 403))
     path, _, filename = rest.rpartition("/")
     if path == "processed_cal":
         path = PROCESSED_CALIBRATION_PATH
@@ -50,23 +60,22 @@ async def upload_file(request: Request, rest: str, batch: str | None = None) -> 
     try:
         reception = await run_in_threadpool(Reception, site, path, filename)
     except UnsafeNameError as error:
-        return PlainTextResponse(str(error), 400)
+        return await _refused(site, address, rest, PlainTextResponse(str(error), 400))
+    except ReservedPathError as error:
+        return await _refused(site, address, rest, PlainTextResponse(str(error), 403))
     except StagingFullError as error:
         return PlainTextResponse(str(error), 507)
     except OSError as error:
-        log.exception("upload of %s", rest)
+        log.exception("upload of %r", rest)
         return PlainTextResponse(f"cannot write the staging file: {error.strerror}", 500)
     refusal = await _receive(request, reception)
     if refusal is not None:
         await run_in_threadpool(reception.discard)
-        log.warning(
-            "upload of %s from %s refused after %d bytes: %s", rest, address, reception.size, refusal.body
-        )
-        return refusal
+        return await _refused(site, address, rest, refusal)
     try:
         received = await run_in_threadpool(reception.finish, batch=batch, remote_address=address)
     except Exception as error:
-        log.exception("upload of %s", rest)
+        log.exception("upload of %r", rest)
         return PlainTextResponse(f"the upload could not be made durable: {type(error).__name__}", 500)
     log.info("received %s: %d bytes, md5 %s", rest, received.size, received.md5)
     return JSONResponse(
@@ -81,11 +90,24 @@ async def upload_file(request: Request, rest: str, batch: str | None = None) -> 
     )
 
 
+async def _refused(site: Site, address: str, rest: str, refusal: Response) -> Response:
+    """Note a refusal in the log and in the audit."""
+    reason = bytes(refusal.body).decode("utf-8", "replace")
+    log.warning("upload of %r from %s refused: %s", rest, address, reason)
+
+    def note() -> None:
+        with site.engine.begin() as connection:
+            write_refusal(connection, address, "upload refused", f"{rest}: {reason}")
+
+    await run_in_threadpool(note)
+    return refusal
+
+
 async def _receive(request: Request, reception: Reception) -> Response | None:
     """Take in the body; returns the refusal if it is not complete or not acceptable."""
     buffer = bytearray()
     try:
-        async for chunk in request.stream():
+        async for chunk in _brisk(request):
             buffer += chunk
             if len(buffer) >= _WRITE_BYTES:
                 await run_in_threadpool(reception.write, bytes(buffer))
@@ -93,11 +115,41 @@ async def _receive(request: Request, reception: Reception) -> Response | None:
         await run_in_threadpool(reception.write, bytes(buffer))
     except ClientDisconnect:
         return PlainTextResponse("the client went away", 400)
+    except SlowSenderError as error:
+        return PlainTextResponse(str(error), 408, headers={"Connection": "close"})
     except UploadTooLargeError as error:
         return PlainTextResponse(str(error), 413)
+    except StagingFullError as error:
+        return PlainTextResponse(str(error), 507)
     except OSError as error:
         return PlainTextResponse(f"cannot write the staging file: {error.strerror}", 507)
     declared = request.headers.get("content-length")
     if declared is not None and declared.isdigit() and int(declared) != reception.size:
         return PlainTextResponse(f"{reception.size} bytes came instead of {declared}", 400)
     return None
+
+
+async def _brisk(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body while it comes fast enough.
+
+    Raises
+    ------
+    SlowSenderError
+        It does not.
+    """
+    settings = site_of(request).settings
+    silence, rate = settings.silence_seconds, settings.upload_least_rate
+    stream, started, size = aiter(request.stream()), time.monotonic(), 0
+    while True:
+        try:
+            with anyio.fail_after(silence):
+                chunk = await anext(stream, None)
+        except TimeoutError as error:
+            raise SlowSenderError(f"no byte came for {silence:g} s") from error
+        if chunk is None:
+            return
+        yield chunk
+        size += len(chunk)
+        elapsed = time.monotonic() - started
+        if elapsed > silence and size < rate * elapsed:
+            raise SlowSenderError(f"{size} bytes came in {elapsed:.0f} s")

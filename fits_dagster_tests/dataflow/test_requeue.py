@@ -146,3 +146,10 @@ def test_what_was_done_by_hand_is_told_by_the_command(
     assert told("--who", "OLGA") == told("--about", "export") == [("summit", "olga", "pause")]
     assert told("--limit", "1") == [("summit", "anna", "cancel")]
     assert told("--since", "2100-01-01") == []
+
+
+@pytest.mark.parametrize("selection", ["path=masks/mispelt", "coadds=abc"])
+def test_a_selection_that_is_not_understood_queues_nothing(stocked: Site, selection: str) -> None:
+    with pytest.raises(ValueError, match=r"not understood|no whole number"):
+        queue_for_ingest(stocked, IngestRequest(selection=selection))
+    assert queue_for_ingest(stocked, IngestRequest(selection="path=nowhere/")).queued == []

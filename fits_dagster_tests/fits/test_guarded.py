@@ -101,3 +101,14 @@ def test_threads_get_children_of_their_own():
 def test_a_missing_file_is_an_os_error(guard, tmp_path):
     with pytest.raises(FileNotFoundError):
         inspect_guarded(guard, observe, tmp_path / "none.fits", "none.fits")
+
+
+def test_a_child_that_is_stopped_for_a_while_has_not_hung(guard: Guard) -> None:
+    pid = guard.call(os.getpid)
+    os.kill(pid, signal.SIGSTOP)
+    later = threading.Timer(1.0, os.kill, (pid, signal.SIGCONT))
+    later.start()
+    try:
+        assert guard.call(os.getpid, seconds=0.3) == pid
+    finally:
+        later.join()

@@ -157,4 +157,5 @@ def test_the_summary_has_the_keys_of_the_archive(reference_files):
     older = {"procmode"}  # replaced by processing
     assert set(file.record) - older <= set(keys)
     assert keys[:3] == ["name", "filename", "path"]
-    assert keys[-2:] == ["types", "phot_standard"]
+    assert keys[-4:] == ["types", "phot_standard", "proprietary_coordinates", "pre_image"]
+    assert {"processing_tag", "pupil_mask", "coadds"} <= set(keys)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,8 +43,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Settings that make a system brisk."""
+    """Settings that make a system brisk, with ports that no other system of these tests takes."""
+    port = 20_000 + 2 * (zlib.crc32(str(home).encode()) % 5_000)
     return dict(os.environ) | {
+        "FITS_DAGSTER_SUMMIT__PORT": str(port),
+        "FITS_DAGSTER_ARCHIVE__PORT": str(port + 1),
         "FITS_DAGSTER_HOME": str(home),
         "FITS_DAGSTER_WORK__LINGER_SECONDS": "3",
         "FITS_DAGSTER_WORK__LEASE_SECONDS": "5",

@@ -24,7 +24,6 @@ from fits_dagster_tests.system.conftest import RunningSystem, wait_until
 
 #: No run may be left without a process for longer than this once everything is back, seconds.
 RECOVERY_S = 60.0
-_INTERVAL_S = 0.5
 
 
 @dataclass
@@ -34,6 +33,8 @@ class Stream:
     system: RunningSystem
     sources: Sequence[Path]
     letter: str
+    #: Seconds between two files.
+    interval: float
     expected: dict[str, str] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -43,7 +44,7 @@ class Stream:
             name = f"N{label}{self.letter}{number:04d}.fits"
             shutil.copy(source, self.system.dhs / name)
             self.expected[name] = hashlib.md5(source.read_bytes()).hexdigest()
-            if self._stop.wait(_INTERVAL_S):
+            if self._stop.wait(self.interval):
                 return
 
     def stop(self) -> None:
@@ -51,12 +52,14 @@ class Stream:
 
 
 @contextmanager
-def stream(system: RunningSystem, sources: Sequence[Path], letter: str) -> Iterator[Stream]:
+def stream(
+    system: RunningSystem, sources: Sequence[Path], letter: str, *, interval: float = 0.5
+) -> Iterator[Stream]:
     """Let files stream in for as long as the context lasts; the first ones have arrived when it begins.
 
     Afterwards all must have arrived, once and unaltered, and no run may be left behind.
     """
-    flow = Stream(system, sources, letter)
+    flow = Stream(system, sources, letter, interval)
     thread = threading.Thread(target=flow.run, daemon=True)
     thread.start()
     try:

@@ -20,6 +20,7 @@ from kombu.utils.url import url_to_parts
 from fits_dagster.broker import broker_url
 from fits_dagster.settings import load_settings
 from fits_dagster_tests.system.conftest import RunningSystem, command, environment, wait_until
+from fits_dagster_tests.system.machine import share_of_a_processor
 from fits_dagster_tests.system.stream import failed_runs, postmaster, processes, stream, workers
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
@@ -133,7 +134,7 @@ def test_everything_at_once(system: RunningSystem, night: list[Path]) -> None:
 @pytest.mark.slow
 def test_everything_frozen_for_two_minutes(system: RunningSystem, night: list[Path]) -> None:
     before = failed_runs(system)
-    with stream(system, night[:10], "I"):
+    with stream(system, night[:10], "I", interval=3):
         frozen = [psutil.Process(system.process.pid), *processes(system)]
         send(frozen, signal.SIGSTOP)
         time.sleep(120)
@@ -144,14 +145,8 @@ def test_everything_frozen_for_two_minutes(system: RunningSystem, night: list[Pa
 @pytest.mark.slow
 def test_two_per_cent_of_a_processor_for_four_minutes(system: RunningSystem, night: list[Path]) -> None:
     before = failed_runs(system)
-    with stream(system, night[:10], "J"):
-        until = time.monotonic() + 240
-        while time.monotonic() < until:
-            slowed = processes(system)
-            send(slowed, signal.SIGSTOP)
-            time.sleep(0.98)
-            send(slowed, signal.SIGCONT)
-            time.sleep(0.02)
+    with stream(system, night[:10], "J", interval=3), share_of_a_processor(processes(system), 0.02):
+        time.sleep(240)
     assert failed_runs(system) == before
 
 
@@ -159,7 +154,7 @@ def test_two_per_cent_of_a_processor_for_four_minutes(system: RunningSystem, nig
 def test_the_broker_away_for_five_minutes(system: RunningSystem, night: list[Path]) -> None:
     before = failed_runs(system)
     port = url_to_parts(broker_url(load_settings(system.home))).port
-    with stream(system, night[:10], "K"), socket.socket() as holder:
+    with stream(system, night[:10], "K", interval=3), socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         kill(processes(system, "valkey-server"))
         wait_until(lambda: _bound(holder, port), seconds=5, what="its port is ours")
@@ -178,7 +173,7 @@ def _bound(holder: socket.socket, port: int) -> bool:
 @pytest.mark.slow
 def test_postgresql_away_for_five_minutes(system: RunningSystem, night: list[Path]) -> None:
     before = failed_runs(system)
-    with stream(system, night[:10], "L"):
+    with stream(system, night[:10], "L", interval=3):
         supervisor = psutil.Process(system.process.pid)
         # which would start it again at once
         supervisor.send_signal(signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""A real Redis over TCP, with a password, shared by two systems: each has queues of its own."""
+"""A real Redis over TCP with TLS and a password, shared by two systems: each has queues of its own."""
 
 from __future__ import annotations
 
@@ -27,19 +27,40 @@ PASSWORD = "a-broker-of-the-tests"
 
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
-    """A redis-server (or valkey-server) that is not ours."""
+    """A redis-server (or valkey-server) that is not ours, with TLS."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         pytest.skip("no redis-server here")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    names = ["-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            *names,
+            "-keyout",
+            str(key),
+            "-out",
+            str(certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
     port = free_port()
-    with subprocess.Popen(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--requirepass", PASSWORD, "--save", ""],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-    ) as server:
+    command = [program, "--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    command += ["--tls-key-file", str(key), "--tls-cert-file", str(certificate), "--tls-auth-clients", "no"]
+    command += ["--tls-ca-cert-file", str(certificate), "--requirepass", PASSWORD]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as server:
         try:
             assert wait_until_listening(port, seconds=10)
-            yield f"redis://:{PASSWORD}@127.0.0.1:{port}/0"
+            trust = f"ssl_cert_reqs=required&ssl_ca_certs={certificate}"
+            yield f"rediss://:{PASSWORD}@127.0.0.1:{port}/0?{trust}"
         finally:
             server.terminate()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -12,7 +13,7 @@ from fits_dagster.database import work
 from fits_dagster.database.work import NewWork, new_lease
 from fits_dagster.dataflow.site import Site
 from fits_dagster.web.accounts import Role, add_user
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.conftest import HttpServer, serve
 
 PASSWORD = "A-long-passw0rd-for-tests"
 #: One person for each role.
@@ -68,3 +69,25 @@ def form_token(session: requests.Session, url: str) -> str:
     found = re.search(r'name="token" value="([0-9a-f]+)"', session.get(url, timeout=10).text)
     assert found is not None
     return found.group(1)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A Dagster instance with a workspace that holds nothing."""
+    home = tmp_path_factory.mktemp("dagster")
+    path = home / "workspace.yaml"
+    path.write_text("load_from: []\n")
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))
+        yield path
+
+
+@pytest.fixture
+def dagster_http(archive: Site, workspace: Path) -> Iterator[str]:
+    """The archive with the Dagster UI behind its login."""
+    from fits_dagster.web.app import create_app
+
+    server, stop = serve(create_app(archive, session_hours=1, dagster_workspace=workspace))
+    yield server.url
+    stop()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from fits_dagster.cli import cli
 from fits_dagster.dataflow.site import Site
 from fits_dagster.web.accounts import Role, WeakPasswordError, add_user, find_session, sign_in
 from fits_dagster.web.throttling import ADDRESS_LIMIT, NAME_LIMIT
-from fits_dagster_tests.conftest import HttpServer, serve
+from fits_dagster_tests.conftest import HttpServer
 from fits_dagster_tests.web.conftest import NAMES, PASSWORD, form_token
 
 SignIn = Callable[[Role | None], requests.Session]
@@ -89,28 +88,6 @@ def test_the_server_refuses_a_readers_actions(
 
 PERMISSIONS = "{ permissions { permission value } }"
 PAUSE = "mutation { setAutoMaterializePaused(paused: true) }"
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A Dagster instance with a workspace that holds nothing."""
-    home = tmp_path_factory.mktemp("dagster")
-    path = home / "workspace.yaml"
-    path.write_text("load_from: []\n")
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", str(home))
-        yield path
-
-
-@pytest.fixture
-def dagster_http(archive: Site, workspace: Path) -> Iterator[str]:
-    """The archive with the Dagster UI behind its login."""
-    from fits_dagster.web.app import create_app
-
-    server, stop = serve(create_app(archive, session_hours=1, dagster_workspace=workspace))
-    yield server.url
-    stop()
 
 
 def test_the_dagster_ui_is_read_only_for_readers(archive: Site, dagster_http: str) -> None:
@@ -298,3 +275,16 @@ def test_many_attempts_at_once_gain_nothing(archive: Site, archive_http: HttpSer
 def test_strange_names_are_merely_wrong(archive: Site, archive_http: HttpServer, name: str) -> None:
     answer = attempt(archive_http, name, "wrong\x00")
     assert (answer.status_code, "Name or password are wrong." in answer.text) == (200, True)
+
+
+def test_a_locked_row_of_accounts_holds_nobody_for_long(
+    archive: Site, archive_http: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fits_dagster.web.throttling._PATIENCE", text("set local lock_timeout = '200ms'"))
+    add_user(archive.engine, "anna", PASSWORD, role="staff")
+    with archive.engine.begin() as locked:
+        locked.execute(text("select * from users for update"))
+        answer = attempt(archive_http, "anna", PASSWORD)
+        assert (answer.status_code, "busy" in answer.text) == (503, True)
+    assert attempt(archive_http, "anna", PASSWORD).status_code == 200
+    assert rows(archive, "select * from login_failure") == []
