@@ -26,12 +26,11 @@ from fits_dagster.dataflow.site import Site
 from fits_dagster.errors import DataflowError
 from fits_dagster.fits.names import trimmed
 from fits_dagster.fits.opening import NotAFileError, opened
-from fits_dagster.storage import UnsafeNameError
+from fits_dagster.storage import QUARANTINE_PATH, UnsafeNameError
 from fits_dagster.upkeep.copies import good_copy
 from fits_dagster.upkeep.roll_call import check_store
 
 __all__ = [
-    "QUARANTINE_PATH",
     "BadFile",
     "ScrubReport",
     "ScrubRequest",
@@ -42,8 +41,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-#: Path in the store under which bad files are kept.
-QUARANTINE_PATH: Final = "quarantine"
 _BATCH: Final = 200
 _CHUNK: Final = 1 << 20
 _MEGABYTE: Final = 1_000_000

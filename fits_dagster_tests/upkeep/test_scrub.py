@@ -20,6 +20,7 @@ from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow import copy, export, ingest, store
 from fits_dagster.dataflow.checks import CheckResult, checks_of
 from fits_dagster.dataflow.drain import drain
+from fits_dagster.dataflow.receive import Reception, ReservedPathError
 from fits_dagster.dataflow.site import Site
 from fits_dagster.settings import Settings
 from fits_dagster.storage.landing import md5_of
@@ -298,3 +299,11 @@ def test_a_night_is_compared_over_all_places_in_one_table(
     for state in ("not_in_store", "different_in_store", "not_at_destination"):
         assert state in told.output
     assert run(cli, ["reconcile", "--night", "2025"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("quarantine", "x.fits"), ("Quarantine/a", "x.fits"), ("", "quarantine")]
+)
+def test_nothing_is_uploaded_to_where_bad_files_are_kept(archive: Site, path: str, name: str) -> None:
+    with pytest.raises(ReservedPathError):
+        Reception(archive, path, name)
