@@ -19,6 +19,7 @@ from fits_dagster.settings import Settings
 __all__ = [
     "BrokerError",
     "broker_url",
+    "count_workers",
     "embedded_broker",
     "result_backend_url",
     "wait_for_broker",
@@ -143,6 +144,35 @@ def wait_for_broker(
             if time.monotonic() > deadline:
                 raise BrokerError(f"the broker at {place} does not answer: {line}") from error
             time.sleep(0.5)
+
+
+def count_workers(settings: Settings) -> int | None:
+    """Return how many workers listen at the broker, busy or not; None where the broker does not tell.
+
+    All that listen are counted, those of other systems that share the broker's database, too.
+
+    Raises
+    ------
+    OSError
+        The broker does not answer, or refuses us.
+    """
+    url = broker_url(settings)
+    if urlsplit(url).scheme not in ("redis", "rediss"):
+        return None
+    import redis
+
+    try:
+        with redis.Redis.from_url(
+            url, socket_connect_timeout=_PATIENCE_S, socket_timeout=_PATIENCE_S
+        ) as client:
+            database = str(client.connection_pool.connection_kwargs.get("db") or 0)
+            clients: Any = client.client_list()
+    except redis.exceptions.NoPermissionError:
+        return None
+    except redis.exceptions.RedisError as error:
+        raise OSError(f"the broker at {without_password(url)} does not answer: {error}") from error
+    # one that listens waits for the next message, and its last command stays that while it works
+    return sum(1 for each in clients if each.get("cmd") == "brpop" and each.get("db") == database)
 
 
 def _connection(url: str) -> Any:

@@ -223,6 +223,8 @@ class SiteSettings(_Frozen):
     refuse_not_understood: bool = False
     #: Host names by which this site is asked; others are refused. None: any. Local names are always right.
     host_names: tuple[str, ...] = ()
+    #: ``/metrics`` is told to who sends this token (``Authorization: Bearer``); none: to this machine.
+    metrics_token: SecretStr = SecretStr("")
     #: The body of a request is cut off after so many seconds without a byte,
     silence_seconds: float = Field(default=60.0, gt=0)
     #: and that of an upload when it brings fewer bytes a second than this, beginning after the same time.

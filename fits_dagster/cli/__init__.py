@@ -17,6 +17,8 @@ _COMMANDS = {
     "up": "system",
     "worker": "worker",
     "status": "system",
+    "doctor": "doctor",
+    "deploy": "deploy",
     "migrate": "system",
     "user": "system",
     "logs": "logs",

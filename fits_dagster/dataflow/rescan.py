@@ -9,13 +9,14 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeAlias
 
 from sqlalchemy import Connection, text
 
 from fits_dagster.database import files
+from fits_dagster.database.deadlocks import once_more_after_a_deadlock
 from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow.site import Site
 from fits_dagster.fits.names import fault_of_name, trimmed
@@ -111,33 +112,50 @@ def rescan(
     ]
     if not seen:
         return RescanReport(0, 0, time.perf_counter() - began)
+    names = _queue_changed(
+        site,
+        path,
+        seen,
+        by_name=matches is not None,
+        dry_run=dry_run,
+        like=NewWork(
+            stage="ingest",
+            path=path,
+            filename="",
+            priority=priority,
+            force=force,
+            force_md5=force_md5,
+            delay=delay,
+        ),
+    )
+    return RescanReport(len(seen), len(names), time.perf_counter() - began, names)
+
+
+@once_more_after_a_deadlock
+def _queue_changed(
+    site: Site,
+    path: str,
+    seen: Sequence[tuple[str, ObjectInfo]],
+    *,
+    by_name: bool,
+    dry_run: bool,
+    like: NewWork,
+) -> tuple[str, ...]:
+    """Queue those of the files that the database does not know as they are; returns their names."""
     with site.engine.begin() as connection:
         chosen = list(seen)
-        if not (force or force_md5):
+        if not (like.force or like.force_md5):
             # of a directory with many nights only what is asked for
-            wanted = None if matches is None else [name for name, _ in seen]
+            wanted = [name for name, _ in seen] if by_name else None
             known = _known_files(connection, path, wanted)
             same = _same_to_the_microsecond if site.store.has_reliable_times else _same_to_the_second
             chosen = [
                 (name, info) for name, info in chosen if name not in known or not same(known[name], info)
             ]
         names = tuple(sorted({name for name, _ in chosen} - _refused_names(connection, path, chosen)))
-        add_work(
-            connection,
-            (
-                NewWork(
-                    stage="ingest",
-                    path=path,
-                    filename=name,
-                    priority=priority,
-                    force=force,
-                    force_md5=force_md5,
-                    delay=delay,
-                )
-                for name in ([] if dry_run else names)
-            ),
-        )
-    return RescanReport(len(seen), len(names), time.perf_counter() - began, names)
+        if not dry_run:
+            add_work(connection, (replace(like, filename=name) for name in names))
+    return names
 
 
 def _listed(objects: Iterable[ObjectInfo]) -> Iterator[tuple[str, ObjectInfo]]:

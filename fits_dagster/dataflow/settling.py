@@ -41,6 +41,8 @@ def settle(
     A file whose lease was lost in the meantime changes nothing: somebody else has it.
     """
     done: list[tuple[Finished, Committed]] = []
+    # follow-up work is added in one order by everybody, else two transactions may wait for each other
+    finished = sorted(finished, key=lambda one: (one.item.path, one.item.filename))
     with site.engine.begin() as connection:
         rest = finished
         if stage.commits_groups:

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import uvicorn
 
+from fits_dagster.broker import count_workers
+from fits_dagster.database.server import dagster_url
 from fits_dagster.dataflow.site import open_site
 from fits_dagster.logs import configure_logging
+from fits_dagster.monitoring.collector import SiteMetrics
 from fits_dagster.settings import load_settings
 from fits_dagster.web.app import create_app
 
@@ -25,11 +28,16 @@ def main() -> None:
     settings = load_settings()
     configure_logging(settings, f"{arguments.site}-web")
     site = open_site(settings, arguments.site)
+    figures = SiteMetrics(
+        site, dagster_url=dagster_url(settings), count_workers=lambda: count_workers(settings)
+    )
+    figures.begin()
     workspace = os.environ.get("FITS_DAGSTER_WORKSPACE")
     app = create_app(
         site,
         session_hours=settings.session_hours,
         dagster_workspace=Path(workspace) if workspace else None,
+        site_metrics=figures,
     )
     host = site.settings.host
     config = uvicorn.Config(

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from fits_dagster import __version__
 from fits_dagster.database.selection import BadSelectionError
 from fits_dagster.dataflow.site import Site
+from fits_dagster.monitoring.collector import SiteMetrics
 from fits_dagster.web import (
     actions,
     associated,
@@ -26,6 +27,7 @@ from fits_dagster.web import (
     left_out,
     listing,
     login,
+    metrics,
     programs,
     queuestatus,
     small,
@@ -46,13 +48,21 @@ _REST: Final = "/{rest:path}"
 _LATER_S: Final = 1.0
 
 
-def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | None = None) -> FastAPI:
+def create_app(
+    site: Site,
+    *,
+    session_hours: float,
+    dagster_workspace: Path | None = None,
+    site_metrics: SiteMetrics | None = None,
+) -> FastAPI:
     """Build the web application of a site.
 
     Parameters
     ----------
     dagster_workspace
         Workspace file of the Dagster UI that is mounted under ``/dagster``; None leaves it out.
+    site_metrics
+        What ``/metrics`` tells; by default without Dagster's runs and without the broker.
     """
     app = FastAPI(
         title=f"fits_dagster {site.name}",
@@ -63,10 +73,11 @@ def create_app(site: Site, *, session_hours: float, dagster_workspace: Path | No
     )
     app.state.site = site
     app.state.session_hours = session_hours
+    app.state.metrics = site_metrics or SiteMetrics(site)
     # the page of calibrations takes what the explanations below the same path leave
     reading = (queuestatus, listing, files, texts, download, calmgr, calibrations, associated, grammar)
     tabled = (tables, programs, small)
-    parts = (login, history, *reading, *tabled, actions, upload, update_headers, left_out)
+    parts = (login, history, *reading, *tabled, actions, upload, update_headers, metrics, left_out)
     for part in parts:
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")

@@ -19,10 +19,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from fastapi import Request
-from sqlalchemy import Connection, Row, Select, text, tuple_
+from sqlalchemy import Connection, Row, Select, tuple_
 
 from fits_dagster.database.selection import BadSelectionError
 from fits_dagster.database.selection.times import Span
+from fits_dagster.database.settled import settled_until
 from fits_dagster.database.tables import diskfile
 
 __all__ = ["COMPLETE_HEADER", "FeedPage", "read_page"]
@@ -32,20 +33,9 @@ COMPLETE_HEADER: Final = "X-Fits-Dagster-Complete-Until"
 #: Longest time that an answer waits for transactions that began before its end.
 _WAIT_S: Final = 3.0
 _LOOK_S: Final = 0.05
-#: Longest time between a transaction's own time and the moment at which others see that there is one.
-_MARGIN_S: Final = 0.2
-#: A transaction that has written nothing for so long will not write a version.
-_IDLE_S: Final = 60
 _CURSOR: Final = re.compile(r"(\d{1,17})\.(\d{1,18})", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-
-# of other databases of the server the transactions do not matter; our own reads only
-_OLDEST = text("""
-select least(clock_timestamp() - make_interval(secs => :margin), min(xact_start)) from pg_stat_activity
-where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
-  and (backend_xid is not null or xact_start > clock_timestamp() - make_interval(secs => :idle))
-""")
 
 
 @dataclass(frozen=True)
@@ -127,9 +117,7 @@ def _settled(connection: Connection, end: datetime | None) -> datetime:
     """Return the time before which no version will come any more; wait for it to reach a past end."""
     deadline = time.monotonic() + _WAIT_S
     while True:
-        until: datetime = connection.execute(_OLDEST, {"idle": _IDLE_S, "margin": _MARGIN_S}).scalar_one()
-        # the answer must see what has been committed until now, not what was when the wait began
-        connection.rollback()
+        until = settled_until(connection)
         is_over = end is not None and end <= datetime.now(UTC)
         if not is_over or (end is not None and until >= end) or time.monotonic() > deadline:
             return until

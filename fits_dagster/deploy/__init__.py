@@ -1,0 +1,1 @@
+"""Files with which others run the system: systemd's units."""

@@ -1,0 +1,1 @@
+"""Looks at everything, and says what is wrong and what to do."""

@@ -1,0 +1,75 @@
+"""The settings: can they be read, is all of them known, who can read them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from fits_dagster.doctor.finding import Finding, ok, warning, wrong
+from fits_dagster.settings import Settings, load_settings
+from fits_dagster.system.home import read_running
+
+__all__ = ["alert_ways", "read_settings", "settings_file"]
+
+_OTHERS: Final = 0o077
+
+
+def read_settings(home: Path) -> tuple[Settings | None, list[Finding]]:
+    """Read the settings of a home; of a system that runs, those that it was started with.
+
+    Returns
+    -------
+    tuple
+        The settings, None if they are not acceptable; and what is to be said of them.
+    """
+    try:
+        settings = load_settings(home)
+    except (ValidationError, ValueError, OSError) as error:
+        lines = [line.strip() for line in str(error).splitlines()[:6]]
+        return None, [wrong("settings", "; ".join(lines), "correct what the message names")]
+    if read_running(settings) is not None:
+        try:
+            effective = json.loads((settings.home / "effective-settings.json").read_text())
+            settings = Settings(**effective)
+        except (OSError, ValueError) as error:
+            remedy = "run this as the user who runs the system"
+            return settings, [warning("settings", f"those in force cannot be read: {error}", remedy)]
+    return settings, [ok("settings", f"acceptable; home is {settings.home}")]
+
+
+def settings_file(settings: Settings) -> Iterator[Finding]:
+    """Look for names that mean nothing, and for readers who should not be."""
+    named = os.environ.get("FITS_DAGSTER_CONFIG")
+    path = Path(named) if named else settings.home / "settings.toml"
+    if not path.is_file():
+        yield ok(str(path), "is not there: defaults and the environment count")
+        return
+    content = tomllib.loads(path.read_text())
+    unknown = sorted(set(content) - set(Settings.model_fields))
+    if unknown:
+        yield warning(
+            str(path),
+            f"has no effect: {', '.join(unknown)}",
+            "correct the name; all settings are in fits_dagster/settings.py",
+        )
+    secret = any(word in path.read_text() for word in ("cookie", "token", "password", "webhook", "://"))
+    if secret and path.stat().st_mode & _OTHERS:
+        yield warning(str(path), "others can read it, and it may hold secrets", f"chmod 600 {path}")
+    elif not unknown:
+        yield ok(str(path), "every name in it is known")
+
+
+def alert_ways(settings: Settings) -> Iterator[Finding]:
+    """Look whether anybody would be told of trouble."""
+    alerts = settings.alerts
+    if alerts.email_to or alerts.webhook_url.get_secret_value():
+        yield ok("alerts", "people are told by mail or web hook; 'fits-dagster alerts test' tries it")
+    else:
+        remedy = "set alerts.email_to or alerts.webhook_url"
+        yield warning("alerts", "nobody is told of trouble: alerts go to the log only", remedy)
