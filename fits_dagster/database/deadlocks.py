@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import psycopg
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
@@ -21,10 +21,10 @@ def _is_deadlock(error: BaseException) -> bool:
 
 def once_more_after_a_deadlock(call: _Call) -> _Call:
     """Let a function whose one transaction was the victim of a deadlock try again, some times at most."""
-    repeated: _Call = retry(
+    repeated = retry(
         retry=retry_if_exception(_is_deadlock),
         stop=stop_after_attempt(_ATTEMPTS),
         wait=wait_random(0, _PAUSE_S),
         reraise=True,
     )(call)
-    return repeated
+    return cast(_Call, repeated)

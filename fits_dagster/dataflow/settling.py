@@ -44,7 +44,7 @@ def settle(
     # follow-up work is added in one order by everybody, else two transactions may wait for each other
     finished = sorted(finished, key=lambda one: (one.item.path, one.item.filename))
     with site.engine.begin() as connection:
-        rest = finished
+        rest: Sequence[Finished] = finished
         if stage.commits_groups:
             done, rest = _commit_group(site, stage, connection, lease, finished, run_id)
         for one in rest:
