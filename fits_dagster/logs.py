@@ -8,7 +8,9 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -19,11 +21,13 @@ from concurrent_log_handler import ConcurrentRotatingFileHandler
 
 from fits_dagster.settings import Settings
 
-__all__ = ["configure_logging", "follow", "log_files", "tail"]
+__all__ = ["configure_logging", "follow", "log_files", "rotate_outputs", "tail"]
 
 _FORMAT: Final = "%(asctime)s,%(msecs)03d %(process)d:%(module)s:%(lineno)d %(levelname)s: %(message)s"
 _MAX_BYTES: Final = 100_000_000
 _KEEP: Final = 10
+#: A log file proper is never longer than its limit by more than a line.
+_ROTATED_BY_ITSELF: Final = 1_000_000
 _LOOK_EVERY_S: Final = 0.3
 _TAIL_BYTES: Final = 1_000_000
 #: What a record may carry besides its message.
@@ -99,6 +103,26 @@ def configure_logging(settings: Settings, name: str, level: int = logging.INFO) 
     handler.setFormatter(formatter)
     root.addHandler(handler)
     root.setLevel(level)
+
+
+def rotate_outputs(settings: Settings, most_bytes: int = _MAX_BYTES) -> list[Path]:
+    """Rotate what programs have written to their output, the web servers' above all; returns the long ones.
+
+    The programs hold their files open, for appending: a file is copied and emptied. Log files proper rotate
+    by themselves before they are so long.
+    """
+    rotated = []
+    for path in sorted((settings.home / "logs").glob("*.log")):
+        if path.stat().st_size <= most_bytes + _ROTATED_BY_ITSELF:
+            continue
+        for number in range(_KEEP - 1, 0, -1):
+            older = path.with_name(f"{path.name}.{number}")
+            if older.exists():
+                older.replace(path.with_name(f"{path.name}.{number + 1}"))
+        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+        os.truncate(path, 0)
+        rotated.append(path)
+    return rotated
 
 
 def log_files(settings: Settings, names: Sequence[str] = ()) -> list[Path]:

@@ -192,6 +192,8 @@ class SiteSettings(_Frozen):
     photometric_standards: FilePath | None = None
     #: Base URLs to which every newly ingested file goes.
     export_destinations: tuple[str, ...] = ()
+    #: Base URLs of servers that have the same files: a stored file that is bad is fetched from them.
+    replicas: tuple[str, ...] = ()
     #: Regular expression of a local path -> path at the destination; ``<DATE>`` stands for a date.
     export_path_map: dict[str, str] = Field(default_factory=dict)
     #: Cookie ``gemini_fits_upload_auth`` sent with exports.
@@ -294,6 +296,8 @@ class Settings(BaseSettings):
             "api_cookies": (secret,) if secret else (),
             "rescans": SUMMIT_RESCANS,
         } | _mapping(values.get("summit"))
+        summit.setdefault("replicas", summit["export_destinations"])
+        archive.setdefault("replicas", (f"http://{summit.get('host', '127.0.0.1')}:{summit['port']}",))
         # the secret of this machine is no business of another one
         if summit["export_destinations"] in ((archive_url,), [archive_url]):
             summit.setdefault("export_api_cookie", secret)

@@ -29,6 +29,8 @@ _COMMANDS = {
     "add-to-preview-queue": "adding",
     "add-to-calcache-queue": "adding",
     "night": "night",
+    "reconcile": "night",
+    "scrub": "scrub",
     "alerts": "alerts",
     "audit": "audit",
     "upkeep": "upkeep",

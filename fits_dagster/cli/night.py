@@ -1,4 +1,4 @@
-"""``fits-dagster night``: what is expected of a night, and what has arrived."""
+"""``fits-dagster night`` and ``reconcile``: what is expected of a night, what has arrived, and where."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fits_dagster.cli.options import home_option, json_option
 from fits_dagster.dataflow.site import opened_site
 from fits_dagster.settings import SiteName, load_settings
 
-__all__ = ["night"]
+__all__ = ["night", "reconcile"]
 
 _MOST_ROWS = 50
 
@@ -37,10 +37,7 @@ def night(nights: tuple[str, ...], last: int | None, as_json: bool, site: SiteNa
     from fits_dagster.dataflow.reconcile import night_reports
 
     for label in nights:
-        try:
-            datetime.strptime(label, "%Y%m%d").replace(tzinfo=UTC)
-        except ValueError as error:
-            raise click.BadParameter(f"{label!r} is no night label YYYYMMDD") from error
+        _check_label(label)
     settings = load_settings(home)
     with opened_site(settings, site) as opened:
         asked = list(nights)
@@ -69,3 +66,51 @@ def night(nights: tuple[str, ...], last: int | None, as_json: bool, site: SiteNa
             if len(report.incomplete) > _MOST_ROWS:
                 console.print(f"  and {len(report.incomplete) - _MOST_ROWS} more")
     sys.exit(1 if bad else 0)
+
+
+def _check_label(label: str) -> None:
+    try:
+        datetime.strptime(label, "%Y%m%d").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise click.BadParameter(f"{label!r} is no night label YYYYMMDD") from error
+
+
+@click.command()
+@click.option("--night", "label", metavar="YYYYMMDD", help="The night; default: tonight.")
+@json_option
+@click.option("--site", type=click.Choice(["summit", "archive"]), default="summit", show_default=True)
+@home_option
+def reconcile(label: str | None, as_json: bool, site: SiteName, home: Path) -> None:
+    """Compare all places of a night's files in one table: DHS, dataflow, store, queues, archive.
+
+    MD5s are shown by their first eight letters. Exits with 1 if a file is not where it should be, or not the
+    same, and is not on its way, or a destination does not answer.
+    """
+    from fits_dagster.dataflow.checks import recent_nights
+    from fits_dagster.dataflow.reconcile import COMPLETE, night_reports
+
+    if label is not None:
+        _check_label(label)
+    with opened_site(load_settings(home), site) as opened:
+        [report] = night_reports(opened, [label or recent_nights(opened)[0]], with_store=True)
+    if as_json:
+        files = [{**vars(file), "places": dict(file.places)} for file in report.files]
+        click.echo(json.dumps({**report.as_dict(), "files": files}, indent=1))
+    else:
+        console = Console()
+        columns = list(report.files[0].places) if report.files else []
+        table = Table("file", *columns, "queue", "state", title=f"{site}, night {report.night}")
+        for file in report.files:
+            style = None if file.state == COMPLETE else "yellow" if file.is_on_its_way else "red"
+            cells = [file.places.get(column) or "-" for column in columns]
+            table.add_row(file.name, *cells, file.queue or "-", file.state, style=style)
+        console.print(table)
+        for file in report.incomplete:
+            if file.detail:
+                console.print(f"{file.name}: {file.detail}", highlight=False)
+        for url, reason in report.unanswered.items():
+            console.print(f"{url} does not answer: {reason}", style="red", highlight=False)
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(report.counts.items()))
+        console.print(f"{len(report.files)} expected: {counts or 'none'}", highlight=False)
+    lost = any(not file.is_on_its_way for file in report.incomplete)
+    sys.exit(1 if lost or report.unanswered else 0)

@@ -19,7 +19,7 @@ _MANY = 2000
 
 @click.group()
 def upkeep() -> None:
-    """Roll-call, removal of what the archive holds, pruning, vacuum."""
+    """Roll-call, removal of what the archive holds, leftovers, orphans, pruning, vacuum."""
 
 
 @upkeep.command("roll-call")
@@ -107,6 +107,43 @@ def remove_files(
         click.echo(f"{len(keys)} kept: {reason}: {', '.join(keys[:5])}{' …' if len(keys) > 5 else ''}")
     word = "removed" if yes else "would be removed (--yes does it)"
     click.echo(f"{len(report.removed)} files, {report.bytes / 1024**3:.3f} GB {word}")
+
+
+@upkeep.command()
+@click.option("--dry-run", is_flag=True, help="Remove nothing.")
+@site_option
+@home_option
+def leftovers(dry_run: bool, site: SiteName, home: Path) -> None:
+    """Remove what processes that died have left behind, and rotate the outputs of programs."""
+    from fits_dagster.logs import rotate_outputs
+    from fits_dagster.upkeep.leftovers import sweep_leftovers
+
+    settings = load_settings(home)
+    with opened_site(settings, site) as opened:
+        report = sweep_leftovers(opened, dry_run=dry_run)
+    for name in (*report.temporary, *report.uploads, *report.unfinished):
+        click.echo(name)
+    for path in () if dry_run else rotate_outputs(settings):
+        click.echo(f"rotated {path}")
+    word = "would be removed" if dry_run else "removed"
+    click.echo(
+        f"{len(report.temporary)} temporary files, {len(report.uploads)} uploads without a row, "
+        f"{len(report.unfinished)} unfinished puts {word}, {report.bytes / 1e9:.3f} GB"
+    )
+
+
+@upkeep.command()
+@site_option
+@home_option
+def orphans(site: SiteName, home: Path) -> None:
+    """Tell which stored data no row of the database knows. Exits with 1 if there are any."""
+    from fits_dagster.upkeep.leftovers import find_orphans
+
+    with opened_site(load_settings(home), site) as opened:
+        found = find_orphans(opened)
+    for key in found:
+        click.echo(key)
+    sys.exit(1 if found else 0)
 
 
 @upkeep.command()

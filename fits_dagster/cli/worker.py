@@ -11,7 +11,7 @@ from typing import get_args
 import click
 
 from fits_dagster.cli.options import home_option
-from fits_dagster.settings import SiteName, load_settings
+from fits_dagster.settings import Settings, SiteName, load_settings
 
 __all__ = ["worker"]
 
@@ -64,6 +64,7 @@ def worker(sites: Sequence[str], stages: str, concurrency: int | None, wait: flo
             sys.exit(_REFUSED)
         finally:
             engine.dispose()
+        _sweep(settings, site)
     try:
         wait_for_broker(settings, seconds=wait, tell=lambda what: click.echo(what, err=True))
     except BrokerError as error:
@@ -74,3 +75,18 @@ def worker(sites: Sequence[str], stages: str, concurrency: int | None, wait: flo
 
     ensure_dagster_home(settings)
     sys.exit(run_worker(settings, names, stages=wanted, processes=concurrency))
+
+
+def _sweep(settings: Settings, site: SiteName) -> None:
+    """Remove what processes that died have left in the directories of a site."""
+    from fits_dagster.dataflow.site import opened_site
+    from fits_dagster.upkeep.leftovers import sweep_leftovers
+
+    try:
+        with opened_site(settings, site) as opened:
+            report = sweep_leftovers(opened, with_bucket=False)
+    except OSError as error:
+        click.echo(f"fits-dagster worker: {site}: leftovers were not looked for: {error}", err=True)
+        return
+    if count := len(report.temporary) + len(report.uploads):
+        click.echo(f"fits-dagster worker: {site}: removed {count} leftovers of processes that died", err=True)

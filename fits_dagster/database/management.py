@@ -62,7 +62,8 @@ with mine as (select * from work_item where state = 'failed' and {where} for upd
                  and w.path = m.path and w.filename = m.filename and w.destination = m.destination),
      gone as (delete from work_item where id in (select id from waiting))
 update work_item w
-set state = 'waiting', attempts = 0, not_before = now(), failed_at = null, priority = greatest(w.priority, 1),
+set state = 'waiting', attempts = 0, deaths = 0, lost_lease = null, not_before = now(), failed_at = null,
+    priority = greatest(w.priority, 1),
     payload = w.payload || '{{"retried": true}}'::jsonb
 from mine m where w.id = m.id and m.id not in (select id from waiting)
 returning w.id, w.night

@@ -5,7 +5,8 @@ A work item is one file waiting for one stage. Its states:
 * ``waiting`` -> ``running``  a worker claims it and holds a lease;
 * ``running`` -> (deleted)    the stage is done, its follow-up work is in the same transaction;
 * ``running`` -> ``waiting``  deferred, a transient error that is tried again later, or a lost lease;
-* ``running`` -> ``failed``   a permanent error, kept with its reason until somebody deals with it;
+* ``running`` -> ``failed``   a permanent error, or the third worker that died with it; kept with its reason
+  until somebody deals with it;
 * ``failed``  -> ``waiting``  retried by a person or because the file changed.
 """
 
@@ -38,6 +39,8 @@ __all__ = [
     "event",
     "header_edit",
     "pause",
+    "quarantine",
+    "scrub",
     "upload",
     "work_item",
 ]
@@ -61,6 +64,10 @@ work_item = Table(
     Column("not_before", timestamp, nullable=False, server_default=_NOW),
     Column("added_at", timestamp, nullable=False, server_default=_NOW),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    #: Leases that ran out while its workers had it in hand, since it was last done.
+    Column("deaths", SmallInteger, nullable=False, server_default=text("0")),
+    #: Token of the lease that ran out last: its holder takes the death back if it lives after all.
+    Column("lost_lease", Text),
     Column("force", Boolean, nullable=False, server_default=text("false")),
     Column("force_md5", Boolean, nullable=False, server_default=text("false")),
     Column("no_defer", Boolean, nullable=False, server_default=text("false")),
@@ -180,6 +187,43 @@ alert = Table(
     Column("told_at", timestamp),
     #: When the condition was over; null while it lasts.
     Column("over_at", timestamp),
+)
+
+#: One row per scrub of the store: its figures.
+scrub = Table(
+    "scrub",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("began_at", timestamp, nullable=False),
+    Column("ended_at", timestamp, nullable=False, server_default=_NOW),
+    Column("who", Text, nullable=False),
+    Column("files", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("bad", Integer, nullable=False),
+    Column("restored", Integer, nullable=False),
+    Column("unread", Integer, nullable=False),
+    #: Whether it reached the end of what it was to look at.
+    Column("complete", Boolean, nullable=False),
+)
+
+#: One row per stored file that was found bad or missing: what became of it.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("at", timestamp, nullable=False, server_default=_NOW),
+    Column("path", Text, nullable=False),
+    Column("filename", Text, nullable=False),
+    #: ``altered`` or ``missing``.
+    Column("fault", Text, nullable=False),
+    Column("expected_md5", Text, nullable=False),
+    Column("found_md5", Text),
+    #: Key under which the bad bytes are kept.
+    Column("kept_as", Text),
+    #: Where the good copy came from; null while there is none.
+    Column("restored_from", Text),
+    Column("detail", Text, nullable=False, server_default=_EMPTY),
+    Index("ix_quarantine_file", "filename", "path"),
 )
 
 #: Where a long round through the database goes on next time.

@@ -8,7 +8,6 @@ together: there is no moment at which a file is between queues.
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from fits_dagster.database.announcements import announce
+from fits_dagster.database.leases import ALONE_AFTER, BACK, MINE, Lease, forgive, new_lease, reap, renew
 from fits_dagster.fits.names import night_of, sort_key, trimmed
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "complete",
     "defer",
     "fail",
+    "forgive",
     "new_lease",
     "night_label",
     "postpone",
@@ -84,6 +85,8 @@ class WorkItem:
     night: str
     priority: int
     attempts: int
+    #: Workers that have died with it in hand since it was last done.
+    deaths: int = 0
     added_at: datetime
     force: bool
     force_md5: bool
@@ -97,23 +100,14 @@ class WorkItem:
         return trimmed(self.filename)
 
     @property
+    def is_dangerous(self) -> bool:
+        """Whether so many workers have died with it that it is taken alone."""
+        return self.deaths >= ALONE_AFTER
+
+    @property
     def key(self) -> str:
         """Path and file name, as in the store."""
         return f"{self.path}/{self.filename}" if self.path else self.filename
-
-
-@dataclass(frozen=True)
-class Lease:
-    """The right of one worker to finish what it claimed."""
-
-    owner: str
-    token: str
-    seconds: float
-
-
-def new_lease(owner: str, seconds: float) -> Lease:
-    """Make a lease with a fresh fencing token."""
-    return Lease(owner, secrets.token_hex(12), seconds)
 
 
 _ADD = text("""
@@ -171,9 +165,10 @@ def add_work(connection: Connection, work: Iterable[NewWork]) -> int:
     return len(rows)
 
 
+# an item that may have killed its workers is claimed alone, when its turn comes
 _CLAIM = """
-with picked as materialized (
-    select w.id from work_item w
+with due as materialized (
+    select w.id, w.deaths, w.priority, w.sort_key, w.added_at from work_item w
     where w.stage = :stage and w.state = 'waiting' and w.not_before <= now()
       and not exists (select 1 from pause where pause.stage = :stage)
       and (cast(:nights as text[]) is null or w.night = any(cast(:nights as text[])))
@@ -181,13 +176,16 @@ with picked as materialized (
       and not exists (select 1 from work_item r
                       where r.state = 'running' and r.stage = w.stage and r.path = w.path
                         and r.filename = w.filename and r.destination = w.destination)
-    order by {order} limit :limit for update skip locked)
+    order by {order} limit :limit for update skip locked),
+  first as (select w.id, w.deaths >= :alone as alone from due w order by {order} limit 1),
+  picked as (select w.id from due w, first
+             where case when first.alone then w.id = first.id else w.deaths < :alone end)
 update work_item w
 set state = 'running', attempts = attempts + 1, lease_owner = :owner, lease_token = :token,
     lease_expires = now() + make_interval(secs => :seconds), run_id = :run_id
 from picked where w.id = picked.id
-returning w.id, w.stage, w.path, w.filename, w.destination, w.night, w.priority, w.attempts, w.added_at,
-          w.force, w.force_md5, w.no_defer, w.subject_id, w.payload, w.sort_key
+returning w.id, w.stage, w.path, w.filename, w.destination, w.night, w.priority, w.attempts, w.deaths,
+          w.added_at, w.force, w.force_md5, w.no_defer, w.subject_id, w.payload, w.sort_key
 """
 _CLAIM_NEWEST = text(_CLAIM.format(order="w.priority desc, w.sort_key desc, w.id"))
 _CLAIM_OLDEST = text(_CLAIM.format(order="w.added_at, w.id"))
@@ -228,16 +226,15 @@ def claim(
             "seconds": lease.seconds,
             "run_id": run_id,
             "background": background,
+            "alone": ALONE_AFTER,
         },
     ).mappings()
     ordered = sorted(rows, key=lambda r: (r["priority"], r["sort_key"]), reverse=True)
     return [WorkItem(**{k: v for k, v in row.items() if k != "sort_key"}) for row in ordered]
 
 
-_MINE = "id = any(:ids) and lease_token = :token and state = 'running'"
-
 _COMPLETE = text(f"""
-with done as (delete from work_item where {_MINE} returning id, stage, path, filename, destination),
+with done as (delete from work_item where {MINE} returning id, stage, path, filename, destination),
      cleared as (delete from work_item f using done d
                  where f.state = 'failed' and f.stage = d.stage and f.path = d.path
                    and f.filename = d.filename and f.destination = d.destination)
@@ -257,39 +254,23 @@ def complete(connection: Connection, lease: Lease, ids: Sequence[int]) -> set[in
     return set(connection.scalars(_COMPLETE, {"ids": list(ids), "token": lease.token}))
 
 
-# An item that goes back to waiting gives way to one of the same key that was added meanwhile.
-_BACK = """
-with mine as (select * from work_item where {where} for update),
-     merged as (update work_item w set force = w.force or m.force, force_md5 = w.force_md5 or m.force_md5
-                from mine m where w.state = 'waiting' and w.stage = m.stage and w.path = m.path
-                  and w.filename = m.filename and w.destination = m.destination
-                returning m.id),
-     gone as (delete from work_item where id in (select id from merged))
-update work_item w
-set state = 'waiting', lease_owner = null, lease_token = null, lease_expires = null, {changes}
-from mine m where w.id = m.id and m.id not in (select id from merged)
-returning w.id
-"""
-
 _DEFER = text(
-    _BACK.format(
-        where=_MINE,
+    BACK.format(
+        where=MINE,
+        locked="",
+        deaths="m.deaths",
         changes="attempts = w.attempts - 1, not_before = now() + make_interval(secs => :delay), "
         "payload = w.payload || cast(:payload as jsonb), reason = :reason, error = :error",
     )
 )
 _POSTPONE = text(
-    _BACK.format(
-        where=_MINE,
+    BACK.format(
+        where=MINE,
+        locked="",
+        # its worker has come through it
+        deaths="0",
         changes="not_before = now() + make_interval(secs => :delay), reason = :reason, error = :error, "
         "traceback = :traceback",
-    )
-)
-_REAP = text(
-    _BACK.format(
-        where="state = 'running' and lease_expires < now()",
-        changes="not_before = now(), reason = 'worker_lost', "
-        "error = 'the worker ' || coalesce(m.lease_owner, '?') || ' stopped in the middle of this file'",
     )
 )
 
@@ -357,15 +338,10 @@ def postpone(
     )
 
 
-def reap(connection: Connection) -> int:
-    """Return to waiting what dead workers held: items whose lease has run out."""
-    return len(connection.execute(_REAP).all())
-
-
 _FAIL = text(f"""
 with done as (update work_item set state = 'failed', failed_at = now(), reason = :reason, error = :error,
                      traceback = :traceback, lease_owner = null, lease_token = null, lease_expires = null
-              where {_MINE} returning id, stage, path, filename, destination),
+              where {MINE} returning id, stage, path, filename, destination),
      older as (delete from work_item f using done d
                where f.state = 'failed' and f.id <> d.id and f.stage = d.stage and f.path = d.path
                  and f.filename = d.filename and f.destination = d.destination)
@@ -385,16 +361,6 @@ def fail(
         "traceback": trace,
     }
     return connection.execute(_FAIL, values).first() is not None
-
-
-_RENEW = text(f"""
-update work_item set lease_expires = now() + make_interval(secs => :seconds) where {_MINE} returning id
-""")
-
-
-def renew(connection: Connection, lease: Lease, ids: Sequence[int]) -> set[int]:
-    """Prolong the lease of items in hand; returns those that are still ours."""
-    return set(connection.scalars(_RENEW, {"ids": list(ids), "token": lease.token, "seconds": lease.seconds}))
 
 
 def retry_delay(attempts: int, base: float, cap: float, jitter: float) -> float:

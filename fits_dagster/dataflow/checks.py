@@ -5,6 +5,7 @@ Each check looks at what is, not at what some run did; it turns good again by it
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from fits_dagster.calibration.coverage import calibration_coverage
 from fits_dagster.database.management import paused_stages
 from fits_dagster.database.work import UNDATED
 from fits_dagster.dataflow.reconcile import COMPLETE, NightReport, night_reports
+from fits_dagster.dataflow.room import intake_directory
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stages import SITE_STAGES
 
@@ -225,14 +227,94 @@ def _calibrated(site: Site) -> CheckResult:
     return CheckResult(not lacking, summary, figures, rows)
 
 
+_LAST_SCRUB = text(
+    "select began_at, ended_at, files, bytes, bad, restored, unread from scrub order by id desc limit 1"
+)
+# what has come again since is mended
+_LOST = text("""
+select q.path, q.filename, q.fault, q.kept_as, q.detail, q.at, count(*) over () as total from quarantine q
+where q.restored_from is null and not exists (
+    select 1 from diskfile d where d.present and d.filename = q.filename and d.path = q.path)
+order by q.at desc limit :most
+""")
+
+
+def _stored_intact(site: Site) -> CheckResult:
+    with site.engine.connect() as connection:
+        last = connection.execute(_LAST_SCRUB).first()
+        lost = connection.execute(_LOST, {"most": _MOST_ROWS}).all()
+    rows = [
+        {
+            "file": f"{row.path}/{row.filename}" if row.path else row.filename,
+            "fault": row.fault,
+            "kept_as": row.kept_as or "",
+            "detail": row.detail[:300],
+            "since": f"{row.at:%Y-%m-%d %H:%M}",
+        }
+        for row in lost
+    ]
+    total = lost[0].total if lost else 0
+    told = f"{total} bad files have not been restored" if total else "no bad file is without a good copy"
+    if last is None:
+        return CheckResult(not total, f"{told}; the store was never scrubbed", {"not_restored": total}, rows)
+    told += (
+        f"; the scrub that ended {last.ended_at:%Y-%m-%d %H:%M} read {last.files} files and found "
+        f"{last.bad} bad, {last.restored} restored, {last.unread} unreadable"
+    )
+    figures: dict[str, int | float | str] = {
+        "not_restored": total,
+        "files": last.files,
+        "gigabytes": round(last.bytes / 1e9, 3),
+        "bad": last.bad,
+        "restored": last.restored,
+        "unread": last.unread,
+    }
+    return CheckResult(not total and not last.unread, told, figures, rows)
+
+
+def _intact(stage: str) -> Check:
+    told = "No stored file that was found bad is without a good copy, and the last scrub could read all."
+    return Check("stored_files_intact", stage, told, _stored_intact, every_s=120.0)
+
+
+_WAITING_FOR_ROOM = text("""
+select count(*) from work_item where stage = :stage and state = 'waiting' and reason = 'disk_full'
+""")
+
+
+def _has_room(site: Site, stage: str) -> CheckResult:
+    directory = intake_directory(site)
+    if directory is None:
+        return CheckResult(True, "this site takes nothing in")
+    with site.engine.connect() as connection:
+        waiting = connection.scalar(_WAITING_FOR_ROOM, {"stage": stage}) or 0
+    free = shutil.disk_usage(directory).free
+    enough = free >= site.settings.min_free_bytes and not waiting
+    told = f"{free / 1e9:.1f} GB free in {directory}"
+    if not enough:
+        told += f"; {waiting} files wait for room, and are taken in when there is some"
+    return CheckResult(enough, told, {"free_gigabytes": round(free / 1e9, 1), "waiting": waiting})
+
+
+def _room(stage: str) -> Check:
+    told = "The disk that files are taken into has room for them."
+    return Check("has_room", stage, told, lambda site: _has_room(site, stage))
+
+
 _NIGHT_CHECKS: Final = (
     ("night_complete", "Every file that is expected of the last nights has arrived.", _night_complete),
     ("md5_equal", "The content of every file is what came, at both ends.", _md5_equal),
 )
 _SITE_CHECKS: Final[Mapping[str, Sequence[Check]]] = {
-    "summit": [Check(name, "export", told, look, every_s=120.0) for name, told, look in _NIGHT_CHECKS],
+    "summit": [
+        *(Check(name, "export", told, look, every_s=120.0) for name, told, look in _NIGHT_CHECKS),
+        _intact("ingest"),
+        _room("copy"),
+    ],
     "archive": [
         *(Check(name, "ingest", told, look, every_s=120.0) for name, told, look in _NIGHT_CHECKS),
+        _intact("ingest"),
+        _room("store"),
         Check(
             "every_science_file_has_what_it_needs",
             "associate",

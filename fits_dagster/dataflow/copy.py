@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import insert
 from fits_dagster.database.queues import dhs_file
 from fits_dagster.database.work import NewWork, WorkItem
 from fits_dagster.dataflow.arrivals import COPY, is_ignored, scan_dhs
+from fits_dagster.dataflow.room import require_room
 from fits_dagster.dataflow.site import Site
 from fits_dagster.dataflow.stage import Committed, NotReady, Stage
 from fits_dagster.errors import FileError
@@ -71,7 +72,7 @@ class CopyStage(Stage[_Landed]):
         Raises
         ------
         NotReady
-            It is young, grows, or lacks bytes that may still come.
+            It is young, grows, or lacks bytes that may still come; or the disk has no room for it.
         FileError
             It stopped changing and is no whole FITS file (``not_fits``, ``truncated``, ``bad_header``), is
             no regular file (``not_a_file``, ``is_a_link``, ``is_a_directory``), or its name is refused.
@@ -87,6 +88,7 @@ class CopyStage(Stage[_Landed]):
             stat = os.fstat(source.fileno())
             since = self._wait_until_stable(site, item, stat)
             self._check_complete(site, item, source, stat, since)
+            require_room(site, site.store.root, stat.st_size)
             return self._copy(site.store, item, source, stat)
 
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Landed) -> Committed:

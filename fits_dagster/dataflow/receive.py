@@ -26,7 +26,7 @@ from fits_dagster.database.work import NewWork, add_work
 from fits_dagster.dataflow.site import Site
 from fits_dagster.errors import DataflowError, Retry
 from fits_dagster.fits.names import last_bytes, trimmed
-from fits_dagster.storage import check_key
+from fits_dagster.storage import QUARANTINE_PATH, check_key
 from fits_dagster.storage.landing import TEMPORARY_MARK, fsync_directory
 
 __all__ = ["Received", "Reception", "ReservedPathError", "StagingFullError", "UploadTooLargeError"]
@@ -79,17 +79,18 @@ class Reception:
         UnsafeNameError
             The name or the path would leave the staging directory.
         ReservedPathError
-            Previews are kept there.
+            Previews, or files that were found bad, are kept there.
         StagingFullError
             There is no room.
         OSError
             The staging file cannot be written.
         """
         check_key(f"{path}/{filename}" if path else filename)
-        reserved = f"{site.settings.preview_path.strip('/')}/".casefold()
         # of the name, too: a directory of that name is no file
-        if f"{path}/{filename}/".casefold().lstrip("/").startswith(reserved):
-            raise ReservedPathError
+        place = f"{path}/{filename}/".casefold().lstrip("/")
+        for reserved in (site.settings.preview_path.strip("/"), QUARANTINE_PATH):
+            if place.startswith(f"{reserved}/".casefold()):
+                raise ReservedPathError
         assert site.settings.staging_directory is not None
         self._site = site
         self._path, self._filename = path, filename

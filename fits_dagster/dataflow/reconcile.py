@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -30,6 +30,8 @@ COMPLETE: Final = "complete"
 _YOUNG_S: Final = 60.0
 #: A file that a stage has let go within this time, seconds, may still be on its way at the other site.
 _RECENT_S: Final = 300.0
+#: Letters of an MD5 that are shown.
+_SHOWN: Final = 8
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class ExpectedFile:
     name: str
     night: str
     #: ``complete``, or what is missing: ``not_copied``, ``not_stored``, ``not_ingested``,
-    #: ``not_at_destination``, ``altered`` (content differs from what came), ``different_there``.
+    #: ``not_at_destination``, ``altered`` (content differs from what came), ``different_there``,
+    #: ``not_in_store``, ``different_in_store`` (size).
     state: str
     #: In words: where, and which contents.
     detail: str = ""
@@ -47,6 +50,9 @@ class ExpectedFile:
     queue: str = ""
     #: Whether a stage had it in hand a moment ago.
     recent: bool = False
+    #: What each place has of it: ``dhs`` or ``upload``, ``database``, ``store`` where it was looked at, and
+    #: the destinations by their address. The first letters of an MD5, ``yes``, or empty.
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_on_its_way(self) -> bool:
@@ -94,6 +100,10 @@ class _Known:
     #: Whether the bytes that came are those of some version.
     came_is_a_version: bool = False
     present_md5: str | None = None
+    #: Key and size of what should be in the store.
+    stored_as: tuple[str, int] | None = None
+    #: Size of what is there; None where it is not.
+    size_in_store: int | None = None
     #: It was removed on purpose: there is a current version that is not present.
     removed: bool = False
     queue: str = ""
@@ -101,7 +111,7 @@ class _Known:
 
 
 _PRESENT = text("""
-select f.name, d.filename, d.data_md5, d.file_md5, d.present, d.canonical from diskfile d
+select f.name, d.filename, d.data_md5, d.file_md5, d.file_size, d.present, d.canonical from diskfile d
 join file f on f.id = d.file_id where d.filename ~ :nights and d.path = ''
 """)
 _LANDED = text("select name, md5 from dhs_file where name ~ :nights")
@@ -119,13 +129,15 @@ where at > now() - make_interval(secs => :recent) and path = '' and filename ~ :
 """)
 
 
-def night_reports(site: Site, nights: Collection[str]) -> list[NightReport]:
+def night_reports(site: Site, nights: Collection[str], *, with_store: bool = False) -> list[NightReport]:
     """Tell for nights which files are expected and which have arrived.
 
     Parameters
     ----------
     nights
         Night labels.
+    with_store
+        Look at each file in the store as well.
 
     Returns
     -------
@@ -140,14 +152,22 @@ def night_reports(site: Site, nights: Collection[str]) -> list[NightReport]:
     wanted = sorted(set(nights))
     known = _known(site, wanted)
     there, unanswered = _ask_destinations(site, known)
+    if with_store:
+        for each in known.values():
+            if each.stored_as is not None:
+                info = site.store.stat(each.stored_as[0])
+                each.size_in_store = None if info is None else info.size
     files: dict[str, list[ExpectedFile]] = {night: [] for night in wanted}
     for name in sorted(known):
         night = night_label(name)
         if night not in files:
             continue
-        state, detail = _judge(site, known[name], {url: held.get(name, ()) for url, held in there.items()})
-        entry = known[name]
-        files[night].append(ExpectedFile(name, night, state, detail, entry.queue, entry.recent))
+        entry, held = known[name], {url: each.get(name, ()) for url, each in there.items()}
+        state, detail = _judge(site, entry, held)
+        if state == COMPLETE and with_store:
+            state, detail = _judge_store(entry, detail)
+        places = _places(site, entry, held, with_store=with_store)
+        files[night].append(ExpectedFile(name, night, state, detail, entry.queue, entry.recent, places))
     return [NightReport(night, each, unanswered) for night, each in files.items()]
 
 
@@ -180,6 +200,7 @@ def _add_versions(connection: Connection, nights: str, about: Any) -> None:
             entry.came_is_a_version = True
         if row.present:
             entry.present_md5 = row.data_md5
+            entry.stored_as = row.filename, row.file_size
             entry.removed = False
         elif row.canonical:
             entry.removed = True
@@ -228,3 +249,26 @@ def _judge(site: Site, entry: _Known, there: Mapping[str, Sequence[Holding]]) ->
         if entry.present_md5 not in {each.data_md5 for each in held}:
             return "different_there", f"{url} has MD5 {held[0].data_md5}, here it is {entry.present_md5}"
     return COMPLETE, ""
+
+
+def _judge_store(entry: _Known, detail: str) -> tuple[str, str]:
+    if entry.stored_as is None or entry.size_in_store == entry.stored_as[1]:
+        return COMPLETE, detail
+    if entry.size_in_store is None:
+        return "not_in_store", f"{entry.stored_as[0]} is not in the store"
+    return "different_in_store", f"{entry.size_in_store} bytes in the store instead of {entry.stored_as[1]}"
+
+
+def _places(
+    site: Site, entry: _Known, there: Mapping[str, Sequence[Holding]], *, with_store: bool
+) -> Mapping[str, str]:
+    """Tell what each place has of a file, in the order of its way."""
+    came = entry.came_md5[:_SHOWN] if entry.came_md5 else ""
+    if site.settings.dhs_directory is not None:
+        places = {"dhs": "yes" if entry.at_source else "", "copied": came}
+    else:
+        places = {"upload": came}
+    if with_store:
+        places["store"] = "" if entry.size_in_store is None else f"{entry.size_in_store} bytes"
+    places["database"] = "removed" if entry.removed else (entry.present_md5 or "")[:_SHOWN]
+    return places | {url: ", ".join(each.data_md5[:_SHOWN] for each in held) for url, held in there.items()}

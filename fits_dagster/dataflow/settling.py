@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 #: Stages whose transient errors never become failures: the partner will come back some day.
 _RETRY_FOR_EVER: Final = frozenset({"export"})
+#: Reasons that never become failures: somebody will make room some day, and is told of it by the alerts.
+_WAITED_FOR: Final = frozenset({"disk_full"})
 
 
 def settle(
@@ -42,7 +44,7 @@ def settle(
     # follow-up work is added in one order by everybody, else two transactions may wait for each other
     finished = sorted(finished, key=lambda one: (one.item.path, one.item.filename))
     with site.engine.begin() as connection:
-        rest = finished
+        rest: Sequence[Finished] = finished
         if stage.commits_groups:
             done, rest = _commit_group(site, stage, connection, lease, finished, run_id)
         for one in rest:
@@ -151,7 +153,7 @@ def _failed(
     """Record a failure: another attempt later, or kept until somebody deals with it."""
     reason, retry, line, trace = describe_error(error)
     again = retry is Retry.BACKOFF and (
-        item.attempts < site.work.max_attempts or stage.name in _RETRY_FOR_EVER
+        item.attempts < site.work.max_attempts or stage.name in _RETRY_FOR_EVER or reason in _WAITED_FOR
     )
     delay = None
     if again:

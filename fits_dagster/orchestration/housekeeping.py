@@ -14,12 +14,15 @@ from sqlalchemy import delete
 from fits_dagster.dataflow.checks import recent_nights
 from fits_dagster.dataflow.reconcile import night_reports
 from fits_dagster.dataflow.site import Site
+from fits_dagster.logs import rotate_outputs
 from fits_dagster.orchestration.partitions import SITE_TAG, STAGE_TAG
 from fits_dagster.orchestration.resources import SiteResource
-from fits_dagster.settings import SiteName, SiteSettings
+from fits_dagster.settings import SiteName, SiteSettings, load_settings
+from fits_dagster.upkeep.leftovers import find_orphans, sweep_leftovers
 from fits_dagster.upkeep.pruning import prune_records, vacuum
 from fits_dagster.upkeep.removal import RemovalRequest, remove_files
 from fits_dagster.upkeep.roll_call import roll_call
+from fits_dagster.upkeep.scrub import ScrubRequest, scrub_store
 
 __all__ = ["build_housekeeping", "prune_runless_events", "prune_runs"]
 
@@ -123,7 +126,39 @@ def build_housekeeping(
             "files": _listed(report.removed),
         }
 
+    def scrubbed(context: dg.OpExecutionContext, opened: Site) -> dict[str, Any]:
+        config = context.op_config
+        request = ScrubRequest(rate=config["rate_mb"], seconds=config["seconds"], dry_run=config["dry_run"])
+        report = scrub_store(opened, request, who="schedule scrub")
+        for bad in report.bad:
+            context.log.error(f"{bad.key} is {bad.fault}, restored from {bad.restored_from}; {bad.detail}")
+        return {
+            "called": report.files,
+            "gigabytes": round(report.bytes / 1e9, 3),
+            "bad": len(report.bad),
+            "restored": report.restored,
+            "unread": _listed(list(report.unread)),
+            "complete": report.complete,
+        }
+
+    def swept(context: dg.OpExecutionContext, opened: Site) -> dict[str, Any]:
+        report, orphans = sweep_leftovers(opened), find_orphans(opened)
+        if orphans:
+            context.log.warning(f"{len(orphans)} stored files are known to no row: {_listed(orphans)}")
+        return {
+            "temporary": len(report.temporary),
+            "uploads": len(report.uploads),
+            "unfinished": len(report.unfinished),
+            "gigabytes": round(report.bytes / 1e9, 3),
+            "files": _listed([*report.temporary, *report.uploads, *report.unfinished]),
+            "orphans": len(orphans),
+            "outputs": _listed([path.name for path in rotate_outputs(load_settings())]),
+        }
+
     schedules = [
+        _schedule(
+            site, settings, "leftovers", "31 * * * *", "Remove what dead processes left behind.", swept
+        ),
         _schedule(
             site, settings, "housekeeping", "40 20 * * *", "Delete old runs, events and sessions.", prune
         ),
@@ -133,6 +168,20 @@ def build_housekeeping(
         ),
         _schedule(
             site, settings, "night_report", "0 8 * * *", "Expected against arrived, last night.", reported
+        ),
+        _schedule(
+            site,
+            settings,
+            "scrub",
+            "11 * * * *",
+            "Hash stored files again, so many each hour; move bad ones aside and restore them.",
+            scrubbed,
+            on=False,
+            config_schema={
+                "rate_mb": dg.Field(float, default_value=10.0),
+                "seconds": dg.Field(float, default_value=2400.0),
+                "dry_run": dg.Field(bool, default_value=False),
+            },
         ),
     ]
     if settings.export_destinations and settings.store == "directory":

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from fits_dagster.settings import SiteSettings
-from fits_dagster.storage.base import ObjectInfo, ObjectStore, UnsafeNameError, check_key
+from fits_dagster.storage.base import QUARANTINE_PATH, ObjectInfo, ObjectStore, UnsafeNameError, check_key
 from fits_dagster.storage.directory import DirectoryStore
 from fits_dagster.storage.s3 import S3Store
 
 __all__ = [
+    "QUARANTINE_PATH",
     "DirectoryStore",
     "ObjectInfo",
     "ObjectStore",

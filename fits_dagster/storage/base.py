@@ -12,9 +12,11 @@ from typing import Protocol
 from fits_dagster.errors import FileError
 from fits_dagster.fits.names import fault_of_name, shown_name
 
-__all__ = ["ObjectInfo", "ObjectStore", "UnsafeNameError", "check_key"]
+__all__ = ["QUARANTINE_PATH", "ObjectInfo", "ObjectStore", "UnsafeNameError", "check_key"]
 
 
+#: Path under which stored files that were found bad are kept.
+QUARANTINE_PATH = "quarantine"
 #: Bytes of a key, as S3 allows.
 _LONGEST_KEY = 1024
 
@@ -54,8 +56,8 @@ class ObjectStore(Protocol):
         """Look at an object; None when it is not there."""
         ...
 
-    def local(self, key: str) -> AbstractContextManager[Path]:
-        """Give the object as a local file for the time of the context."""
+    def local(self, key: str, *, verify: bool = True) -> AbstractContextManager[Path]:
+        """Give the object as a local file for the time of the context; without ``verify`` as it is."""
         ...
 
     def objects(self, path: str = "") -> Iterator[ObjectInfo]:

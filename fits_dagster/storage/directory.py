@@ -81,7 +81,7 @@ class DirectoryStore:
             return None
 
     @contextmanager
-    def local(self, key: str) -> Iterator[Path]:
+    def local(self, key: str, *, verify: bool = True) -> Iterator[Path]:
         """Give the file itself; it must not be changed."""
         path = self.path_of(key)
         if not is_regular(path, links_in=self._links_in):

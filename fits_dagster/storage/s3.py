@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ __all__ = ["S3Store"]
 
 _CONNECT_TIMEOUT_S = 10
 _READ_TIMEOUT_S = 60
+_CHUNK = 1 << 20
 
 
 class S3Store:
@@ -51,8 +55,13 @@ class S3Store:
                     retries={"max_attempts": self.settings.max_attempts, "mode": "standard"},
                     connect_timeout=_CONNECT_TIMEOUT_S,
                     read_timeout=_READ_TIMEOUT_S,
+                    # every service knows Content-MD5; newer sums come in a form that older ones refuse
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
                 ),
             )
+            for operation in ("PutObject", "UploadPart"):
+                client.meta.events.register(f"before-call.s3.{operation}", _add_content_md5)
         return client
 
     def put(self, source: Path, key: str, *, md5: str, move: bool = False) -> ObjectInfo:
@@ -108,8 +117,8 @@ class S3Store:
         return None
 
     @contextmanager
-    def local(self, key: str) -> Iterator[Path]:
-        """Fetch an object, verify its size and MD5, and give it as a temporary file.
+    def local(self, key: str, *, verify: bool = True) -> Iterator[Path]:
+        """Fetch an object, verify its MD5 unless that is not wanted, and give it as a temporary file.
 
         Raises
         ------
@@ -131,7 +140,7 @@ class S3Store:
         try:
             with self._errors(key, "get"):
                 self.client.download_file(bucket, key, str(path))
-            info = self._head(bucket, key)
+            info = self._head(bucket, key) if verify else None
             if info is not None and info.md5 is not None and md5_of(path) != info.md5:
                 raise TransientError(
                     f"{key}: the bytes fetched are not those of its MD5 {info.md5}",
@@ -152,6 +161,28 @@ class S3Store:
             for page in pages:
                 for entry in page.get("Contents", ()):
                     yield ObjectInfo(entry["Key"], entry["Size"], entry["LastModified"], None)
+
+    def end_unfinished(self, before: datetime, *, dry_run: bool = False) -> list[str]:
+        """Abort uploads in parts that began before a time and never ended: their parts cost room unseen.
+
+        Returns
+        -------
+        list of str
+            Keys.
+        """
+        ended = []
+        with self._errors("", "list of unfinished uploads"):
+            pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.settings.bucket)
+            for page in pages:
+                for entry in page.get("Uploads", ()):
+                    if entry["Initiated"] >= before:
+                        continue
+                    ended.append(entry["Key"])
+                    if not dry_run:
+                        self.client.abort_multipart_upload(
+                            Bucket=self.settings.bucket, Key=entry["Key"], UploadId=entry["UploadId"]
+                        )
+        return ended
 
     def delete(self, key: str) -> None:
         """Remove an object from the bucket; never from the underlay."""
@@ -247,3 +278,17 @@ class S3Store:
             if self._makes_clients and is_about_credentials(told, error):
                 self._client, self._needs_credentials = None, True  # the next one looks for them anew
             raise told from error
+
+
+def _add_content_md5(params: dict[str, Any], **_: Any) -> None:
+    """Send the MD5 of the bytes along, so that the service refuses what has changed on its way."""
+    body = params["body"]
+    digest = hashlib.md5(usedforsecurity=False)
+    if isinstance(body, bytes | bytearray):
+        digest.update(body)
+    else:
+        begin = body.tell()
+        while chunk := body.read(_CHUNK):
+            digest.update(chunk)
+        body.seek(begin)
+    params["headers"]["Content-MD5"] = base64.b64encode(digest.digest()).decode()

@@ -1,1 +1,1 @@
-"""Upkeep of a site: roll-call, removal of what the archive has, pruning, vacuum."""
+"""Upkeep of a site: roll-call, scrub, leftovers, removal of what the archive has, pruning, vacuum."""

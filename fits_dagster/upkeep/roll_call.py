@@ -13,7 +13,7 @@ from fits_dagster.dataflow.site import Site
 from fits_dagster.storage import UnsafeNameError
 from fits_dagster.storage.landing import md5_of
 
-__all__ = ["RollCallReport", "roll_call"]
+__all__ = ["RollCallReport", "check_store", "roll_call"]
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def roll_call(
         The store cannot be read, or is empty; nothing is marked then.
     """
     report = RollCallReport()
-    _check_store(site)
+    check_store(site)
     after = 0
     if limit is not None:
         with site.engine.connect() as connection:
@@ -118,7 +118,7 @@ def roll_call(
     return report
 
 
-def _check_store(site: Site) -> None:
+def check_store(site: Site) -> None:
     """Refuse to take a store that is not mounted for one that has lost everything."""
     with site.engine.connect() as connection:
         expected = connection.scalar(text("select 1 from diskfile where present and path = '' limit 1"))

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,3 +137,16 @@ def test_settings_of_standing_runs_are_refused_with_what_replaced_them(tmp_path:
     assert done.returncode == 1
     assert "work.standing_runs is no longer a setting" in done.stderr
     assert "work.linger_seconds" in done.stderr
+
+
+def test_a_worker_removes_what_a_dead_one_left_before_it_begins(brokered: Settings, summit: Site) -> None:
+    assert summit.settings.store_directory is not None
+    old, fresh = (summit.settings.store_directory / f"N20251123S000{n}.fits.tmp-0123" for n in (1, 2))
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    place = broker_url(brokered).rpartition("@")[2]
+    done = work(with_broker(brokered, f"redis://:wrong@{place}"), "--site", "summit")
+    assert done.returncode == 2
+    assert "removed 1 leftovers" in done.stderr
+    assert (old.exists(), fresh.exists()) == (False, True)

@@ -58,6 +58,8 @@ def test_a_rescan_queues_a_file_that_somebody_put_into_its_directory(summit: Sit
         ("vacuum", set()),
         ("roll_call", {"called", "missing"}),
         ("night_report", set()),
+        ("leftovers", {"temporary", "orphans", "unfinished"}),
+        ("scrub", {"called", "bad", "restored", "complete"}),
     ],
 )
 def test_upkeep_is_done_and_shows_its_figures(summit: Site, name: str, told: set[str]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -257,3 +259,43 @@ def test_the_underlay_is_read_and_never_written(s3_server: str, tmp_path: Path, 
         assert path.read_bytes() == b"old"
     store.delete("old.fits")
     assert store.stat("old.fits") is not None
+
+
+@pytest.mark.parametrize("size", [0, 300_000, 2 * PART_BYTES + 1])
+def test_every_put_carries_the_md5_of_its_bytes(
+    s3_server: str, tmp_path: Path, source: Path, size: int
+) -> None:
+    store = make_s3_store(s3_server, tmp_path, f"content-md5-{size}")
+    source.write_bytes(os.urandom(size))
+    sent: dict[str, str] = {}
+
+    def note(request: Any, **_: Any) -> None:
+        if request.method == "PUT":
+            sent[request.url.rpartition("partNumber=")[2]] = _text(request.headers["Content-MD5"])
+            assert "aws-chunked" not in _text(request.headers.get("Content-Encoding", ""))
+
+    store.client.meta.events.register("before-send.s3", note)
+    store.put(source, "x.fits", md5=md5(source))
+    content = source.read_bytes()
+    parts = [content[i : i + PART_BYTES] for i in range(0, max(size, 1), PART_BYTES)]
+    assert sorted(sent.values()) == sorted(
+        base64.b64encode(hashlib.md5(part).digest()).decode() for part in parts
+    )
+
+
+def test_uploads_in_parts_that_never_ended_are_aborted_when_they_are_old(
+    s3_server: str, tmp_path: Path
+) -> None:
+    store = make_s3_store(s3_server, tmp_path, "unfinished")
+    for name in ("one.fits", "two.fits"):
+        store.client.create_multipart_upload(Bucket="unfinished", Key=name)
+    now = datetime.now(UTC)
+    assert store.end_unfinished(now - timedelta(days=20 * 365)) == []
+    later = now + timedelta(hours=1)
+    assert sorted(store.end_unfinished(later, dry_run=True)) == ["one.fits", "two.fits"]
+    assert sorted(store.end_unfinished(later)) == ["one.fits", "two.fits"]
+    assert store.end_unfinished(later) == []
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
