@@ -19,7 +19,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from fits_dagster.database import work as ledger
 from fits_dagster.database.announcements import Listener
@@ -113,6 +113,8 @@ def drain(
                     stop=stop,
                 )
                 due_in = None if count else next_due_s(site, stage.name, nights, background)
+            except ProgrammingError:
+                raise  # another schema than ours: no waiting helps
             except DBAPIError as error:
                 log.warning("%s: the database does not answer, trying again: %s", stage.name, error)
                 last_work = time.monotonic()
