@@ -62,6 +62,8 @@ class RunTask(celery.Task):  # type: ignore[misc]
                 return super().__call__(execute_job_args_packed=execute_job_args_packed)
             finally:
                 close_sites()
+                # Dagster has left its own handler, or none, in this place
+                signal.signal(signal.SIGTERM, _stop)
                 _end_if_orphaned()
 
 
