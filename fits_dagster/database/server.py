@@ -143,12 +143,12 @@ def dagster_url(settings: Settings) -> URL:
     return _server_url(settings).set(drivername="postgresql+psycopg2", database=DAGSTER_DATABASE)
 
 
-def open_engine(settings: Settings, site: SiteName, *, pool_size: int = 5) -> Engine:
+def open_engine(settings: Settings, site: SiteName, *, pool_size: int = 2) -> Engine:
     """Open an engine on a site's database; every session works in UTC."""
     return create_engine(
         database_url(settings, site),
         pool_size=pool_size,
-        max_overflow=10,
+        max_overflow=13,
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": _CONNECT_TIMEOUT_S,
