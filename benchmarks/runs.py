@@ -139,9 +139,7 @@ def _run(system: System, count: int) -> tuple[float, float]:
     workspace = system.settings.home / "dagster" / "workspace.yaml"
     done = subprocess.run(
         [
-            sys.executable,
-            "-m",
-            "dagster_graphql",
+            str(Path(sys.executable).parent / "dagster-graphql"),
             "-w",
             str(workspace),
             "-t",
