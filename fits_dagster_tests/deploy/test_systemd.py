@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from configparser import ConfigParser
@@ -37,6 +38,13 @@ KNOWN_TO_OPERATORS = {
     "fits-service_export_queue2.service",
 }
 ALWAYS = {"fits.target", "fits-prepare.service", "fits-dagster-daemon.service", "fits-alerts.service"}
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A directory with a short path: sockets of services must be below it."""
+    with tempfile.TemporaryDirectory(prefix="units-") as name:
+        yield Path(name)
 
 
 def written(home: Path, out: Path, *sites: str) -> dict[str, Path]:
