@@ -48,6 +48,7 @@ def measure_crowd(
         prefix="fits-dagster-bench-", dir=home, ignore_cleanup_errors=True
     ) as name:
         reports = [Path(name) / f"{number}.json" for number in range(systems)]
+        outputs = [report.with_suffix(".txt").open("wb") for report in reports]
         programs = [
             subprocess.Popen(
                 [
@@ -63,11 +64,11 @@ def measure_crowd(
                     str(report),
                 ],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            for report in reports
+            for report, output in zip(reports, outputs, strict=True)
         ]
         try:
             _wait_for(reports, programs)
@@ -78,6 +79,8 @@ def measure_crowd(
                 program.send_signal(signal.SIGTERM)
             for program in programs:
                 program.wait(_STOP_S)
+            for output in outputs:
+                output.close()
         figures = [json.loads(report.read_text()) for report in reports]
     return {
         "bench": "crowd",
@@ -100,11 +103,14 @@ def measure_crowd(
 
 def _wait_for(reports: list[Path], programs: list[subprocess.Popen[bytes]]) -> None:
     deadline = time.monotonic() + _PATIENCE_S
-    while not all(report.exists() for report in reports):
+    while missing := [report for report in reports if not report.exists()]:
+        said = missing[0].with_suffix(".txt").read_text(errors="replace").strip()[-2000:]
         if any(program.poll() is not None for program in programs):
-            raise RuntimeError("a demonstration ended before its report")
+            raise RuntimeError(f"a demonstration ended before its report:\n{said}")
         if time.monotonic() > deadline:
-            raise RuntimeError(f"the files did not arrive within {_PATIENCE_S:.0f} s")
+            raise RuntimeError(
+                f"{len(missing)} did not end within {_PATIENCE_S:.0f} s; the first said:\n{said}"
+            )
         time.sleep(0.5)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import tempfile
 import time
 from pathlib import Path
+
+from fasteners import InterProcessLock
 
 __all__ = ["free_port", "is_listening", "reserve_port", "wait_until_listening"]
 
@@ -28,20 +32,23 @@ def reserve_port(preferred: int, host: str) -> socket.socket:
     Two systems that start at the same moment find each other's ports taken, though nobody listens yet. A
     server of this user can listen there all the same (``SO_REUSEPORT``).
     """
-    for port in (preferred, 0):
-        holder = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        try:
-            with socket.socket(holder.family) as probe:
-                # fails where somebody else holds or serves the port, whatever options they have
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, port))
-                port = int(probe.getsockname()[1])
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            holder.bind((host, port))
-            return holder
-        except OSError:
-            holder.close()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # without the lock both could have looked before either holds
+    with InterProcessLock(Path(tempfile.gettempdir()) / f"fits_dagster-{os.getuid()}.ports"):
+        for port in (preferred, 0):
+            holder = socket.socket(family)
+            try:
+                with socket.socket(family) as probe:
+                    # connections that have just ended (TIME_WAIT) do not matter; the holders have no
+                    # SO_REUSEADDR, so that this fails where one of them is
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((host, port))
+                    port = int(probe.getsockname()[1])
+                holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                holder.bind((host, port))
+                return holder
+            except OSError:
+                holder.close()
     raise OSError(f"no free port on {host}")
 
 
