@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Engine, Table, text
 
 from benchmarks.observing import Frame, simulate_records
 from fits_dagster.calibration import associate_headers, index_headers
-from fits_dagster.database.calibrations import calibration_answer, calibration_need, calibration_offer
-from fits_dagster.database.instruments import INSTRUMENT_TABLES
-from fits_dagster.database.tables import diskfile, file, header
+from fits_dagster.records.calibrations import calibration_answer, calibration_need, calibration_offer
+from fits_dagster.records.instruments import INSTRUMENT_TABLES
+from fits_dagster.records.tables import diskfile, file, header
 
 __all__ = ["NIGHT_FILES", "LargeArchive", "fill_archive"]
 

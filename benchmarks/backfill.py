@@ -18,12 +18,12 @@ from sqlalchemy import text
 
 from benchmarks.latency import measure_latency
 from fits_dagster.database.server import stop_embedded_server
-from fits_dagster.dataflow import ingest
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.rescan import rescan
-from fits_dagster.dataflow.site import Site, opened_site
+from fits_dagster.ledger.loop import drain
+from fits_dagster.requeue.rescan import rescan
 from fits_dagster.settings import Settings
 from fits_dagster.simulator import simulate_night
+from fits_dagster.sites import Site, opened_site
+from fits_dagster.stages import ingest
 from fits_dagster.system.database import prepare_databases
 from fits_dagster.system.home import ensure_directories
 from fits_dagster.system.up import System

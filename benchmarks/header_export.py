@@ -14,13 +14,13 @@ from benchmarks.figures import Figures
 from benchmarks.home import bench_home, bench_site, served_archive, with_workers
 from benchmarks.ingest import ingest_all
 from benchmarks.samples import gmos_sample
-from fits_dagster.database import files as versions
-from fits_dagster.dataflow import edit, export, ingest, store
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.outcomes import DrainReport
-from fits_dagster.dataflow.site import Site
-from fits_dagster.dataflow.stage import Stage
-from fits_dagster.dataflow.update_headers import update_headers
+from fits_dagster.headers.updates import update_headers
+from fits_dagster.ledger.loop import drain
+from fits_dagster.ledger.report import DrainReport
+from fits_dagster.ledger.stage import Stage
+from fits_dagster.records import files as versions
+from fits_dagster.sites import Site
+from fits_dagster.stages import edit, export, ingest, store
 
 __all__ = ["measure_header_export"]
 

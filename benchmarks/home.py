@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from fits_dagster.database.server import stop_embedded_server
-from fits_dagster.dataflow.site import Site, open_site
 from fits_dagster.settings import Settings, SiteName, load_settings, write_effective
+from fits_dagster.sites import Site, open_site
 from fits_dagster.system.database import prepare_databases
 from fits_dagster.system.home import ensure_directories
 from fits_dagster.system.ports import free_port, wait_until_listening

@@ -10,11 +10,11 @@ from pathlib import Path
 from benchmarks.figures import Figures
 from benchmarks.home import bench_home, bench_site, with_workers
 from benchmarks.samples import gmos_sample
-from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.ingest import STAGE
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.loop import drain
 from fits_dagster.settings import SiteName
+from fits_dagster.sites import Site
+from fits_dagster.stages.ingest import STAGE
 
 __all__ = ["ingest_all", "measure_ingest"]
 

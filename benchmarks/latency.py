@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from fits_dagster.database.server import runs_at_work
-from fits_dagster.dataflow.site import open_site
 from fits_dagster.demo.report import DemoReport
 from fits_dagster.demo.run import DemoOptions, run_demo
 from fits_dagster.demo.watch import Watcher
 from fits_dagster.settings import Settings
+from fits_dagster.sites import open_site
 from fits_dagster.system.up import System
 
 __all__ = ["measure_latency", "print_latency"]

@@ -15,10 +15,10 @@ from benchmarks.figures import Figures
 from benchmarks.home import bench_home, bench_site, with_workers
 from benchmarks.ingest import ingest_all
 from benchmarks.samples import Sample, gmos_sample, niri_sample
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.preview import STAGE
-from fits_dagster.dataflow.site import Site
 from fits_dagster.fits.reading import read_headers
+from fits_dagster.ledger.loop import drain
+from fits_dagster.sites import Site
+from fits_dagster.stages.preview import STAGE
 
 __all__ = ["measure_previews"]
 

@@ -13,10 +13,10 @@ from typing import Any, Final
 from benchmarks.figures import Figures
 from benchmarks.home import bench_home, bench_site
 from benchmarks.samples import niri_sample
-from fits_dagster.database.tables import diskfile, file
-from fits_dagster.dataflow.choosing import DAY_WORDS, name_matcher
-from fits_dagster.dataflow.rescan import rescan
-from fits_dagster.dataflow.site import Site
+from fits_dagster.fits.chosen_names import DAY_WORDS, name_matcher
+from fits_dagster.records.tables import diskfile, file
+from fits_dagster.requeue.rescan import rescan
+from fits_dagster.sites import Site
 
 __all__ = ["measure_reingest"]
 

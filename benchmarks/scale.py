@@ -19,10 +19,10 @@ from sqlalchemy import text
 
 from benchmarks.hosts import Network, network, network_database
 from fits_dagster.broker import broker_url, embedded_broker
-from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow.site import Site, opened_site
+from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.settings import Settings, load_settings
 from fits_dagster.simulator import simulate_night
+from fits_dagster.sites import Site, opened_site
 from fits_dagster.storage.landing import md5_of
 from fits_dagster.system.home import ensure_directories
 from fits_dagster.system.ports import free_port, wait_until_listening

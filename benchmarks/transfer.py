@@ -15,11 +15,11 @@ from benchmarks.figures import Figures
 from benchmarks.home import bench_home, bench_site, served_archive, with_workers
 from benchmarks.ingest import ingest_all
 from benchmarks.samples import Sample, gmos_sample
-from fits_dagster.dataflow import copy, export
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.outcomes import DrainReport
-from fits_dagster.dataflow.site import Site
-from fits_dagster.dataflow.stage import Stage
+from fits_dagster.ledger.loop import drain
+from fits_dagster.ledger.report import DrainReport
+from fits_dagster.ledger.stage import Stage
+from fits_dagster.sites import Site
+from fits_dagster.stages import copy, export
 
 __all__ = ["measure_copy", "measure_export"]
 

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,11 @@ import uvicorn
 from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 from sqlalchemy import URL, create_engine, text
 
-from fits_dagster.database.migrate import migrate
 from fits_dagster.database.server import start_embedded_server, stop_embedded_server
-from fits_dagster.dataflow.site import Site, open_site
-from fits_dagster.settings import Settings, SiteName, load_settings
+from fits_dagster.schema.migrate import migrate
+from fits_dagster.settings import S3Settings, Settings, SiteName, load_settings
+from fits_dagster.sites import Site, open_site
+from fits_dagster.storage import S3Store, open_store
 
 #: Cookie that exports carry in tests.
 COOKIE = "a-secret-of-the-tests"
@@ -180,6 +181,31 @@ def summit(sites: Callable[[SiteName], Site]) -> Site:
 def archive(sites: Callable[[SiteName], Site]) -> Site:
     """The archive, open."""
     return sites("archive")
+
+
+@pytest.fixture
+def with_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Site], Site]]:
+    """Give a site a fresh bucket for its store, on an S3 server on the loop-back interface."""
+    from moto.server import ThreadedMotoServer
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+
+    def give(site: Site) -> Site:
+        # servers of one process share their buckets
+        s3 = S3Settings(bucket=f"fits-archive-{os.getpid()}-{port}", endpoint_url=f"http://{host}:{port}")
+        settings = site.settings.model_copy(update={"store": "s3", "s3": s3})
+        opened = open_store(settings)
+        assert isinstance(opened, S3Store)
+        place = {"LocationConstraint": s3.region}
+        opened.client.create_bucket(Bucket=s3.bucket, CreateBucketConfiguration=place)
+        return replace(site, settings=settings, store=opened)
+
+    yield give
+    server.stop()
 
 
 @dataclass(frozen=True)

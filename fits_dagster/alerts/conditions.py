@@ -14,9 +14,9 @@ from typing import Final
 from sqlalchemy import text
 
 from fits_dagster.alerts.alarm import Alarm
-from fits_dagster.dataflow.checks import checks_of
-from fits_dagster.dataflow.site import Site
+from fits_dagster.checks.standing import checks_of
 from fits_dagster.settings import AlertSettings
+from fits_dagster.sites import Site
 
 __all__ = ["NIGHT_CHECKS", "disk_alarms", "night_alarms", "site_alarms"]
 

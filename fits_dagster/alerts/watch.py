@@ -16,8 +16,8 @@ from fits_dagster.alerts.dagster_health import dagster_alarms
 from fits_dagster.alerts.memory import Notice, mark_told, update_alerts
 from fits_dagster.alerts.senders import AlertsNotSentError, send
 from fits_dagster.database.server import dagster_url
-from fits_dagster.dataflow.site import Site, open_site
 from fits_dagster.settings import AlertSettings, Settings, SiteName
+from fits_dagster.sites import Site, open_site
 
 __all__ = ["Watch"]
 

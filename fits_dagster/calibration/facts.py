@@ -16,9 +16,9 @@ from fits_dagster.calibration.conditions import Facts
 from fits_dagster.calibration.handicap import NO_TAG, handicap_of
 from fits_dagster.calibration.queries import QuerySet, compile_ruleset
 from fits_dagster.calibration.ruleset import load_rulesets
-from fits_dagster.database.instruments import INSTRUMENT_TABLES
-from fits_dagster.database.processing import processingtag
-from fits_dagster.database.tables import diskfile, header
+from fits_dagster.records.instruments import INSTRUMENT_TABLES
+from fits_dagster.records.processing_tags import processingtag
+from fits_dagster.records.tables import diskfile, header
 
 __all__ = ["HeaderFacts", "load_facts"]
 

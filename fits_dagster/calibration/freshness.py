@@ -17,7 +17,7 @@ from fits_dagster.calibration.handicap import NO_TAG, remoteness
 from fits_dagster.calibration.index import forget_headers, write_index
 from fits_dagster.calibration.queries import compile_ruleset
 from fits_dagster.calibration.slots import fits, need_slot
-from fits_dagster.database.work import NewWork
+from fits_dagster.ledger.items import NewWork
 
 __all__ = ["OF_THE_NEED", "RUNNING", "arrival_statement", "as_work", "follow_ups", "withdraw"]
 

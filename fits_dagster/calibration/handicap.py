@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fits_dagster.database.processing import MOST_PRIORITY
+from fits_dagster.records.processing_tags import MOST_PRIORITY
 
 __all__ = ["HIDDEN", "NO_TAG", "handicap_of", "remoteness"]
 

@@ -10,9 +10,9 @@ from sqlalchemy import Boolean, Column, Integer, Numeric, Text
 from sqlalchemy.types import TypeEngine
 
 from fits_dagster.calibration.ruleset import RuleSet
-from fits_dagster.database.instruments import INSTRUMENT_TABLES
-from fits_dagster.database.tables import header
 from fits_dagster.metadata.record import ENUMS
+from fits_dagster.records.instruments import INSTRUMENT_TABLES
+from fits_dagster.records.tables import header
 
 __all__ = ["WrongValueError", "check_value", "typed_value"]
 

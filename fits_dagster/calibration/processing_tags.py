@@ -13,8 +13,8 @@ from fits_dagster.calibration.freshness import OF_THE_NEED, RUNNING, as_work
 from fits_dagster.calibration.handicap import handicap_of, remoteness
 from fits_dagster.calibration.queries import compile_ruleset
 from fits_dagster.calibration.slots import fits, need_slot, offer_slot
-from fits_dagster.database.processing import ProcessingTag, delete_tag, find_tag, save_tag
-from fits_dagster.database.work import NewWork
+from fits_dagster.ledger.items import NewWork
+from fits_dagster.records.processing_tags import ProcessingTag, delete_tag, find_tag, save_tag
 
 __all__ = [
     "affected_statement",

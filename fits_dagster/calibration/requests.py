@@ -19,7 +19,7 @@ from fits_dagster.calibration.lookup import compute
 from fits_dagster.calibration.posted import check_value, typed_value
 from fits_dagster.calibration.queries import compile_ruleset, whole_seconds
 from fits_dagster.calibration.ruleset import load_rulesets
-from fits_dagster.database.instruments import INSTRUMENT_TABLES
+from fits_dagster.records.instruments import INSTRUMENT_TABLES
 
 __all__ = ["RequestError", "answer_request", "answer_target", "target_of"]
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from fits_dagster.calibration.caltypes import CALTYPES
 from fits_dagster.calibration.conditions import Condition, Facts
 from fits_dagster.calibration.functions import FUNCTIONS
-from fits_dagster.database.instruments import INSTRUMENT_TABLES
+from fits_dagster.records.instruments import INSTRUMENT_TABLES
 
 __all__ = ["Criteria", "Rule", "RuleBody", "RuleSet", "Score", "Side", "load_rulesets"]
 

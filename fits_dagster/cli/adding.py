@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from fits_dagster.cli.options import home_option
-from fits_dagster.dataflow.site import opened_site
 from fits_dagster.settings import SiteName, load_settings
+from fits_dagster.sites import opened_site
 
 if TYPE_CHECKING:
-    from fits_dagster.dataflow.requeue_versions import LaterStage
+    from fits_dagster.requeue.versions import LaterStage
 
 __all__ = ["add_to_calcache_queue", "add_to_export_queue", "add_to_ingest_queue", "add_to_preview_queue"]
 
@@ -110,8 +110,8 @@ def add_to_ingest_queue(
 
     A file that is not in the store is named and left out; then the exit status is 1.
     """
-    from fits_dagster.dataflow.requeue import IngestRequest, queue_for_ingest
     from fits_dagster.logs import configure_logging
+    from fits_dagster.requeue.files import IngestRequest, queue_for_ingest
 
     settings = load_settings(home)
     if demon:
@@ -167,8 +167,8 @@ def add_to_calcache_queue(**options: Any) -> None:
 
 
 def _queue_versions(stage: LaterStage, options: dict[str, Any]) -> None:
-    from fits_dagster.dataflow.requeue_versions import VersionRequest, queue_versions
     from fits_dagster.logs import configure_logging
+    from fits_dagster.requeue.versions import VersionRequest, queue_versions
 
     settings = load_settings(options.pop("home"))
     site, dry_run, debug, demon = (options.pop(name) for name in ("site", "dry_run", "debug", "demon"))

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from fits_dagster.cli.options import home_option, json_option
-from fits_dagster.database.management import find_audit
-from fits_dagster.dataflow.site import opened_site
+from fits_dagster.ledger.management import find_audit
 from fits_dagster.settings import load_settings
+from fits_dagster.sites import opened_site
 
 __all__ = ["audit"]
 

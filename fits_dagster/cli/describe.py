@@ -114,10 +114,10 @@ def _with_bar(paths: Sequence[Path], console: Console) -> Iterator[Path]:
 
 def _describe(path: Path, *, verify: bool) -> _Described:
     """Describe one file; whatever is wrong with it is part of the answer."""
-    from fits_dagster.dataflow.ingest import observe
     from fits_dagster.errors import describe_error
     from fits_dagster.fits.verify import check_structure
     from fits_dagster.metadata import summary
+    from fits_dagster.stages.ingest import observe
 
     findings: Sequence[Problem] = ()
     try:

@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from fits_dagster.cli.options import home_option, person_at_the_keyboard
-from fits_dagster.dataflow.header_request import RefusedItemError, read_item
-from fits_dagster.dataflow.site import open_site
-from fits_dagster.dataflow.update_headers import queue_edit
+from fits_dagster.headers.request import RefusedItemError, read_item
+from fits_dagster.headers.updates import queue_edit
 from fits_dagster.metadata.identifiers import is_data_label
 from fits_dagster.settings import SiteName, load_settings
+from fits_dagster.sites import open_site
 
 __all__ = ["update_headers"]
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fits_dagster.cli.options import home_option, json_option
-from fits_dagster.dataflow.site import opened_site
 from fits_dagster.settings import SiteName, load_settings
+from fits_dagster.sites import opened_site
 
 __all__ = ["night", "reconcile"]
 
@@ -33,8 +33,8 @@ def night(nights: tuple[str, ...], last: int | None, as_json: bool, site: SiteNa
     the uploads to the database. Without NIGHTS it is tonight. Exits with 1 if something is missing that is
     not on its way, or a destination does not answer.
     """
-    from fits_dagster.dataflow.checks import recent_nights
-    from fits_dagster.dataflow.reconcile import night_reports
+    from fits_dagster.checks.reconcile import night_reports
+    from fits_dagster.checks.standing import recent_nights
 
     for label in nights:
         _check_label(label)
@@ -86,8 +86,8 @@ def reconcile(label: str | None, as_json: bool, site: SiteName, home: Path) -> N
     MD5s are shown by their first eight letters. Exits with 1 if a file is not where it should be, or not the
     same, and is not on its way, or a destination does not answer.
     """
-    from fits_dagster.dataflow.checks import recent_nights
-    from fits_dagster.dataflow.reconcile import COMPLETE, night_reports
+    from fits_dagster.checks.reconcile import COMPLETE, night_reports
+    from fits_dagster.checks.standing import recent_nights
 
     if label is not None:
         _check_label(label)

@@ -15,12 +15,12 @@ from sqlalchemy import Connection
 
 from fits_dagster.calibration.processing_tags import change_processing_tag, remove_processing_tag
 from fits_dagster.cli.options import home_option, json_option, person_at_the_keyboard, site_option
-from fits_dagster.database.management import write_audit
-from fits_dagster.database.processing import MOST_PRIORITY, TagUse, list_tags
 from fits_dagster.database.session import site_database
-from fits_dagster.database.work import BACKGROUND, NewWork, add_work
-from fits_dagster.dataflow.site import opened_site
+from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work
+from fits_dagster.ledger.management import write_audit
+from fits_dagster.records.processing_tags import MOST_PRIORITY, TagUse, list_tags
 from fits_dagster.settings import SiteName, load_settings
+from fits_dagster.sites import opened_site
 
 __all__ = ["processing_tags"]
 

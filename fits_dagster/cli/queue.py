@@ -16,7 +16,7 @@ from rich.table import Table
 from sqlalchemy import Connection
 
 from fits_dagster.cli.options import home_option, json_option, person_at_the_keyboard, site_option
-from fits_dagster.database.management import (
+from fits_dagster.ledger.management import (
     Selection,
     cancel_items,
     find_items,
@@ -24,9 +24,9 @@ from fits_dagster.database.management import (
     resume_stage,
     retry_items,
 )
-from fits_dagster.dataflow.site import Site, open_site
-from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.settings import SiteName, load_settings
+from fits_dagster.sites import Site, open_site
+from fits_dagster.stages.registry import SITE_STAGES
 
 __all__ = ["queue"]
 
@@ -205,7 +205,7 @@ def resume(stages: Sequence[str], site: SiteName, home: Path) -> None:
 @home_option
 def drain(stages: Sequence[str], site: SiteName, home: Path) -> None:
     """Work through queues here and now, without Dagster; all of the site's when none is named."""
-    from fits_dagster.dataflow.drain import drain as drain_stage
+    from fits_dagster.ledger.loop import drain as drain_stage
 
     failed = 0
     with _opened(home, site) as opened:

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
 from fits_dagster.cli.options import home_option, json_option, person_at_the_keyboard, site_option
-from fits_dagster.dataflow.site import opened_site
 from fits_dagster.settings import SiteName, load_settings
+from fits_dagster.sites import opened_site
 
 if TYPE_CHECKING:
     from fits_dagster.upkeep.scrub import ScrubReport

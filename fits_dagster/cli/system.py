@@ -129,7 +129,7 @@ def add(
     home: Path,
 ) -> None:
     """Add a user, or give one a new password and role. This ends the user's sessions."""
-    from fits_dagster.dataflow.site import open_site
+    from fits_dagster.sites import open_site
     from fits_dagster.web.accounts import WeakPasswordError, add_user
 
     if password is None:
@@ -161,7 +161,7 @@ def add(
 @home_option
 def list_(site: SiteName, home: Path) -> None:
     """List the users of a site."""
-    from fits_dagster.dataflow.site import open_site
+    from fits_dagster.sites import open_site
     from fits_dagster.web.accounts import list_users
 
     opened = open_site(load_settings(home), site)

@@ -9,8 +9,8 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from fits_dagster.cli.options import home_option, person_at_the_keyboard, site_option
-from fits_dagster.dataflow.site import opened_site
 from fits_dagster.settings import SiteName, load_settings
+from fits_dagster.sites import opened_site
 
 __all__ = ["upkeep"]
 
@@ -82,7 +82,7 @@ def remove_files(
     A file goes only if it is on no queue, its bytes are those that were ingested, and each destination has a
     present version with the same content.
     """
-    from fits_dagster.dataflow.holdings import HoldingsError
+    from fits_dagster.destinations.holdings import HoldingsError
     from fits_dagster.upkeep.removal import RemovalRequest
     from fits_dagster.upkeep.removal import remove_files as remove
 

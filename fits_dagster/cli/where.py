@@ -18,7 +18,7 @@ from fits_dagster.cli.options import home_option, json_option
 from fits_dagster.settings import SiteName, load_settings
 
 if TYPE_CHECKING:
-    from fits_dagster.database.history import Answer, FileHistory
+    from fits_dagster.records.history import Answer, FileHistory
 
 __all__ = ["where"]
 
@@ -39,8 +39,8 @@ def where(name: str, site: SiteName | None, as_json: bool, home: Path) -> None:
     NAME may lack .fits and .bz2; a part of a name gives the names that hold it. Exits with 1 if no site knows
     such a file.
     """
-    from fits_dagster.database.history import SearchTooWideError, find_file
     from fits_dagster.database.session import site_database
+    from fits_dagster.records.history import SearchTooWideError, find_file
 
     settings = load_settings(home)
     answers: dict[str, Answer] = {}

@@ -34,8 +34,8 @@ def worker(sites: Sequence[str], stages: str, concurrency: int | None, wait: flo
     in hand be finished and releases the rest.
     """
     from fits_dagster.broker import BrokerError, wait_for_broker
-    from fits_dagster.database.migrate import SchemaVersionError, check_version
     from fits_dagster.database.server import dagster_url, open_engine
+    from fits_dagster.schema.migrate import SchemaVersionError, check_version
 
     # a worker of a running system gets the settings of the system
     settings = load_settings(None if "FITS_DAGSTER_EFFECTIVE_SETTINGS" in os.environ else home)
@@ -79,7 +79,7 @@ def worker(sites: Sequence[str], stages: str, concurrency: int | None, wait: flo
 
 def _sweep(settings: Settings, site: SiteName) -> None:
     """Remove what processes that died have left in the directories of a site."""
-    from fits_dagster.dataflow.site import opened_site
+    from fits_dagster.sites import opened_site
     from fits_dagster.upkeep.leftovers import sweep_leftovers
 
     try:

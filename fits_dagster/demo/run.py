@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fits_dagster.database.server import stop_embedded_server
-from fits_dagster.dataflow.site import open_site
 from fits_dagster.demo.feed import Feeder, choose_files, prepare_night
 from fits_dagster.demo.report import DemoReport, make_report
 from fits_dagster.demo.watch import STEPS, Watcher
 from fits_dagster.settings import Settings, load_settings
+from fits_dagster.sites import open_site
 from fits_dagster.system.home import AlreadyRunningError, read_running
 from fits_dagster.system.up import System, running_system, wait_for_signal
 from fits_dagster.web.accounts import add_user, generate_password

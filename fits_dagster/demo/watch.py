@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from fits_dagster.dataflow.site import Site
 from fits_dagster.fits.names import trimmed
+from fits_dagster.sites import Site
 
 __all__ = ["STEPS", "Failure", "Journey", "Watcher"]
 

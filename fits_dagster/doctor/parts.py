@@ -14,10 +14,10 @@ from sqlalchemy import create_engine, text
 from fits_dagster import __version__
 from fits_dagster.alerts.dagster_health import dagster_alarms
 from fits_dagster.broker import BrokerError, broker_url, count_workers, wait_for_broker, without_password
-from fits_dagster.database.migrate import SchemaVersionError, check_version
 from fits_dagster.database.server import dagster_url, open_engine
 from fits_dagster.doctor.clocks import clock_finding
 from fits_dagster.doctor.finding import Finding, ok, warning, wrong
+from fits_dagster.schema.migrate import SchemaVersionError, check_version
 from fits_dagster.settings import Settings
 from fits_dagster.system.home import code_socket, read_running
 from fits_dagster.system.ports import is_listening

@@ -17,12 +17,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from fits_dagster import __version__
 from fits_dagster.database.server import RUN_LOCKS
-from fits_dagster.dataflow.site import Site
-from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.monitoring import questions
 from fits_dagster.monitoring.catalogue import METRICS
 from fits_dagster.monitoring.disks import Disks, site_directories
 from fits_dagster.monitoring.progress import Progress
+from fits_dagster.sites import Site
+from fits_dagster.stages.registry import SITE_STAGES
 
 __all__ = ["SiteMetrics"]
 

@@ -17,9 +17,9 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from fits_dagster.database.settled import settled_until
 from fits_dagster.monitoring.catalogue import LATENCY_BUCKETS
 from fits_dagster.monitoring.questions import EVENTS, PIECE_S
+from fits_dagster.records.horizon import settled_until
 
 __all__ = ["Latencies", "Progress"]
 

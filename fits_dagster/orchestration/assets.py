@@ -13,12 +13,12 @@ from typing import Final
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.orchestration.partitions import NIGHTS, SITE_TAG, STAGE_TAG
 from fits_dagster.orchestration.queues import QUEUE_TAG, queue_name
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.orchestration.stage_run import stage_op
 from fits_dagster.settings import Settings, SiteName
+from fits_dagster.stages.registry import SITE_STAGES
 
 __all__ = ["Job", "StageAsset", "asset_key", "build_assets"]
 

@@ -15,12 +15,12 @@ from typing import Any
 import dagster as dg
 from sqlalchemy.exc import OperationalError
 
-from fits_dagster.dataflow.checks import Check, CheckResult, checks_of
-from fits_dagster.dataflow.site import Site
+from fits_dagster.checks.standing import Check, CheckResult, checks_of
 from fits_dagster.orchestration.assets import asset_key
 from fits_dagster.orchestration.figures import table
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.settings import SiteName
+from fits_dagster.sites import Site
 
 __all__ = ["build_check_sensor", "build_checks"]
 

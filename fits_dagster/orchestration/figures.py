@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 import dagster as dg
 
-from fits_dagster.dataflow.outcomes import DrainReport, FileFailure, NightFigures
-from fits_dagster.dataflow.site import Site
-from fits_dagster.dataflow.stage import Stage
+from fits_dagster.ledger.report import DrainReport, FileFailure, NightFigures
+from fits_dagster.ledger.stage import Stage
 from fits_dagster.orchestration.partitions import is_partition
+from fits_dagster.sites import Site
 
 __all__ = ["failure", "listed", "night_figures", "report_nights", "run_figures", "table"]
 

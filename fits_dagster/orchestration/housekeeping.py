@@ -11,13 +11,13 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, Sq
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy import delete
 
-from fits_dagster.dataflow.checks import recent_nights
-from fits_dagster.dataflow.reconcile import night_reports
-from fits_dagster.dataflow.site import Site
+from fits_dagster.checks.reconcile import night_reports
+from fits_dagster.checks.standing import recent_nights
 from fits_dagster.logs import rotate_outputs
 from fits_dagster.orchestration.partitions import SITE_TAG, STAGE_TAG
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.settings import SiteName, SiteSettings, load_settings
+from fits_dagster.sites import Site
 from fits_dagster.upkeep.leftovers import find_orphans, sweep_leftovers
 from fits_dagster.upkeep.pruning import prune_records, vacuum
 from fits_dagster.upkeep.removal import RemovalRequest, remove_files

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from fits_dagster.database.work import UNDATED
+from fits_dagster.ledger.items import UNDATED
 from fits_dagster.settings import SiteSettings
 
 __all__ = [

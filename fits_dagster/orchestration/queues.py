@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from fits_dagster.broker import broker_url, result_backend_url
-from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.settings import Settings, SiteName
+from fits_dagster.stages.registry import SITE_STAGES
 
 __all__ = ["OPERATIONS", "QUEUE_TAG", "celery_arguments", "queue_name", "stages_of", "worker_queues"]
 

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import dagster as dg
 
-from fits_dagster.dataflow.site import Site, open_site
 from fits_dagster.logs import configure_logging
 from fits_dagster.settings import SiteName, load_settings
+from fits_dagster.sites import Site, open_site
 
 __all__ = ["SiteResource", "close_sites"]
 

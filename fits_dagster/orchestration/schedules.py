@@ -4,10 +4,10 @@
 
 import dagster as dg
 
-from fits_dagster.dataflow.choosing import name_matcher
-from fits_dagster.dataflow.rescan import rescan
+from fits_dagster.fits.chosen_names import name_matcher
 from fits_dagster.orchestration.partitions import SITE_TAG, STAGE_TAG
 from fits_dagster.orchestration.resources import SiteResource
+from fits_dagster.requeue.rescan import rescan
 from fits_dagster.settings import SiteName, SiteSettings
 
 __all__ = ["build_rescans"]

@@ -17,11 +17,9 @@ import psycopg
 from sqlalchemy.exc import OperationalError
 
 from fits_dagster.broker import BrokerError, wait_for_broker
-from fits_dagster.database.announcements import Listener
-from fits_dagster.database.work import reap
-from fits_dagster.dataflow.pending import due_work
-from fits_dagster.dataflow.site import Site
-from fits_dagster.dataflow.stages import SITE_STAGES
+from fits_dagster.ledger.announcements import Listener
+from fits_dagster.ledger.items import reap
+from fits_dagster.ledger.pending import due_work
 from fits_dagster.orchestration.assets import StageAsset
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.orchestration.wanted import (
@@ -31,6 +29,8 @@ from fits_dagster.orchestration.wanted import (
     runs_in_progress,
 )
 from fits_dagster.settings import SiteName, load_settings
+from fits_dagster.sites import Site
+from fits_dagster.stages.registry import SITE_STAGES
 
 __all__ = ["build_sensors"]
 

@@ -7,12 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from fits_dagster.database.management import retry_failed
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.outcomes import DrainReport
-from fits_dagster.dataflow.reingest import queue_again
-from fits_dagster.dataflow.site import Site
-from fits_dagster.dataflow.stage import Stage
+from fits_dagster.ledger.loop import drain
+from fits_dagster.ledger.management import retry_failed
+from fits_dagster.ledger.report import DrainReport
+from fits_dagster.ledger.stage import Stage
 from fits_dagster.orchestration.figures import failure, listed, night_figures, report_nights, run_figures
 from fits_dagster.orchestration.partitions import (
     NIGHT_TAG,
@@ -25,6 +23,8 @@ from fits_dagster.orchestration.partitions import (
 )
 from fits_dagster.orchestration.presence import is_canceled, stop_requested, stopped_by_sigterm
 from fits_dagster.orchestration.resources import SiteResource
+from fits_dagster.requeue.nights import queue_again
+from fits_dagster.sites import Site
 
 __all__ = ["stage_op"]
 

@@ -8,11 +8,11 @@ from typing import Final
 
 import dagster as dg
 
-from fits_dagster.dataflow.pending import DueWork
-from fits_dagster.dataflow.site import Site
-from fits_dagster.dataflow.stages import SITE_STAGES
+from fits_dagster.ledger.pending import DueWork
 from fits_dagster.orchestration.assets import StageAsset, asset_key
 from fits_dagster.orchestration.partitions import NIGHT_TAG, SITE_TAG, UNIT_TAG, Unit, is_live, is_partition
+from fits_dagster.sites import Site
+from fits_dagster.stages.registry import SITE_STAGES
 
 __all__ = ["RunsInProgress", "background_runs", "runs_for", "runs_in_progress"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from fits_dagster.database.migrate import migrate
 from fits_dagster.database.server import (
     dagster_url,
     database_url,
@@ -13,6 +12,7 @@ from fits_dagster.database.server import (
     start_embedded_server,
     wait_until_ready,
 )
+from fits_dagster.schema.migrate import migrate
 from fits_dagster.settings import Settings
 
 __all__ = ["prepare_databases"]

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fits_dagster.database.server import stop_embedded_server
-from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.outcomes import DrainReport, FileFailure
-from fits_dagster.dataflow.site import Site, open_site
-from fits_dagster.dataflow.stages import SITE_STAGES
 from fits_dagster.errors import describe_error
+from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.loop import drain
+from fits_dagster.ledger.report import DrainReport, FileFailure
 from fits_dagster.settings import Settings, SiteName
+from fits_dagster.sites import Site, open_site
+from fits_dagster.stages.registry import SITE_STAGES
 from fits_dagster.storage.landing import md5_of
 from fits_dagster.system.database import prepare_databases
 from fits_dagster.system.home import ensure_directories, read_running

@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 
 from fits_dagster.broker import BrokerError, wait_for_broker
-from fits_dagster.database.management import paused_stages
 from fits_dagster.database.server import runs_at_work
-from fits_dagster.database.status import last_files
-from fits_dagster.dataflow.pending import QueueDepth, queue_depths
-from fits_dagster.dataflow.site import open_site
-from fits_dagster.dataflow.stages import SITE_STAGES
+from fits_dagster.ledger.management import paused_stages
+from fits_dagster.ledger.pending import QueueDepth, queue_depths
+from fits_dagster.ledger.views import last_files
 from fits_dagster.settings import Settings, SiteName
+from fits_dagster.sites import open_site
+from fits_dagster.stages.registry import SITE_STAGES
 from fits_dagster.system.home import RunningSystem, read_running
 from fits_dagster.system.ports import is_listening
 

@@ -16,9 +16,9 @@ from urllib.parse import quote
 import requests
 
 from fits_dagster import __version__
-from fits_dagster.dataflow.export import destination_path
-from fits_dagster.dataflow.site import Site
 from fits_dagster.fits.opening import NotAFileError
+from fits_dagster.sites import Site
+from fits_dagster.stages.export import destination_path
 from fits_dagster.storage.entries import open_regular
 from fits_dagster.storage.landing import TEMPORARY_MARK, copy_hashed
 

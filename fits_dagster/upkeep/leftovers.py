@@ -14,8 +14,8 @@ from typing import Final
 
 from sqlalchemy import text
 
-from fits_dagster.dataflow.rescan import is_ingestible
-from fits_dagster.dataflow.site import Site
+from fits_dagster.requeue.rescan import is_ingestible
+from fits_dagster.sites import Site
 from fits_dagster.storage import DirectoryStore, S3Store
 from fits_dagster.storage.landing import TEMPORARY_MARK
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from fits_dagster.dataflow.site import Site
+from fits_dagster.sites import Site
 
 __all__ = ["prune_records", "vacuum"]
 

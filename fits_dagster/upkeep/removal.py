@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from sqlalchemy import Row, text
 
-from fits_dagster.database.management import write_audit
-from fits_dagster.dataflow.choosing import name_matcher
-from fits_dagster.dataflow.holdings import Holding, holdings
-from fits_dagster.dataflow.site import Site
+from fits_dagster.destinations.holdings import Holding, holdings
+from fits_dagster.fits.chosen_names import name_matcher
 from fits_dagster.fits.names import trimmed
+from fits_dagster.ledger.management import write_audit
+from fits_dagster.sites import Site
 from fits_dagster.storage import UnsafeNameError
 from fits_dagster.storage.landing import md5_of
 
@@ -94,7 +94,7 @@ def remove_files(
     ------
     ValueError
         The settings name no destination, or the store is no directory: there would be no second copy.
-    fits_dagster.dataflow.holdings.HoldingsError
+    fits_dagster.destinations.holdings.HoldingsError
         A destination does not say what it has; nothing more is removed.
     """
     if not site.settings.export_destinations or site.settings.store != "directory":

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from fits_dagster.dataflow.site import Site
+from fits_dagster.sites import Site
 from fits_dagster.storage import UnsafeNameError
 from fits_dagster.storage.landing import md5_of
 

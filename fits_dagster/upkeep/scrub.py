@@ -17,15 +17,15 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, insert, text
 
-from fits_dagster.database import files
-from fits_dagster.database.management import write_audit
-from fits_dagster.database.queues import quarantine, scrub
-from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow.export import destination_path
-from fits_dagster.dataflow.site import Site
 from fits_dagster.errors import DataflowError
 from fits_dagster.fits.names import trimmed
 from fits_dagster.fits.opening import NotAFileError, opened
+from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.management import write_audit
+from fits_dagster.ledger.tables import quarantine, scrub
+from fits_dagster.records import files
+from fits_dagster.sites import Site
+from fits_dagster.stages.export import destination_path
 from fits_dagster.storage import QUARANTINE_PATH, UnsafeNameError
 from fits_dagster.upkeep.copies import good_copy
 from fits_dagster.upkeep.roll_call import check_store

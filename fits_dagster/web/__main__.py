@@ -11,10 +11,10 @@ import uvicorn
 
 from fits_dagster.broker import count_workers
 from fits_dagster.database.server import dagster_url
-from fits_dagster.dataflow.site import open_site
 from fits_dagster.logs import configure_logging
 from fits_dagster.monitoring.collector import SiteMetrics
 from fits_dagster.settings import load_settings
+from fits_dagster.sites import open_site
 from fits_dagster.web.app import create_app
 
 _GRACE_S = 3

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fits_dagster.dataflow.site import Site
+from fits_dagster.sites import Site
 from fits_dagster.web.accounts import Person, Role, find_session, session_cookie
 
 __all__ = [

@@ -13,7 +13,7 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
-from fits_dagster.database.management import write_audit
+from fits_dagster.ledger.management import write_audit
 from fits_dagster.settings import SiteName
 from fits_dagster.web.throttling import Attempt, clear_failures, hold, note_failure, refuse_if_locked
 

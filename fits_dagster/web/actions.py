@@ -10,14 +10,14 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from fits_dagster.database.management import (
+from fits_dagster.ledger.management import (
     Selection,
     cancel_items,
     pause_stage,
     resume_stage,
     retry_items,
 )
-from fits_dagster.database.status import queue_views
+from fits_dagster.ledger.views import queue_views
 from fits_dagster.web.access import role_required, site_of
 from fits_dagster.web.accounts import Person
 from fits_dagster.web.forms import form_token, read_form, refuse_foreign_form

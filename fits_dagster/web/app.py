@@ -12,9 +12,9 @@ from sqlalchemy import text
 from starlette.requests import ClientDisconnect
 
 from fits_dagster import __version__
-from fits_dagster.database.selection import BadSelectionError
-from fits_dagster.dataflow.site import Site
 from fits_dagster.monitoring.collector import SiteMetrics
+from fits_dagster.records.selection import BadSelectionError
+from fits_dagster.sites import Site
 from fits_dagster.web import (
     actions,
     associated,

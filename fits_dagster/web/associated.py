@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from fits_dagster.calibration.associated import MOST_LEVELS, associated_calibrations
 from fits_dagster.calibration.caltypes import CALTYPES
-from fits_dagster.database.selection import path_elements
-from fits_dagster.database.tables import diskfile, file, header
+from fits_dagster.records.selection import path_elements
+from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.web.access import site_of
 from fits_dagster.web.selecting import SelectionPath, read_selection
 from fits_dagster.web.versions import NO_CACHE, file_entry, versions_query

@@ -10,8 +10,8 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from sqlalchemy import func, select
 
 from fits_dagster.calibration.overview import TargetNeeds, calibration_needs
-from fits_dagster.database.selection import path_elements
-from fits_dagster.database.tables import diskfile, file, header
+from fits_dagster.records.selection import path_elements
+from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.web.access import current_person, site_of
 from fits_dagster.web.pages import page
 from fits_dagster.web.selecting import SelectionPath, read_selection

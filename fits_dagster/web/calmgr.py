@@ -17,8 +17,8 @@ from fits_dagster.calibration.caltypes import CALTYPES
 from fits_dagster.calibration.lookup import answers_of, current_header
 from fits_dagster.calibration.requests import RequestError, answer_request
 from fits_dagster.calibration.why import explain_all
-from fits_dagster.database.selection import path_elements
-from fits_dagster.database.tables import diskfile, file, header
+from fits_dagster.records.selection import path_elements
+from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.web.access import site_of
 from fits_dagster.web.answers import json_answer, xml_answer
 from fits_dagster.web.descriptions import MAX_DESCRIPTION_BYTES, DescriptionError, read_description

@@ -23,9 +23,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 from starlette.concurrency import run_in_threadpool
 
 from fits_dagster.calibration.associated import associated_calibrations
-from fits_dagster.database.selection import path_elements
-from fits_dagster.database.tables import diskfile, file, header
-from fits_dagster.dataflow.site import Site
+from fits_dagster.records.selection import path_elements
+from fits_dagster.records.tables import diskfile, file, header
+from fits_dagster.sites import Site
 from fits_dagster.web.access import current_person, site_of
 from fits_dagster.web.answers import content_disposition
 from fits_dagster.web.selecting import SelectionPath, read_selection

@@ -21,10 +21,10 @@ from typing import Any, Final
 from fastapi import Request
 from sqlalchemy import Connection, Row, Select, tuple_
 
-from fits_dagster.database.selection import BadSelectionError
-from fits_dagster.database.selection.times import Span
-from fits_dagster.database.settled import settled_until
-from fits_dagster.database.tables import diskfile
+from fits_dagster.records.horizon import settled_until
+from fits_dagster.records.selection import BadSelectionError
+from fits_dagster.records.selection.times import Span
+from fits_dagster.records.tables import diskfile
 
 __all__ = ["COMPLETE_HEADER", "FeedPage", "read_page"]
 

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from fits_dagster.calibration.caltypes import CALTYPES
-from fits_dagster.database.selection import GRAMMAR
-from fits_dagster.database.selection.ordering import ORDER_COLUMNS
+from fits_dagster.records.selection import GRAMMAR
+from fits_dagster.records.selection.ordering import ORDER_COLUMNS
 from fits_dagster.web.access import current_person
 from fits_dagster.web.answers import json_answer
 from fits_dagster.web.calibrations import OPTIONS

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
-from fits_dagster.database.history import Answer, SearchTooWideError, find_file
+from fits_dagster.records.history import Answer, SearchTooWideError, find_file
 from fits_dagster.web.access import role_required, site_of
 from fits_dagster.web.accounts import Person
 from fits_dagster.web.pages import page

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from sqlalchemy import Row, select
 
-from fits_dagster.database.selection import Ordering, Selection
-from fits_dagster.database.selection.ordering import order_by
-from fits_dagster.database.tables import diskfile, file, header
 from fits_dagster.metadata import summary
+from fits_dagster.records.selection import Ordering, Selection
+from fits_dagster.records.selection.ordering import order_by
+from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.web import feed
 from fits_dagster.web.access import site_of
 from fits_dagster.web.answers import json_answer, xml_answer

@@ -11,15 +11,15 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from fits_dagster.database.processing import list_tags
-from fits_dagster.database.programs import (
+from fits_dagster.destinations.fits_server import UPLOAD_COOKIE
+from fits_dagster.records.processing_tags import list_tags
+from fits_dagster.records.programs import (
     Program,
     find_program,
     find_programs,
     publications_of,
     save_program,
 )
-from fits_dagster.dataflow.destination import UPLOAD_COOKIE
 from fits_dagster.web.access import current_person, site_of
 from fits_dagster.web.answers import json_answer
 from fits_dagster.web.cookies import is_accepted

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from fits_dagster.database.status import SLOT_SECONDS, QueueRow, QueueView, queue_views
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.views import SLOT_SECONDS, QueueRow, QueueView, queue_views
 from fits_dagster.settings import SiteName
+from fits_dagster.sites import Site
 
 __all__ = ["QUEUES", "Queue", "find_queue", "queue_of_stage", "queue_states", "run_link", "since"]
 

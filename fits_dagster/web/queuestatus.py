@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from fits_dagster.database.status import item_detail
+from fits_dagster.ledger.views import item_detail
 from fits_dagster.web.access import role_required, site_of
 from fits_dagster.web.accounts import Person
 from fits_dagster.web.forms import form_token

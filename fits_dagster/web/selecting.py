@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fastapi import Path, Query, Request
 from sqlalchemy import not_
 
-from fits_dagster.database.selection import (
+from fits_dagster.records.selection import (
     GRAMMAR,
     BadSelectionError,
     Ordering,
@@ -18,7 +18,7 @@ from fits_dagster.database.selection import (
     read_ordering,
     select_files,
 )
-from fits_dagster.database.selection.ordering import ORDER_COLUMNS
+from fits_dagster.records.selection.ordering import ORDER_COLUMNS
 from fits_dagster.web.access import site_of
 from fits_dagster.web.visibility import viewer_of
 

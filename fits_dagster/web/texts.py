@@ -10,10 +10,10 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import PlainTextResponse, Response
 from sqlalchemy import Column, select
 
-from fits_dagster.database.tables import diskfile_report, fulltextheader, preview
-from fits_dagster.dataflow.preview import preview_key
 from fits_dagster.fits.provenance import Provenance, read_provenance
 from fits_dagster.fits.reading import read_headers
+from fits_dagster.records.tables import diskfile_report, fulltextheader, preview
+from fits_dagster.stages.preview import preview_key
 from fits_dagster.web.access import site_of
 from fits_dagster.web.answers import content_disposition, tagged_answer
 from fits_dagster.web.versions import NO_CACHE, find_version, key_of

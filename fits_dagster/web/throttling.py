@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from fits_dagster.database.management import write_audit
+from fits_dagster.ledger.management import write_audit
 
 __all__ = [
     "ADDRESS_LIMIT",

@@ -17,8 +17,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
-from fits_dagster.dataflow.destination import API_COOKIE
-from fits_dagster.dataflow.update_headers import update_headers
+from fits_dagster.destinations.fits_server import API_COOKIE
+from fits_dagster.headers.updates import update_headers
 from fits_dagster.web.access import site_of
 from fits_dagster.web.cookies import is_accepted
 

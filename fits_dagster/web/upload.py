@@ -19,16 +19,16 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from fits_dagster.database.management import write_refusal
-from fits_dagster.dataflow.destination import UPLOAD_COOKIE
-from fits_dagster.dataflow.receive import (
+from fits_dagster.destinations.fits_server import UPLOAD_COOKIE
+from fits_dagster.intake.uploads import (
     PROCESSED_CALIBRATION_PATH,
     Reception,
     ReservedPathError,
     StagingFullError,
     UploadTooLargeError,
 )
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.management import write_refusal
+from fits_dagster.sites import Site
 from fits_dagster.storage import UnsafeNameError
 from fits_dagster.web.access import site_of
 from fits_dagster.web.cookies import is_accepted

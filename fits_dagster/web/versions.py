@@ -9,9 +9,9 @@ from typing import Any, Final
 from fastapi import HTTPException
 from sqlalchemy import ColumnElement, Date, Row, Select, case, cast, func, select
 
-from fits_dagster.database.queues import work_item
-from fits_dagster.database.tables import HEADER_COLUMNS, diskfile, file, header, miscfile, obslog
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.tables import work_item
+from fits_dagster.records.tables import HEADER_COLUMNS, diskfile, file, header, miscfile, obslog
+from fits_dagster.sites import Site
 
 __all__ = ["NO_CACHE", "file_entry", "find_version", "header_values", "key_of", "versions_query"]
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from fastapi import HTTPException, Request
 from sqlalchemy import ColumnElement, Connection, and_, false, func, or_, select
 
-from fits_dagster.database.tables import diskfile, file, header
+from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.web.access import current_person
 
 __all__ = ["POSITION_FIELDS", "Viewer", "hidden_names", "viewer_of"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from xml.etree import ElementTree
 
-from fits_dagster.database.selection import Selection
+from fits_dagster.records.selection import Selection
 
 __all__ = ["add_texts", "file_list_xml", "sitemap_xml"]
 

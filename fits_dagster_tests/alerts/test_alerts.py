@@ -24,10 +24,10 @@ from fits_dagster.alerts.memory import mark_told, update_alerts
 from fits_dagster.alerts.senders import AlertsNotSentError, send
 from fits_dagster.alerts.watch import Watch
 from fits_dagster.cli import cli
-from fits_dagster.database.management import pause_stage
-from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.management import pause_stage
 from fits_dagster.settings import AlertSettings, Settings
+from fits_dagster.sites import Site
 from fits_dagster.system.ports import free_port
 
 

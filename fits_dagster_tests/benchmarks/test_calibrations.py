@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from benchmarks.observing import simulate_records
 from fits_dagster.calibration.ruleset import load_rulesets
 from fits_dagster.cli import cli
-from fits_dagster.database.instruments import INSTRUMENT_TABLES
-from fits_dagster.database.tables import header
+from fits_dagster.records.instruments import INSTRUMENT_TABLES
+from fits_dagster.records.tables import header
 
 
 def test_nights_have_all_instruments_with_rules_and_values_of_columns_that_exist() -> None:

@@ -13,9 +13,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, insert, select, t
 
 from fits_dagster.calibration.freshness import follow_ups
 from fits_dagster.database import schema
-from fits_dagster.database.instruments import INSTRUMENT_TABLES
-from fits_dagster.database.tables import calcache, diskfile, file, header
-from fits_dagster.database.work import NewWork
+from fits_dagster.ledger.items import NewWork
+from fits_dagster.records.instruments import INSTRUMENT_TABLES
+from fits_dagster.records.tables import calcache, diskfile, file, header
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _DATABASE = "calibration_tests"

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from fits_dagster.calibration import associate_headers
 from fits_dagster.cli import cli
-from fits_dagster.dataflow.site import Site
+from fits_dagster.sites import Site
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
 RECORD: dict[str, Any] = {

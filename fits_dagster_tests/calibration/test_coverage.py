@@ -8,10 +8,10 @@ from pathlib import Path
 from astropy.io import fits
 
 from fits_dagster.calibration.coverage import CalibrationCoverage, calibration_coverage
-from fits_dagster.dataflow import associate, ingest
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.rescan import rescan
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.loop import drain
+from fits_dagster.requeue.rescan import rescan
+from fits_dagster.sites import Site
+from fits_dagster.stages import associate, ingest
 
 NIGHT = "20251123"
 

@@ -20,7 +20,7 @@ from fits_dagster.calibration.freshness import withdraw
 from fits_dagster.calibration.index import applicable_types, index_headers, needs_of
 from fits_dagster.calibration.lookup import compute
 from fits_dagster.calibration.processing_tags import remove_processing_tag, set_processing_tag
-from fits_dagster.database.processing import ProcessingTag
+from fits_dagster.records.processing_tags import ProcessingTag
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
 RECORD: dict[str, Any] = {

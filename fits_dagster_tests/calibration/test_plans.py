@@ -11,7 +11,7 @@ from fits_dagster.calibration import associate_headers, index_headers
 from fits_dagster.calibration.engine import ranked_statement
 from fits_dagster.calibration.freshness import arrival_statement
 from fits_dagster.calibration.processing_tags import affected_statement, set_processing_tag
-from fits_dagster.database.processing import ProcessingTag
+from fits_dagster.records.processing_tags import ProcessingTag
 
 FILES = 6000
 

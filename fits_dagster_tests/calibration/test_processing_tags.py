@@ -18,9 +18,9 @@ from fits_dagster.calibration.lookup import associations_of
 from fits_dagster.calibration.processing_tags import remove_processing_tag, set_processing_tag
 from fits_dagster.calibration.requests import answer_request
 from fits_dagster.calibration.why import explain
-from fits_dagster.database.migrate import alembic_config
-from fits_dagster.database.processing import ProcessingTag
-from fits_dagster.database.work import NewWork
+from fits_dagster.ledger.items import NewWork
+from fits_dagster.records.processing_tags import ProcessingTag
+from fits_dagster.schema.migrate import alembic_config
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
 RECORD: dict[str, Any] = {

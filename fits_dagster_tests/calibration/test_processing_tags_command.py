@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from fits_dagster.calibration import associate_headers
 from fits_dagster.cli import cli
-from fits_dagster.dataflow import associate
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.loop import drain
+from fits_dagster.sites import Site
+from fits_dagster.stages import associate
 
 RECORD: dict[str, Any] = {
     "instrument": "NIFS",

@@ -16,11 +16,11 @@ from fits_dagster.calibration.lookup import associations_of
 from fits_dagster.calibration.processing_tags import set_processing_tag
 from fits_dagster.calibration.queries import compile_ruleset
 from fits_dagster.calibration.ruleset import RuleSet, load_rulesets
-from fits_dagster.database.processing import ProcessingTag
 from fits_dagster.metadata.instruments.gmos import Gmos
 from fits_dagster.metadata.instruments.michelle import Michelle
 from fits_dagster.metadata.instruments.nici import Nici
 from fits_dagster.metadata.instruments.niri import Niri
+from fits_dagster.records.processing_tags import ProcessingTag
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
 HEADER = {

@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import URL, text
 
 from fits_dagster.broker import BrokerError, broker_url, embedded_broker, wait_for_broker, without_password
-from fits_dagster.dataflow.site import Site
 from fits_dagster.settings import Settings, load_settings, write_effective
+from fits_dagster.sites import Site
 from fits_dagster.system.ports import free_port, wait_until_listening
 
 COMMAND = [sys.executable, "-m", "fits_dagster", "worker", "--wait", "1"]

@@ -24,13 +24,13 @@ from sqlalchemy import URL, create_engine, text
 
 from fits_dagster import __version__
 from fits_dagster.broker import embedded_broker
-from fits_dagster.dataflow.site import Site
 from fits_dagster.doctor import configuration, partners, parts, places
 from fits_dagster.doctor.checks import CHECKS, examine_system
 from fits_dagster.doctor.clocks import clock_finding
 from fits_dagster.doctor.examination import examine
 from fits_dagster.doctor.finding import Check, Finding, exit_status, ok
 from fits_dagster.settings import Settings, SiteSettings
+from fits_dagster.sites import Site
 from fits_dagster.system.home import code_socket
 from fits_dagster.system.ports import free_port, wait_until_listening
 from fits_dagster.web.app import create_app

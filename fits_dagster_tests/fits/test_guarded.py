@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from fits_dagster.dataflow.ingest import observe
 from fits_dagster.errors import FileError
 from fits_dagster.fits.guarded import Guard, ParserError, inspect_guarded
+from fits_dagster.stages.ingest import observe
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from fits_dagster.dataflow.edit import edit_file
 from fits_dagster.fits.reading import read_headers
 from fits_dagster.fits.tiles import image_hdus, primary_index
 from fits_dagster.metadata import describe
+from fits_dagster.stages.edit import edit_file
 
 CARDS = {
     "INSTRUME": "NIRI",

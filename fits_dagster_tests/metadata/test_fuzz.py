@@ -21,13 +21,13 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
 from benchmarks.samples import ghost_bundle
-from fits_dagster.database.instruments import INSTRUMENT_TABLES
-from fits_dagster.database.tables import HEADER_COLUMNS, header, reduction
 from fits_dagster.fits.fulltext import full_text
 from fits_dagster.fits.hdu import HDU
 from fits_dagster.fits.reading import headers_from_text, inspect_file
 from fits_dagster.fits.verify import check_structure, completeness
 from fits_dagster.metadata import Description, describe, summary
+from fits_dagster.records.instruments import INSTRUMENT_TABLES
+from fits_dagster.records.tables import HEADER_COLUMNS, header, reduction
 from fits_dagster.simulator import frame_bytes, instruments_available, plan_night
 
 BASES: list[list[str]] = []

@@ -21,15 +21,15 @@ from sqlalchemy import create_engine, insert, text, update
 
 import fits_dagster.monitoring
 from fits_dagster.broker import broker_url, count_workers, embedded_broker, wait_for_broker
-from fits_dagster.database import queues
-from fits_dagster.database.management import pause_stage
-from fits_dagster.database.work import NewWork, add_work, claim, fail, new_lease
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger import tables as queues
+from fits_dagster.ledger.items import NewWork, add_work, claim, fail, new_lease
+from fits_dagster.ledger.management import pause_stage
 from fits_dagster.monitoring.catalogue import LATENCY_BUCKETS, METRICS
 from fits_dagster.monitoring.collector import SiteMetrics
 from fits_dagster.monitoring.progress import Progress
 from fits_dagster.monitoring.questions import EVENTS, PIECE_S
 from fits_dagster.settings import load_settings
+from fits_dagster.sites import Site
 from fits_dagster.system.ports import free_port
 from fits_dagster.web.app import create_app
 from fits_dagster_tests.conftest import serve

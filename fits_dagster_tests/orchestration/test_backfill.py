@@ -9,13 +9,13 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from fits_dagster.database.work import BACKGROUND, NewWork, add_work
-from fits_dagster.dataflow import ingest
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.rescan import rescan
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work
+from fits_dagster.ledger.loop import drain
 from fits_dagster.orchestration.definitions import build_definitions
+from fits_dagster.requeue.rescan import rescan
 from fits_dagster.settings import load_settings, write_effective
+from fits_dagster.sites import Site
+from fits_dagster.stages import ingest
 
 FIRST, LAST = "20250110", "20250112"
 

@@ -12,11 +12,11 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.orchestration.definitions import build_definitions
 from fits_dagster.orchestration.partitions import tonight
 from fits_dagster.settings import SiteName
+from fits_dagster.sites import Site
 
 ROOT = Path(__file__).resolve().parents[2]
 

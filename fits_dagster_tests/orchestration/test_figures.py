@@ -5,12 +5,12 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from fits_dagster.dataflow import associate
-from fits_dagster.dataflow.outcomes import DrainReport, FileFailure
-from fits_dagster.dataflow.site import Site
-from fits_dagster.dataflow.stage import NightSummary
-from fits_dagster.dataflow.stages import SITE_STAGES
+from fits_dagster.ledger.report import DrainReport, FileFailure
+from fits_dagster.ledger.stage import NightSummary
 from fits_dagster.orchestration.figures import failure, listed, night_figures, run_figures, table
+from fits_dagster.sites import Site
+from fits_dagster.stages import associate
+from fits_dagster.stages.registry import SITE_STAGES
 
 NIGHT = "20251123"
 

@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from fits_dagster.dataflow.site import Site
 from fits_dagster.orchestration.definitions import build_definitions
 from fits_dagster.settings import Settings, write_effective
+from fits_dagster.sites import Site
 
 
 @pytest.fixture(autouse=True)

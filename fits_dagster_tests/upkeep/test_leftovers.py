@@ -17,17 +17,14 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from fits_dagster.cli import cli
-from fits_dagster.dataflow import ingest
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.receive import Reception
-from fits_dagster.dataflow.rescan import rescan
-from fits_dagster.dataflow.site import Site
+from fits_dagster.intake.uploads import Reception
+from fits_dagster.ledger.loop import drain
 from fits_dagster.logs import rotate_outputs
+from fits_dagster.requeue.rescan import rescan
 from fits_dagster.settings import Settings
+from fits_dagster.sites import Site
+from fits_dagster.stages import ingest
 from fits_dagster.upkeep.leftovers import find_orphans, sweep_leftovers
-from fits_dagster_tests.dataflow.conftest import with_bucket
-
-__all__ = ["with_bucket"]
 
 DAY = 86400.0
 

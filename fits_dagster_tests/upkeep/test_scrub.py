@@ -15,21 +15,18 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
+from fits_dagster.checks.standing import CheckResult, checks_of
 from fits_dagster.cli import cli
-from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow import copy, export, ingest, store
-from fits_dagster.dataflow.checks import CheckResult, checks_of
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.receive import Reception, ReservedPathError
-from fits_dagster.dataflow.site import Site
+from fits_dagster.intake.uploads import Reception, ReservedPathError
+from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.loop import drain
 from fits_dagster.settings import Settings
+from fits_dagster.sites import Site
+from fits_dagster.stages import copy, export, ingest, store
 from fits_dagster.storage.landing import md5_of
 from fits_dagster.upkeep.scrub import ScrubReport, ScrubRequest, scrub_store, send_again
 from fits_dagster.web.app import create_app
 from fits_dagster_tests.conftest import HttpServer, serve
-from fits_dagster_tests.dataflow.conftest import with_bucket
-
-__all__ = ["with_bucket"]
 
 ALL = ScrubRequest()
 

@@ -12,13 +12,13 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
+from fits_dagster.checks.reconcile import night_reports
 from fits_dagster.cli import cli
-from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow import copy, export, ingest, store
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.reconcile import night_reports
-from fits_dagster.dataflow.rescan import rescan
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.loop import drain
+from fits_dagster.requeue.rescan import rescan
+from fits_dagster.sites import Site
+from fits_dagster.stages import copy, export, ingest, store
 from fits_dagster.upkeep.pruning import prune_records, vacuum
 from fits_dagster.upkeep.removal import RemovalRequest, remove_files
 from fits_dagster.upkeep.roll_call import roll_call

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from fits_dagster.database import work
-from fits_dagster.database.work import NewWork, new_lease
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger import items as work
+from fits_dagster.ledger.items import NewWork, new_lease
+from fits_dagster.sites import Site
 from fits_dagster.web.accounts import Role, add_user
 from fits_dagster_tests.conftest import HttpServer, serve
 

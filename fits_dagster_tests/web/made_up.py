@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from fits_dagster.database.tables import HEADER_COLUMNS, diskfile, file, header
-from fits_dagster.dataflow.site import Site
+from fits_dagster.records.tables import HEADER_COLUMNS, diskfile, file, header
+from fits_dagster.sites import Site
 
 Record = Mapping[str, Any]
 

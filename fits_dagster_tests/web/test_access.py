@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from fits_dagster.cli import cli
-from fits_dagster.dataflow.site import Site
+from fits_dagster.sites import Site
 from fits_dagster.web.accounts import Role, WeakPasswordError, add_user, find_session, sign_in
 from fits_dagster.web.throttling import ADDRESS_LIMIT, NAME_LIMIT
 from fits_dagster_tests.conftest import HttpServer
@@ -187,7 +187,7 @@ def test_a_new_password_ends_the_sessions_and_role_changes_leave_a_trace(archive
 def test_the_command_changes_a_role_only_when_it_is_asked_to(
     archive: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fits_dagster.dataflow.site.open_site", lambda *_: archive)
+    monkeypatch.setattr("fits_dagster.sites.open_site", lambda *_: archive)
     words = ("user", "add", "anna", "--password", PASSWORD, "--site", "archive")
     for more, role in (("--role", "reader"), "reader"), ((), "reader"), (("--role", "none"), None):
         assert CliRunner().invoke(cli, [*words, *more]).exit_code == 0

@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
 
-from fits_dagster.database import work
-from fits_dagster.database.work import NewWork, new_lease
-from fits_dagster.dataflow import ingest
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger import items as work
+from fits_dagster.ledger.items import NewWork, new_lease
+from fits_dagster.ledger.loop import drain
+from fits_dagster.sites import Site
+from fits_dagster.stages import ingest
 from fits_dagster.web.accounts import Role, add_user
 from fits_dagster_tests.conftest import HttpServer
 from fits_dagster_tests.web.conftest import NAMES, PASSWORD

@@ -17,10 +17,10 @@ import requests
 from sqlalchemy import text
 
 from fits_dagster.calibration import CALTYPES
-from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow import associate, ingest
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.loop import drain
+from fits_dagster.sites import Site
+from fits_dagster.stages import associate, ingest
 from fits_dagster.web.descriptions import DescriptionError, read_description
 from fits_dagster_tests.conftest import HttpServer
 

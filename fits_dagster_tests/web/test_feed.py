@@ -15,7 +15,7 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from fits_dagster.dataflow.site import Site
+from fits_dagster.sites import Site
 from fits_dagster_tests.conftest import HttpServer
 from fits_dagster_tests.web.made_up import insert_in, insert_records, make_records
 

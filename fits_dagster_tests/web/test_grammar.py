@@ -15,8 +15,8 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from fits_dagster.database.selection import GRAMMAR, Term, select_files
-from fits_dagster.dataflow.site import Site
+from fits_dagster.records.selection import GRAMMAR, Term, select_files
+from fits_dagster.sites import Site
 from fits_dagster.web.app import create_app
 from fits_dagster_tests.conftest import HttpServer, serve
 from fits_dagster_tests.web.made_up import ENTERED, insert_records, make_records

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from fits_dagster.database.selection import GRAMMAR, BadSelectionError, select_files
-from fits_dagster.database.selection.ordering import order_by
-from fits_dagster.dataflow.site import Site
+from fits_dagster.records.selection import GRAMMAR, BadSelectionError, select_files
+from fits_dagster.records.selection.ordering import order_by
+from fits_dagster.sites import Site
 from fits_dagster.web.versions import versions_query
 from fits_dagster_tests.web.made_up import insert_records, make_records
 

@@ -12,13 +12,14 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from fits_dagster.cli import cli
-from fits_dagster.database import history, work
-from fits_dagster.database.history import SearchTooWideError, find_file
-from fits_dagster.database.work import NewWork, new_lease
-from fits_dagster.dataflow import copy, ingest
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger import items as work
+from fits_dagster.ledger.items import NewWork, new_lease
+from fits_dagster.ledger.loop import drain
+from fits_dagster.records import history
+from fits_dagster.records.history import SearchTooWideError, find_file
 from fits_dagster.settings import Settings
+from fits_dagster.sites import Site
+from fits_dagster.stages import copy, ingest
 from fits_dagster_tests.conftest import HttpServer
 
 NAME = "N20251123S0042.fits"

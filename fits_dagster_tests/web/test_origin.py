@@ -12,7 +12,7 @@ from urllib.parse import urlparse
 import pytest
 import requests
 
-from fits_dagster.dataflow.site import Site
+from fits_dagster.sites import Site
 from fits_dagster.web.accounts import Role, add_user
 from fits_dagster.web.app import create_app
 from fits_dagster_tests.conftest import HttpServer, serve

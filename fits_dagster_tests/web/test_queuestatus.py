@@ -10,9 +10,9 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from fits_dagster.database import work
-from fits_dagster.database.work import NewWork, new_lease
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger import items as work
+from fits_dagster.ledger.items import NewWork, new_lease
+from fits_dagster.sites import Site
 from fits_dagster.web.queues import QUEUES
 from fits_dagster_tests.conftest import HttpServer
 from fits_dagster_tests.web.conftest import form_token

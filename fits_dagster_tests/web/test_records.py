@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import requests
 
-from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow import ingest, preview
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.loop import drain
+from fits_dagster.sites import Site
+from fits_dagster.stages import ingest, preview
 from fits_dagster_tests.conftest import HttpServer
 
 

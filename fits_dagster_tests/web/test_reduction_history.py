@@ -11,10 +11,10 @@ import requests
 from astropy.io import fits
 from sqlalchemy import text
 
-from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow import ingest
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.loop import drain
+from fits_dagster.sites import Site
+from fits_dagster.stages import ingest
 from fits_dagster_tests.conftest import HttpServer
 
 NAME = "N20251123S0001_flat.fits"

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 import requests
 
-from fits_dagster.dataflow.destination import UPLOAD_COOKIE
-from fits_dagster.dataflow.site import Site
+from fits_dagster.destinations.fits_server import UPLOAD_COOKIE
+from fits_dagster.sites import Site
 from fits_dagster.web.left_out import LEFT_OUT
 from fits_dagster_tests.conftest import COOKIE, HttpServer
 from fits_dagster_tests.web.made_up import insert_records, make_records

@@ -16,12 +16,12 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from fits_dagster.cli import cli
-from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow import ingest
-from fits_dagster.dataflow.destination import API_COOKIE
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.site import Site
+from fits_dagster.destinations.fits_server import API_COOKIE
+from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.loop import drain
 from fits_dagster.settings import Settings
+from fits_dagster.sites import Site
+from fits_dagster.stages import ingest
 from fits_dagster.web.app import create_app
 from fits_dagster_tests.conftest import COOKIE, HttpServer, serve
 

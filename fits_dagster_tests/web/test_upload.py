@@ -14,8 +14,8 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from fits_dagster.dataflow.destination import UPLOAD_COOKIE
-from fits_dagster.dataflow.site import Site
+from fits_dagster.destinations.fits_server import UPLOAD_COOKIE
+from fits_dagster.sites import Site
 from fits_dagster_tests.conftest import COOKIE, HttpServer
 
 NAME = "N20251123S0001.fits.bz2"
@@ -142,8 +142,8 @@ def test_two_uploads_of_one_name_do_not_meet_and_the_last_wins(
     assert payload["md5"] == hashlib.md5(b"second").hexdigest()
     assert len(staging(archive)) == 2
 
-    from fits_dagster.dataflow import store
-    from fits_dagster.dataflow.drain import drain
+    from fits_dagster.ledger.loop import drain
+    from fits_dagster.stages import store
 
     assert drain(archive, store.STAGE).done == 1
     assert staging(archive) == []
@@ -152,8 +152,8 @@ def test_two_uploads_of_one_name_do_not_meet_and_the_last_wins(
 
 
 def test_a_store_repeated_after_a_crash_finds_its_work_done(archive: Site, archive_http: HttpServer) -> None:
-    from fits_dagster.dataflow import store
-    from fits_dagster.dataflow.drain import drain
+    from fits_dagster.ledger.loop import drain
+    from fits_dagster.stages import store
 
     post(archive_http, NAME)
     with archive.engine.connect() as connection:
@@ -165,8 +165,8 @@ def test_a_store_repeated_after_a_crash_finds_its_work_done(archive: Site, archi
 
 
 def test_a_staged_file_that_was_damaged_is_not_stored(archive: Site, archive_http: HttpServer) -> None:
-    from fits_dagster.dataflow import store
-    from fits_dagster.dataflow.drain import drain
+    from fits_dagster.ledger.loop import drain
+    from fits_dagster.stages import store
 
     post(archive_http, NAME)
     [staged] = staging(archive)

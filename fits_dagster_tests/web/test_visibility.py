@@ -12,10 +12,10 @@ from astropy.io import fits
 from sqlalchemy import text
 
 from fits_dagster.calibration.why import Candidate, Explanation, Miss
-from fits_dagster.database.work import NewWork, add_work
-from fits_dagster.dataflow import associate, ingest, preview
-from fits_dagster.dataflow.drain import drain
-from fits_dagster.dataflow.site import Site
+from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.loop import drain
+from fits_dagster.sites import Site
+from fits_dagster.stages import associate, ingest, preview
 from fits_dagster.web.accounts import Role
 from fits_dagster.web.app import create_app
 from fits_dagster_tests.conftest import HttpServer

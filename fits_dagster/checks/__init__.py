@@ -1,0 +1,1 @@
+"""Standing questions about a site and its nights: complete, unaltered, nothing stuck."""

@@ -1,1 +1,0 @@
-"""The stages of the dataflow: plain functions over batches of files, without Dagster."""

@@ -1,0 +1,240 @@
+"""The conversation with a server that files are exported to, over HTTP.
+
+It is asked which content it has, it is sent a file or, where only headers have changed, the cards that make
+the new content of the old one; every answer must confirm exactly what was sent.
+"""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import requests
+
+from fits_dagster.errors import TransientError
+from fits_dagster.fits.header_update import HeaderUpdate
+from fits_dagster.fits.names import COMPRESSED_SUFFIX, LONGEST_NAME, trimmed
+
+__all__ = [
+    "API_COOKIE",
+    "UPLOAD_COOKIE",
+    "BadAnswerError",
+    "DestinationDownError",
+    "HeaderUpdateRefusedError",
+    "Sent",
+    "ask",
+    "compressed_stream",
+    "send_file",
+    "send_header_update",
+]
+
+UPLOAD_COOKIE: Final = "gemini_fits_upload_auth"
+API_COOKIE: Final = "gemini_api_authorization"
+_CHUNK: Final = 1 << 18
+#: The far end reads, edits and compresses the whole file before it answers.
+_EDIT_TIMEOUT_S: Final = 300.0
+
+
+class DestinationDownError(TransientError):
+    """The destination does not answer, or answers with a server error."""
+
+    reason = "destination_down"
+
+
+class BadAnswerError(TransientError):
+    """The destination's answer does not confirm what was sent."""
+
+    reason = "bad_answer"
+
+
+class HeaderUpdateRefusedError(Exception):
+    """The destination did not make the new content by an edit; the whole file is to be sent.
+
+    Attributes
+    ----------
+    for_good : bool
+        Whether it would say the same of any other file.
+    """
+
+    def __init__(self, message: str, *, for_good: bool) -> None:
+        super().__init__(message)
+        self.for_good = for_good
+
+
+@dataclass
+class Sent:
+    """Size and MD5 of the compressed bytes, summed up while they stream."""
+
+    size: int = 0
+    md5: str = ""
+    #: Wall clock time of the request.
+    seconds: float = 0.0
+
+
+def name_there(name: str) -> str:
+    """Return the name under which a file is sent: compressed, unless that made the name too long."""
+    compressed = name if name.endswith(COMPRESSED_SUFFIX) else f"{name}{COMPRESSED_SUFFIX}"
+    return compressed if len(compressed.encode()) <= LONGEST_NAME else name
+
+
+def compressed_stream(path: Path, sent: Sent) -> Iterator[bytes]:
+    """Yield a file's bytes compressed with bzip2 (as they are, if they already are or must stay so)."""
+    digest = hashlib.md5(usedforsecurity=False)
+    compressor = None if name_there(path.name) == path.name else bz2.BZ2Compressor()
+    with path.open("rb", buffering=0) as source:
+        while chunk := source.read(_CHUNK):
+            if compressor is not None:
+                chunk = compressor.compress(chunk)
+            if chunk:
+                digest.update(chunk)
+                sent.size += len(chunk)
+                yield chunk
+    if compressor is not None:
+        chunk = compressor.flush()
+        digest.update(chunk)
+        sent.size += len(chunk)
+        yield chunk
+    sent.md5 = digest.hexdigest()
+
+
+def ask(
+    session: requests.Session, url: str, path: str, name: str, timeout: float
+) -> Mapping[str, Any] | None:
+    """Ask a destination which version of a file it has; None when it has none.
+
+    Raises
+    ------
+    DestinationDownError
+        It answers with a server error.
+    BadAnswerError
+        The answer is not one object with a ``data_md5``.
+    """
+    query = (
+        f"{url.rstrip('/')}/jsonfilelist/present/path={quote(path.replace('/', '=slash='), safe='=')}"
+        f"/filename={quote(name)}"
+    )
+    response = session.get(query, timeout=timeout, allow_redirects=False)
+    if response.status_code >= 500:
+        raise DestinationDownError(f"{query}: status {response.status_code}")
+    if response.status_code != 200:
+        raise BadAnswerError(f"{query}: status {response.status_code}")
+    try:
+        answer = response.json()
+    except ValueError as error:
+        raise BadAnswerError(f"{query}: the answer is not JSON: {response.text[:100]!r}") from error
+    if not isinstance(answer, list) or not all(isinstance(entry, dict) for entry in answer):
+        raise BadAnswerError(f"{query}: the answer is not a list of objects")
+    if not answer:
+        return None
+    if len(answer) > 1:
+        raise BadAnswerError(f"{query}: {len(answer)} present versions", reason="ambiguous_at_destination")
+    entry: Mapping[str, Any] = answer[0]
+    if not isinstance(entry.get("data_md5"), str):
+        raise BadAnswerError(f"{query}: the answer has no data_md5")
+    return entry
+
+
+def send_file(session: requests.Session, url: str, path: str, source: Path, timeout: float) -> Sent:
+    """Stream a file to a destination and verify its answer.
+
+    Raises
+    ------
+    DestinationDownError
+        It answers with a server error.
+    BadAnswerError
+        It does not confirm name, size and MD5 of what was sent.
+    """
+    name = name_there(source.name)
+    target = "/".join([url.rstrip("/"), "upload_file", *([quote(path)] if path else []), quote(name)])
+    sent = Sent()
+    began = time.monotonic()
+    response = session.post(
+        target,
+        data=compressed_stream(source, sent),
+        timeout=timeout,
+        headers={"Content-Type": "application/octet-stream"},
+        allow_redirects=False,
+    )
+    if response.status_code in (401, 403):
+        raise BadAnswerError(
+            f"{target}: status {response.status_code}: is the upload cookie right?", reason="refused"
+        )
+    if response.status_code >= 500:
+        raise DestinationDownError(f"{target}: status {response.status_code}")
+    if response.status_code != 200:
+        raise BadAnswerError(f"{target}: status {response.status_code}: {response.text[:100]!r}")
+    try:
+        first = response.json()[0]
+        said = (first["filename"], first["size"], first["md5"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise BadAnswerError(f"{target}: unreadable answer {response.text[:100]!r}") from error
+    if said != (name, sent.size, sent.md5):
+        raise BadAnswerError(
+            f"{target}: sent {(name, sent.size, sent.md5)}, the answer says {said}",
+            reason="verification_mismatch",
+        )
+    sent.seconds = max(time.monotonic() - began, 1e-6)
+    return sent
+
+
+def send_header_update(
+    session: requests.Session,
+    url: str,
+    path: str,
+    name: str,
+    hint: HeaderUpdate,
+    *,
+    cookie: str,
+    timeout: float,
+) -> Sent:
+    """Let a destination make the new content of a file from the one it has, and verify its answer.
+
+    Raises
+    ------
+    HeaderUpdateRefusedError
+        It did not, or does not confirm that the content is now the new one.
+    requests.RequestException
+        It does not answer.
+    """
+    item = {
+        "filename": name,
+        "values": {"generic": [list(card) for card in hint.cards]},
+        "reject_new": False,
+        "path": path,
+        "md5_before": hint.data_md5_before,
+        "md5_after": hint.data_md5_after,
+    }
+    body = json.dumps({"request": [item], "batch": False}).encode()
+    began = time.monotonic()
+    response = session.post(
+        f"{url.rstrip('/')}/update_headers",
+        data=body,
+        cookies={API_COOKIE: cookie},
+        timeout=(timeout, _EDIT_TIMEOUT_S),
+        headers={"Content-Type": "application/json"},
+        allow_redirects=False,
+    )
+    _confirm(response, name, hint.data_md5_after)
+    return Sent(len(body), hashlib.md5(body, usedforsecurity=False).hexdigest(), time.monotonic() - began)
+
+
+def _confirm(response: requests.Response, name: str, md5: str) -> None:
+    """Make sure that the answer to an edit names the file and its new content."""
+    if response.status_code != 200:
+        raise HeaderUpdateRefusedError(f"status {response.status_code}", for_good=True)
+    try:
+        [answer] = response.json()
+        refused = answer.get("result") is False
+    except (ValueError, TypeError, AttributeError) as error:
+        raise HeaderUpdateRefusedError(f"unreadable answer {response.text[:100]!r}", for_good=True) from error
+    if refused:
+        raise HeaderUpdateRefusedError(str(answer.get("error"))[:500], for_good=False)
+    if trimmed(str(answer.get("id"))) != name or answer.get("md5") != md5:
+        raise HeaderUpdateRefusedError(f"the answer does not confirm it: {answer!r:.200}", for_good=True)

@@ -1,0 +1,1 @@
+"""The archive's tables, and the questions that are asked of them."""

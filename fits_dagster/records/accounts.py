@@ -1,0 +1,47 @@
+"""Tables of the people who sign in."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Table, Text, func
+
+from fits_dagster.records.tables import metadata, timestamp
+
+__all__ = ["login_failure", "session", "user"]
+
+user = Table(
+    "users",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("username", Text, nullable=False, unique=True),
+    Column("fullname", Text),
+    Column("email", Text),
+    Column("password_hash", Text, nullable=False),
+    #: ``reader``, ``operator`` or ``staff``, each with the rights of the one before; null: none of them.
+    Column("role", Text),
+    Column("account_created", timestamp, nullable=False, server_default=func.now()),
+    Column("password_changed", timestamp, nullable=False, server_default=func.now()),
+    Column("last_login", timestamp),
+    CheckConstraint("role in ('reader', 'operator', 'staff')", name="users_role"),
+)
+
+#: A signed-in browser; only the hash of its cookie is kept.
+session = Table(
+    "session",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", timestamp, nullable=False, server_default=func.now()),
+    Column("expires_at", timestamp, nullable=False),
+)
+
+#: Failed attempts to sign in, by which further ones are slowed down.
+login_failure = Table(
+    "login_failure",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("at", timestamp, nullable=False, server_default=func.now()),
+    Column("username", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Index("ix_login_failure_username", "username", "at"),
+    Index("ix_login_failure_address", "address", "at"),
+)

@@ -1,0 +1,117 @@
+"""Re-ingest of whole nights: what a backfill asks for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import get_args
+
+from sqlalchemy import text
+
+from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work, night_label
+from fits_dagster.requeue.rescan import rescan
+from fits_dagster.requeue.versions import LaterStage, VersionRequest, queue_versions
+from fits_dagster.sites import Site
+
+__all__ = ["queue_again", "queue_nights"]
+
+log = logging.getLogger(__name__)
+
+_BATCH = 1000
+
+_PRESENT = text("select path, filename from diskfile where present and filename ~ :nights")
+
+
+def queue_again(
+    site: Site, stage: str, nights: Sequence[str], *, force: bool = False, force_md5: bool = False
+) -> int:
+    """Queue what a stage makes of nights to be made again, as background work.
+
+    Copies, stored files and header edits are made once, or when their source changes.
+
+    Parameters
+    ----------
+    force, force_md5
+        Of an ingest; see :func:`queue_nights`.
+
+    Returns
+    -------
+    int
+        Files queued.
+    """
+    if stage == "ingest":
+        return queue_nights(site, nights, force=force, force_md5=force_md5)
+    if stage == "export" and not site.settings.export_destinations:
+        return 0
+    for later in get_args(LaterStage):
+        if later == stage:
+            return len(queue_versions(site, later, VersionRequest(nights=nights, background=True)))
+    return 0
+
+
+def queue_nights(
+    site: Site,
+    nights: Sequence[str],
+    *,
+    force: bool = False,
+    force_md5: bool = False,
+    priority: int = BACKGROUND,
+) -> int:
+    """Queue the files of nights for ingest, to be worked on when there is nothing better to do.
+
+    In a directory, files that are new or have changed are queued, in every path in which the database knows
+    files of these nights; with one of the options, all of them. In an object store, where a listing would
+    cost more than the work, it is the files that the database knows.
+
+    Parameters
+    ----------
+    nights
+        Night labels.
+    force
+        Make new versions even of unchanged content.
+    force_md5
+        Compare by MD5 although size and time are the same.
+    priority
+        Of the work; below zero it gives way to everything else.
+
+    Returns
+    -------
+    int
+        Files queued.
+    """
+    wanted = set(nights)
+    with site.engine.connect() as connection:
+        rows = connection.execute(_PRESENT, {"nights": "|".join(sorted(wanted))}).all()
+    known = [(path, filename) for path, filename in rows if night_label(filename) in wanted]
+    if site.store.has_reliable_times:
+        queued = sum(
+            rescan(
+                site,
+                path,
+                matches=lambda name: night_label(name) in wanted,
+                force=force,
+                force_md5=force_md5,
+                priority=priority,
+            ).changed
+            for path in sorted({"", *(path for path, _ in known)})
+        )
+    else:
+        queued = len(known)
+        for start in range(0, len(known), _BATCH):
+            with site.engine.begin() as connection:
+                add_work(
+                    connection,
+                    (
+                        NewWork(
+                            stage="ingest",
+                            path=path,
+                            filename=filename,
+                            force=force,
+                            force_md5=force_md5,
+                            priority=priority,
+                        )
+                        for path, filename in known[start : start + _BATCH]
+                    ),
+                )
+    log.info("%d files of %d nights queued for ingest", queued, len(wanted))
+    return queued

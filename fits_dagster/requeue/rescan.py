@@ -1,0 +1,206 @@
+"""Rescan: compare a directory of the store with the database, and queue what is new or has changed.
+
+One listing and one query, whatever the number of files; no file is opened and nothing is done per file.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from sqlalchemy import Connection, text
+
+from fits_dagster.database.deadlocks import once_more_after_a_deadlock
+from fits_dagster.fits.names import fault_of_name, trimmed
+from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.records import files
+from fits_dagster.sites import Site
+from fits_dagster.storage import ObjectInfo
+from fits_dagster.storage.landing import TEMPORARY_MARK
+
+__all__ = ["RescanReport", "is_ingestible", "rescan"]
+
+log = logging.getLogger(__name__)
+
+_REFUSED = text("""
+select filename from work_item
+where stage = 'ingest' and state = 'failed' and reason = 'unsafe_name' and path = :path
+  and filename = any(:names)
+""")
+
+#: Time and size of a present version.
+_Known: TypeAlias = tuple[datetime, int]
+#: Names with one of these are no data: half-written files, tiles of the display, pictures.
+_NEVER: Final = re.compile("|".join(map(re.escape, (TEMPORARY_MARK, "tmp", "tiled", ".jpg"))))
+#: Names with one of these are data.
+_DATA: Final = re.compile("|".join(map(re.escape, (".fits", "_obslog.txt", "miscfile_"))))
+
+
+@dataclass(frozen=True)
+class RescanReport:
+    """What a rescan found."""
+
+    #: Files that were looked at.
+    seen: int
+    #: Files that were queued.
+    changed: int
+    seconds: float
+    #: Their names, sorted.
+    names: tuple[str, ...] = ()
+
+
+def is_ingestible(name: str) -> bool:
+    """Tell whether a file of this name is ever ingested."""
+    return _DATA.search(name) is not None and _NEVER.search(name) is None
+
+
+def rescan(
+    site: Site,
+    path: str = "",
+    *,
+    matches: Callable[[str], bool] | None = None,
+    force: bool = False,
+    force_md5: bool = False,
+    priority: int = 0,
+    newer_than: datetime | None = None,
+    delay: float = 0.0,
+    dry_run: bool = False,
+) -> RescanReport:
+    """Queue the ingest of every file directly under a path that is new or has changed.
+
+    A file is known when the database has a present version of the same name, size and time.
+
+    Parameters
+    ----------
+    path
+        Directory in the store; not recursive.
+    matches
+        Keeps to the names for which it is true (those of a night, for instance).
+    force
+        Queue all of them, to make new versions even of unchanged content.
+    force_md5
+        Queue all of them, to have the MD5 compared although size and time are the same.
+    priority
+        Of the work; below zero it gives way to live data.
+    newer_than
+        Keeps to files changed since then.
+    delay
+        Seconds before which the ingest must not start.
+    dry_run
+        Queue nothing, only tell.
+
+    Returns
+    -------
+    RescanReport
+        Numbers seen and queued, and the time it took.
+
+    Raises
+    ------
+    OSError
+        The directory cannot be read.
+    """
+    began = time.perf_counter()
+    seen = [
+        (name, info)
+        for name, info in _without_older_twins(_listed(site.store.objects(path)))
+        if (matches is None or matches(name)) and (newer_than is None or info.modified >= newer_than)
+    ]
+    if not seen:
+        return RescanReport(0, 0, time.perf_counter() - began)
+    names = _queue_changed(
+        site,
+        path,
+        seen,
+        by_name=matches is not None,
+        dry_run=dry_run,
+        like=NewWork(
+            stage="ingest",
+            path=path,
+            filename="",
+            priority=priority,
+            force=force,
+            force_md5=force_md5,
+            delay=delay,
+        ),
+    )
+    return RescanReport(len(seen), len(names), time.perf_counter() - began, names)
+
+
+@once_more_after_a_deadlock
+def _queue_changed(
+    site: Site,
+    path: str,
+    seen: Sequence[tuple[str, ObjectInfo]],
+    *,
+    by_name: bool,
+    dry_run: bool,
+    like: NewWork,
+) -> tuple[str, ...]:
+    """Queue those of the files that the database does not know as they are; returns their names."""
+    with site.engine.begin() as connection:
+        chosen = list(seen)
+        if not (like.force or like.force_md5):
+            # of a directory with many nights only what is asked for
+            wanted = [name for name, _ in seen] if by_name else None
+            known = _known_files(connection, path, wanted)
+            same = _same_to_the_microsecond if site.store.has_reliable_times else _same_to_the_second
+            chosen = [
+                (name, info) for name, info in chosen if name not in known or not same(known[name], info)
+            ]
+        names = tuple(sorted({name for name, _ in chosen} - _refused_names(connection, path, chosen)))
+        if not dry_run:
+            add_work(connection, (replace(like, filename=name) for name in names))
+    return names
+
+
+def _listed(objects: Iterable[ObjectInfo]) -> Iterator[tuple[str, ObjectInfo]]:
+    for info in objects:
+        name = info.key.rpartition("/")[2]
+        if is_ingestible(name):
+            yield name, info
+
+
+def _without_older_twins(listed: Iterable[tuple[str, ObjectInfo]]) -> Iterable[tuple[str, ObjectInfo]]:
+    """Keep of ``X.fits`` and ``X.fits.bz2`` the one that was changed last; they are one file."""
+    newest: dict[str, tuple[str, ObjectInfo]] = {}
+    for one in listed:
+        key = trimmed(one[0])
+        other = newest.get(key)
+        if other is not None:
+            other, one = sorted((other, one), key=lambda twin: (twin[1].modified, twin[0] == key))
+            log.info("%s is left alone: %s beside it is newer", other[0], one[0])
+        newest[key] = one
+    return newest.values()
+
+
+def _refused_names(
+    connection: Connection, path: str, chosen: Sequence[tuple[str, ObjectInfo]]
+) -> frozenset[str]:
+    """Return the names that are not safe and have been refused already."""
+    unsafe = [name for name, _ in chosen if fault_of_name(name) is not None]
+    if not unsafe:
+        return frozenset()
+    return frozenset(connection.scalars(_REFUSED, {"path": path, "names": unsafe}))
+
+
+def _known_files(connection: Connection, path: str, names: Sequence[str] | None) -> Mapping[str, _Known]:
+    """Return time and size of the present files of a path, or of some of them, in one query."""
+    if names is None:
+        return files.known_files(connection, path)
+    versions = files.present_versions(connection, ((trimmed(name), path) for name in names))
+    return {version.filename: (version.lastmod, version.file_size) for version in versions.values()}
+
+
+def _same_to_the_microsecond(known: _Known, info: ObjectInfo) -> bool:
+    return known == (info.modified, info.size)
+
+
+def _same_to_the_second(known: _Known, info: ObjectInfo) -> bool:
+    # an S3 listing gives milliseconds, the object itself whole seconds
+    lastmod, size = known
+    return size == info.size and lastmod.replace(microsecond=0) == info.modified.replace(microsecond=0)

@@ -1,0 +1,9 @@
+"""Every table: importing this module registers them all on :data:`metadata`."""
+
+from __future__ import annotations
+
+from fits_dagster.ledger import tables as ledger
+from fits_dagster.records import accounts, calibrations, instruments, processing_tags, programs
+from fits_dagster.records.tables import metadata
+
+__all__ = ["accounts", "calibrations", "instruments", "ledger", "metadata", "processing_tags", "programs"]

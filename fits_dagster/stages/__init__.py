@@ -1,0 +1,1 @@
+"""The stages of the dataflow, one module each, and their registry."""

@@ -1,0 +1,70 @@
+"""Associate: compute the calibration associations of headers, set by set, into the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from fits_dagster.calibration import associate_headers
+from fits_dagster.calibration.coverage import calibration_coverage
+from fits_dagster.ledger.items import WorkItem
+from fits_dagster.ledger.stage import Committed, NightSummary, Stage
+from fits_dagster.sites import Site
+
+__all__ = ["STAGE", "AssociateStage"]
+
+
+class AssociateStage(Stage[int]):
+    """Database -> calibration association cache."""
+
+    name = "associate"
+    parallel = False
+    group_size = 500
+    commits_groups = True
+
+    def is_on_the_way(self, site: Site) -> bool:
+        """Where the calibration cache is kept."""
+        return site.settings.using_calibration_cache
+
+    def work(self, site: Site, item: WorkItem, known: Any) -> int:
+        """Return the header to associate; all the work is one set of statements at the commit."""
+        assert item.subject_id is not None
+        return item.subject_id
+
+    def commit(self, site: Site, connection: Connection, item: WorkItem, result: int) -> Committed:
+        """Replace the associations of one header."""
+        return self.commit_group(site, connection, [(item, result)])[0]
+
+    def commit_group(
+        self, site: Site, connection: Connection, group: Sequence[tuple[WorkItem, int]]
+    ) -> Sequence[Committed]:
+        """Replace the associations of many headers in a few statements."""
+        found: Mapping[int, int] = associate_headers(connection, [header for _, header in group])
+        return [Committed("associated", detail=f"{found.get(header, 0)} calibrations") for _, header in group]
+
+    def summary(self, site: Site, connection: Connection, nights: Sequence[str]) -> NightSummary | None:
+        """Tell which types were found and which are missing, and what science exposures lack."""
+        coverage = calibration_coverage(connection, nights, optional=site.settings.optional_calibrations)
+        figures = {
+            "files_with_needs": coverage.files,
+            "science_files": coverage.science_files,
+            "science_files_that_lack_a_type": len(coverage.incomplete),
+            "science_files_that_lack_what_they_need": len(coverage.unusable),
+            **{f"found {caltype}": count for caltype, count in coverage.found.items()},
+            **{f"missing {caltype}": count for caltype, count in coverage.missing.items()},
+        }
+        rows = [
+            {
+                "file": each.name,
+                "instrument": each.instrument,
+                "lacks": ", ".join(each.lacking),
+                "needed": ", ".join(each.demanded) or "-",
+            }
+            for each in coverage.incomplete
+        ]
+        return NightSummary(figures, "science_files_that_lack_a_type_table", rows)
+
+
+STAGE = AssociateStage()

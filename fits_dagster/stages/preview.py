@@ -1,0 +1,136 @@
+"""Preview: from a stored file to a JPEG in the store."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import insert
+
+from fits_dagster.errors import FileError
+from fits_dagster.fits.guarded import Guard, inspect_guarded
+from fits_dagster.ledger.items import WorkItem
+from fits_dagster.ledger.stage import Committed, Stage
+from fits_dagster.previews import NoPreview, preview_name
+from fits_dagster.records import tables
+from fits_dagster.sites import Site
+from fits_dagster.storage.landing import md5_of
+
+if TYPE_CHECKING:
+    from fits_dagster.previews import PreviewInfo
+
+__all__ = ["STAGE", "PreviewStage", "preview_key"]
+
+#: The file is in order, there is just nothing to see in it.
+_NOTHING_TO_SEE: Final = frozenset({"no_image", "empty_image", "one_dimensional", "no_finite_pixels"})
+
+_SUBJECTS = text("""
+select d.id, d.canonical, h.instrument, coalesce(h.types, '{}') as types
+from diskfile d left join header h on h.diskfile_id = d.id
+where d.id = any(:ids)
+""")
+
+
+def preview_key(site: Site, path: str, filename: str) -> str:
+    """Return the key of a file's preview in the site's store."""
+    return f"{site.settings.preview_path}/{preview_name(path, filename)}"
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    #: None when there is nothing to show.
+    name: str | None
+    size: int
+    detail: str
+
+
+def _rendered(path: Path, instrument: str | None, tags: frozenset[str]) -> tuple[PreviewInfo, bytes]:
+    # called in the guarded process, which alone needs what decodes and draws
+    from fits_dagster.previews import PreviewRequest, rendered
+
+    return rendered(path, PreviewRequest(instrument, tags))
+
+
+def _damaged(message: str, *, reason: str) -> FileError:
+    return FileError(message, reason="damaged_data" if reason == "parser_crash" else reason)
+
+
+class PreviewStage(Stage[_Rendered]):
+    """Store -> preview pictures."""
+
+    name = "preview"
+
+    def __init__(self) -> None:
+        # decoders are C code: what crashes, hangs or swallows memory must not take the worker along
+        self._guard = Guard(error=_damaged)
+
+    def begin(self) -> None:
+        """Start a process that decodes pixels, which the first file need not wait for."""
+        self._guard.begin()
+
+    def end(self) -> None:
+        """End the processes that decode pixels."""
+        self._guard.end_idle()
+
+    def is_on_the_way(self, site: Site) -> bool:
+        """Where previews are made."""
+        return site.settings.using_previews
+
+    def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, Any]:
+        """Fetch what is known of the versions that are to be shown."""
+        rows = {
+            row["id"]: row
+            for row in connection.execute(_SUBJECTS, {"ids": [i.subject_id for i in items]}).mappings()
+        }
+        return {i.id: rows[i.subject_id] for i in items if i.subject_id in rows}
+
+    def work(self, site: Site, item: WorkItem, known: Any) -> _Rendered:
+        """Render the picture and put it into the store.
+
+        Raises
+        ------
+        FileError
+            The file cannot be read (the reason says why); ``damaged_data`` if that crashed its reader.
+        """
+        if known is None or not known["canonical"]:
+            return _Rendered(None, 0, "superseded by a newer version")
+        name = preview_name(item.path, item.filename)
+        key = preview_key(site, item.path, item.filename)
+        assert site.settings.staging_directory is not None
+        staging = site.settings.staging_directory / "previews"
+        staging.mkdir(parents=True, exist_ok=True)
+        picture = staging / f"{secrets.token_hex(8)}.jpg"
+        with site.store.local(item.key) as source:
+            try:
+                info, jpeg = inspect_guarded(
+                    self._guard, _rendered, source, known["instrument"], frozenset(known["types"])
+                )
+                picture.write_bytes(jpeg)
+                site.store.put(picture, key, md5=md5_of(picture))
+            except NoPreview as nothing:
+                if nothing.reason in _NOTHING_TO_SEE:
+                    return _Rendered(None, 0, str(nothing))
+                raise FileError(f"{item.key}: {nothing}", reason=nothing.reason) from nothing
+            finally:
+                picture.unlink(missing_ok=True)
+        return _Rendered(name, info.size, f"{info.width}x{info.height} {info.layout}")
+
+    def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Rendered) -> Committed:
+        """Note the picture of this version."""
+        if result.name is None:
+            connection.execute(tables.preview.delete().where(tables.preview.c.diskfile_id == item.subject_id))
+            return Committed("no_preview", detail=result.detail)
+        values = {"filename": result.name, "made_at": text("now()")}
+        connection.execute(
+            insert(tables.preview)
+            .values(diskfile_id=item.subject_id, **values)
+            .on_conflict_do_update(index_elements=["diskfile_id"], set_=values)
+        )
+        return Committed("rendered", size=result.size, detail=result.detail)
+
+
+STAGE = PreviewStage()

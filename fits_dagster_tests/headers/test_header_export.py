@@ -1,0 +1,537 @@
+"""After an edit only header cards travel; both ends hold the same bytes; whatever fails sends the file."""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import json
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from astropy.io import fits
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from fits_dagster.destinations.fits_server import API_COOKIE, UPLOAD_COOKIE
+from fits_dagster.fits.reading import inspect_file
+from fits_dagster.fits.verify import check_structure
+from fits_dagster.headers.updates import update_headers
+from fits_dagster.intake.uploads import Reception
+from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.loop import drain
+from fits_dagster.ledger.report import DrainReport
+from fits_dagster.sites import Site
+from fits_dagster.stages import edit, export, ingest, store
+from fits_dagster.web.app import create_app
+from fits_dagster_tests.conftest import COOKIE, serve
+
+API = "another-secret-of-the-tests"
+PASS = {"qa_state": "pass"}
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory: pytest.TempPathFactory, night: list[Path]) -> Path:
+    """A GMOS file of several extensions, with CHECKSUM and DATASUM in each."""
+    path = tmp_path_factory.mktemp("frames") / night[0].name
+    with fits.open(night[0]) as hdus:
+        assert len(hdus) > 3
+        hdus.writeto(path, checksum=True)
+    return path
+
+
+def with_settings(site: Site, **changes: object) -> Site:
+    return replace(site, settings=site.settings.model_copy(update=changes))
+
+
+def connected(summit: Site, url: str) -> Site:
+    return with_settings(summit, export_destinations=(url,), export_api_cookie=SecretStr(API))
+
+
+@pytest.fixture
+def receiving(archive: Site) -> Site:
+    """An archive that takes header edits."""
+    return with_settings(archive, api_cookies=(SecretStr(API),))
+
+
+@pytest.fixture
+def sending(summit: Site, receiving: Site) -> Iterator[Site]:
+    """A summit that exports to it over HTTP."""
+    server, stop = serve(create_app(receiving, session_hours=1))
+    yield connected(summit, server.url)
+    stop()
+
+
+def have(site: Site, source: Path, name: str | None = None) -> Path:
+    """Put a file into the dataflow directory and ingest it."""
+    assert site.settings.store_directory is not None
+    target = site.settings.store_directory / (name or source.name)
+    if target.suffix == ".bz2":
+        target.write_bytes(bz2.compress(source.read_bytes()))
+    else:
+        shutil.copy(source, target)
+    with site.engine.begin() as connection:
+        add_work(connection, [NewWork(stage="ingest", filename=target.name, no_defer=True)])
+    assert drain(site, ingest.STAGE).done == 1
+    return target
+
+
+def ask(site: Site, path: Path, values: dict[str, Any]) -> None:
+    [answer] = update_headers(site, [{"filename": path.name, "values": values}], asked_by="test")
+    assert answer["result"], answer
+
+
+def edited(site: Site) -> None:
+    assert drain(site, edit.STAGE).failures == []
+    assert drain(site, ingest.STAGE).failures == []
+
+
+def exported(site: Site, stage: export.ExportStage | None = None) -> DrainReport:
+    report = drain(site, stage or export.ExportStage())
+    assert report.failures == []
+    return report
+
+
+def arrived(site: Site) -> None:
+    assert drain(site, store.STAGE).failures == []
+    assert drain(site, ingest.STAGE).failures == []
+
+
+def present_md5(site: Site, name: str) -> str | None:
+    with site.engine.connect() as connection:
+        md5: str | None = connection.scalar(
+            text("select d.data_md5 from diskfile d join file f on f.id = d.file_id "
+                 "where f.name = :name and d.present"),
+            {"name": name},
+        )  # fmt: skip
+    return md5
+
+
+def staged(site: Site) -> list[Path]:
+    assert site.settings.staging_directory is not None
+    return [p for p in site.settings.staging_directory.rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize("name", [None, "N20251123S0001.fits.bz2"])
+def test_only_cards_travel_and_both_ends_hold_the_same_bytes(
+    sending: Site, receiving: Site, frame: Path, name: str | None
+) -> None:
+    path = have(sending, frame, name)
+    full = exported(sending)
+    assert full.outcomes == {"exported": 1}
+    arrived(receiving)
+    ask(
+        sending, path, {**PASS, "generic": {"NEWKEY": 1.5, "LONGTEXT": "it's " * 50}, "release": "2027-01-01"}
+    )
+    edited(sending)
+    report = exported(sending)
+    assert report.outcomes == {"header_exported": 1}
+    assert report.bytes < 1000 < full.bytes
+    # nothing is there before it is stored and ingested, and everything is afterwards
+    assert present_md5(receiving, frame.name) != present_md5(sending, frame.name)
+    arrived(receiving)
+    assert present_md5(receiving, frame.name) == present_md5(sending, frame.name) is not None
+    with receiving.store.local(f"{frame.name}.bz2") as stored:
+        content = bz2.decompress(stored.read_bytes())
+        assert check_structure(stored, verify_checksums=True) == []
+    assert content == (bz2.decompress(path.read_bytes()) if name else path.read_bytes())
+    assert staged(receiving) == []
+    with receiving.engine.connect() as connection:
+        query = "select h.qa_state, h.release::text from header h join diskfile d on d.id = h.diskfile_id "
+        record = connection.execute(text(f"{query} where d.present")).one()
+        stages = connection.scalars(text("select distinct stage from work_item order by 1")).all()
+        assert connection.scalar(text("select count(*) from upload")) == 2
+    assert tuple(record) == ("Pass", "2027-01-01")
+    assert stages == ["associate", "preview"]
+
+
+def test_a_second_edit_waits_until_the_first_has_been_ingested_there(
+    sending: Site, receiving: Site, frame: Path
+) -> None:
+    path = have(sending, frame)
+    exported(sending)
+    arrived(receiving)
+    ask(sending, path, PASS)
+    edited(sending)
+    assert exported(sending).outcomes == {"header_exported": 1}
+    ask(sending, path, {"qa_state": "fail"})
+    edited(sending)
+    report = exported(sending)
+    assert (report.done, report.deferred > 0) == (0, True)
+    arrived(receiving)
+    with sending.engine.begin() as connection:
+        connection.execute(text("update work_item set not_before = now()"))
+    assert exported(sending).outcomes == {"header_exported": 1}
+    arrived(receiving)
+    assert present_md5(receiving, frame.name) == present_md5(sending, frame.name)
+
+
+def test_a_destination_that_lacks_the_version_before_gets_the_file(
+    sending: Site, receiving: Site, frame: Path
+) -> None:
+    path = have(sending, frame)
+    ask(sending, path, PASS)
+    edited(sending)
+    assert exported(sending).outcomes == {"exported": 1}
+    arrived(receiving)
+    fits.setval(path, "OBJECT", value="by hand")
+    with sending.engine.begin() as connection:
+        add_work(connection, [NewWork(stage="ingest", filename=path.name)])
+    edited(sending)
+    ask(sending, path, {"qa_state": "fail"})
+    edited(sending)
+    assert exported(sending).outcomes == {"exported": 1}
+    arrived(receiving)
+    assert present_md5(receiving, frame.name) == present_md5(sending, frame.name)
+
+
+@pytest.mark.parametrize("cookie", ["", "wrong"])
+def test_without_an_accepted_cookie_the_file_is_sent(
+    sending: Site, receiving: Site, frame: Path, cookie: str
+) -> None:
+    site = with_settings(sending, export_api_cookie=SecretStr(cookie))
+    path = have(site, frame)
+    exported(site)
+    arrived(receiving)
+    ask(site, path, PASS)
+    edited(site)
+    assert exported(site).outcomes == {"exported": 1}
+    arrived(receiving)
+    assert present_md5(receiving, frame.name) == present_md5(site, frame.name)
+
+
+@pytest.fixture
+def on_s3(receiving: Site, with_bucket: Callable[[Site], Site]) -> Site:
+    """The receiving archive with a bucket."""
+    return with_bucket(receiving)
+
+
+def test_an_archive_on_s3_takes_header_edits(summit: Site, on_s3: Site, frame: Path) -> None:
+    server, stop = serve(create_app(on_s3, session_hours=1))
+    try:
+        site = connected(summit, server.url)
+        path = have(site, frame)
+        exported(site)
+        arrived(on_s3)
+        ask(site, path, PASS)
+        edited(site)
+        assert exported(site).outcomes == {"header_exported": 1}
+        arrived(on_s3)
+        with on_s3.store.local(f"{frame.name}.bz2") as stored:
+            assert bz2.decompress(stored.read_bytes()) == path.read_bytes()
+    finally:
+        stop()
+    assert present_md5(on_s3, frame.name) == present_md5(site, frame.name)
+    assert staged(on_s3) == []
+
+
+class Partner:
+    """A destination with one file, that keeps what it is asked and answers as it is told."""
+
+    def __init__(self, data_md5: str) -> None:
+        self.data_md5 = data_md5
+        self.edits: list[dict[str, Any]] = []
+        self.uploads = 0
+        self.cookies: dict[str, str] = {}
+        self.answer: Callable[[dict[str, Any]], Response] = lambda item: JSONResponse([])
+        self.app = FastAPI()
+
+        @self.app.get("/jsonfilelist/{rest:path}")
+        def listing(rest: str) -> Response:
+            return JSONResponse([{"data_md5": self.data_md5}])
+
+        @self.app.post("/update_headers")
+        async def edit_headers(request: Request) -> Response:
+            body = await request.json()
+            self.edits.append(body)
+            self.cookies = dict(request.cookies)
+            return self.answer(body["request"][0])
+
+        @self.app.post("/upload_file/{rest:path}")
+        async def upload(rest: str, request: Request) -> Response:
+            body = await request.body()
+            self.uploads += 1
+            md5 = hashlib.md5(body).hexdigest()
+            return JSONResponse([{"filename": rest, "path": "", "size": len(body), "md5": md5}])
+
+
+@pytest.fixture
+def partner(frame: Path) -> Partner:
+    return Partner(inspect_file(frame).data_md5)
+
+
+@pytest.fixture
+def summit_of_partner(summit: Site, partner: Partner) -> Iterator[Site]:
+    server, stop = serve(partner.app)
+    yield connected(summit, server.url)
+    stop()
+
+
+def edited_frame(site: Site, frame: Path) -> Path:
+    """Have a file whose export with a hint is due."""
+    path = have(site, frame)
+    with site.engine.begin() as connection:
+        connection.execute(text("delete from work_item where stage = 'export'"))
+    ask(site, path, PASS)
+    edited(site)
+    return path
+
+
+def test_the_request_has_the_form_that_partners_know(
+    summit_of_partner: Site, partner: Partner, frame: Path
+) -> None:
+    partner.answer = lambda item: JSONResponse([{"id": f"{item['filename']}.bz2", "md5": item["md5_after"]}])
+    path = edited_frame(summit_of_partner, frame)
+    assert exported(summit_of_partner).outcomes == {"header_exported": 1}
+    [body] = partner.edits
+    assert list(body) == ["request", "batch"] and body["batch"] is False
+    assert body["request"] == [
+        {
+            "filename": frame.name,
+            "values": {"generic": [["RAWGEMQA", "USABLE"], ["RAWPIREQ", "YES"]]},
+            "reject_new": False,
+            "path": "",
+            "md5_before": partner.data_md5,
+            "md5_after": inspect_file(path).data_md5,
+        }
+    ]
+    assert partner.cookies == {API_COOKIE: API, UPLOAD_COOKIE: COOKIE}
+    assert partner.uploads == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked_again"),
+    [
+        (lambda item: Response(status_code=404), False),
+        (lambda item: Response(status_code=405), False),
+        (lambda item: JSONResponse({"error": "no"}, 403), False),
+        (lambda item: Response(status_code=503), False),
+        (lambda item: Response("<html>thanks</html>"), False),
+        (lambda item: JSONResponse({"error": "no"}), False),
+        (lambda item: JSONResponse([]), False),
+        (lambda item: JSONResponse(["yes"]), False),
+        # a partner that queues the edit cannot tell what comes of it
+        (lambda item: JSONResponse([{"result": True, "id": item["filename"]}]), False),
+        (lambda item: JSONResponse([{"id": item["filename"], "md5": "0" * 32}]), False),
+        (lambda item: JSONResponse([{"id": "other.fits", "md5": item["md5_after"]}]), False),
+        # it refuses this one; another may do
+        (lambda item: JSONResponse([{"result": False, "id": item["filename"], "error": "no"}]), True),
+    ],
+)
+def test_any_other_answer_sends_the_file_at_once(
+    summit_of_partner: Site,
+    partner: Partner,
+    frame: Path,
+    answer: Callable[[dict[str, Any]], Response],
+    asked_again: bool,
+) -> None:
+    partner.answer = answer
+    edited_frame(summit_of_partner, frame)
+    stage = export.ExportStage()
+    [row] = _exports(summit_of_partner)
+    assert exported(summit_of_partner, stage).outcomes == {"exported": 1}
+    assert (len(partner.edits), partner.uploads) == (1, 1)
+    with summit_of_partner.engine.begin() as connection:
+        work = NewWork(
+            stage="export", filename=row.filename, destination=row.destination, payload=row.payload
+        )
+        add_work(connection, [work])
+    assert exported(summit_of_partner, stage).outcomes == {"exported": 1}
+    assert (len(partner.edits), partner.uploads) == (2 if asked_again else 1, 2)
+
+
+def _exports(site: Site) -> list[Any]:
+    with site.engine.connect() as connection:
+        query = "select filename, destination, payload from work_item where stage = 'export'"
+        return list(connection.execute(text(query)))
+
+
+def test_a_destination_that_does_not_answer_gets_the_file(
+    monkeypatch: pytest.MonkeyPatch, summit_of_partner: Site, partner: Partner, frame: Path
+) -> None:
+    from fits_dagster.destinations import fits_server as destination
+
+    monkeypatch.setattr(destination, "_EDIT_TIMEOUT_S", 0.2)
+
+    def slowly(item: dict[str, Any]) -> Response:
+        time.sleep(1)
+        return JSONResponse([])
+
+    partner.answer = slowly
+    edited_frame(summit_of_partner, frame)
+    assert exported(summit_of_partner).outcomes == {"exported": 1}
+
+
+def request_edit(site: Site, frame: Path, **changes: object) -> dict[str, Any]:
+    """Ask the archive for an edit of the stored frame, as a summit does."""
+    md5 = present_md5(site, frame.name) or "0" * 32
+    item = {
+        "filename": frame.name,
+        "values": {"generic": [["RAWGEMQA", "USABLE"]]},
+        "reject_new": False,
+        "path": "",
+        "md5_before": md5,
+        "md5_after": "0" * 32,
+        **changes,
+    }
+    server, stop = serve(create_app(site, session_hours=1))
+    try:
+        response = requests.post(
+            f"{server.url}/update_headers",
+            data=json.dumps({"request": [item], "batch": False}),
+            cookies={API_COOKIE: API},
+            timeout=20,
+        )
+    finally:
+        stop()
+    assert response.status_code == 200
+    [answer] = response.json()
+    assert isinstance(answer, dict)
+    return answer
+
+
+def upload(site: Site, source: Path, content: bytes | None = None) -> None:
+    reception = Reception(site, "", f"{source.name}.bz2")
+    reception.write(bz2.compress(source.read_bytes() if content is None else content))
+    reception.finish()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({}, "the edit of"),  # gives another MD5
+        ({"md5_before": "1" * 32}, "has the data MD5"),
+        ({"filename": "N20251123S9999.fits"}, "No present file found"),
+        ({"path": "elsewhere"}, "No present file found"),
+        ({"path": "../.."}, "No present file found"),
+        ({"md5_after": "x"}, "no MD5"),
+        ({"values": {"generic": [["NAXIS", 3]]}}, "may change"),
+        ({"md5_before": None}, "at the summit"),
+    ],
+)
+def test_what_the_archive_cannot_confirm_it_refuses_and_forgets(
+    receiving: Site, frame: Path, changes: dict[str, object], error: str
+) -> None:
+    upload(receiving, frame)
+    arrived(receiving)
+    answer = request_edit(receiving, frame, **changes)
+    assert answer["result"] is False
+    assert error in answer["error"]
+    assert answer["id"] == changes.get("filename", frame.name)
+    assert staged(receiving) == []
+    with receiving.engine.connect() as connection:
+        assert connection.scalar(text("select count(*) from work_item where stage = 'store'")) == 0
+        assert connection.scalar(text("select count(*) from upload")) == 1
+
+
+def test_an_upload_that_came_meanwhile_is_not_undone(
+    monkeypatch: pytest.MonkeyPatch, receiving: Site, frame: Path, tmp_path: Path
+) -> None:
+    from fits_dagster.fits.edit import Edit, EditReport, edit_headers
+    from fits_dagster.headers import updates as module
+
+    upload(receiving, frame)
+    arrived(receiving)
+    changed = tmp_path / frame.name
+    shutil.copy(frame, changed)
+    wanted = edit_headers(changed, [Edit(set={"RAWGEMQA": "USABLE"})]).data_md5
+    original = module.edit_file
+
+    def edit_slowly(path: Path, cards: Any) -> EditReport:
+        upload(receiving, frame, frame.read_bytes() + b"newer")
+        return original(path, cards)
+
+    monkeypatch.setattr(module, "edit_file", edit_slowly)
+    answer = request_edit(receiving, frame, md5_after=wanted)
+    assert answer["result"] is False and "about to be replaced" in answer["error"]
+    assert len(staged(receiving)) == 1
+    # and one that waits beforehand is found before anything is done
+    assert "about to be replaced" in request_edit(receiving, frame, md5_after=wanted)["error"]
+
+
+def test_a_stored_object_that_is_not_the_version_known_is_not_edited(receiving: Site, frame: Path) -> None:
+    upload(receiving, frame)
+    arrived(receiving)
+    assert receiving.settings.store_directory is not None
+    stored = receiving.settings.store_directory / f"{frame.name}.bz2"
+    content = stored.read_bytes()
+    stored.write_bytes(bz2.compress(frame.read_bytes() + bytes(2880)))
+    assert "the stored" in request_edit(receiving, frame)["error"]
+    stored.write_bytes(content[:-100])
+    assert "CompressionError" in request_edit(receiving, frame)["error"]
+    stored.unlink()
+    assert "FileNotFoundError" in request_edit(receiving, frame)["error"]
+    assert staged(receiving) == []
+
+
+def test_a_plain_file_stays_plain(receiving: Site, frame: Path, tmp_path: Path) -> None:
+    from fits_dagster.fits.edit import Edit, edit_headers
+
+    have(receiving, frame)
+    changed = tmp_path / frame.name
+    shutil.copy(frame, changed)
+    wanted = edit_headers(changed, [Edit(set={"RAWGEMQA": "USABLE"})]).data_md5
+    answer = request_edit(receiving, frame, md5_after=wanted)
+    assert answer == {"result": True, "id": frame.name, "md5": wanted}
+    arrived(receiving)
+    with receiving.store.local(frame.name) as stored:
+        assert stored.read_bytes() == changed.read_bytes()
+
+
+KEYWORDS = ("RAWGEMQA", "OBJECT", "AIRMASS", "NOTE", "LONG1", "LONG2", "NUMBER", "FLAG")
+
+
+def any_value(chance: random.Random) -> str | int | float | bool | None:
+    """Make a value that is hard on whoever writes it twice."""
+    text_of = "".join(chance.choices("ab '&/=x", k=chance.choice([0, 3, 20, 70, 200]))).rstrip()
+    numbers = (chance.randint(-(2**62), 2**62), chance.uniform(-1, 1), 1e22, -1.5e-7, 5.0, 10.0**16)
+    return chance.choice([text_of, text_of, text_of, *numbers, True, False, None])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_edited_in_whatever_order_the_archive_ends_as_the_summit(
+    sending: Site, receiving: Site, frame: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    path = have(sending, frame, f"{frame.name}.bz2" if seed % 2 else None)
+    stage = export.ExportStage()
+    outcomes: dict[str, int] = {}
+
+    def export_now() -> None:
+        with sending.engine.begin() as connection:
+            connection.execute(text("update work_item set not_before = now()"))
+        for outcome, count in exported(sending, stage).outcomes.items():
+            outcomes[outcome] = outcomes.get(outcome, 0) + count
+
+    export_now()
+    arrived(receiving)
+    steps: list[Callable[[], object]] = [
+        lambda: drain(sending, edit.STAGE),
+        lambda: drain(sending, ingest.STAGE),
+        export_now,
+        lambda: drain(receiving, store.STAGE),
+        lambda: drain(receiving, ingest.STAGE),
+    ]
+    for _ in range(25):
+        for _ in range(chance.randint(0, 2)):
+            chosen = chance.sample(KEYWORDS, chance.randint(1, 3))
+            ask(sending, path, {"generic": [[keyword, any_value(chance)] for keyword in chosen]})
+        for _ in range(chance.randint(0, 4)):
+            chance.choice(steps)()
+    for _ in range(2):
+        edited(sending)
+        export_now()
+        arrived(receiving)
+    assert present_md5(receiving, frame.name) == present_md5(sending, frame.name)
+    with receiving.store.local(f"{frame.name}.bz2") as stored:
+        assert inspect_file(stored).data_md5 == inspect_file(path).data_md5
+    assert outcomes["header_exported"] > 0, outcomes
+    assert outcomes["exported"] == 1, "only the first transfer was of the file"
