@@ -182,6 +182,8 @@ class SiteSettings(_Frozen):
     #: Follow links of the directory store that end at a regular file inside it; others are never followed.
     store_links: bool = False
     s3: S3Settings = S3Settings()
+    #: Whether other servers, and people, may upload files here.
+    receives_uploads: bool = False
     #: Where uploads are received before they are stored, and where S3 objects are fetched to.
     staging_directory: Path | None = None
     #: Previews live under this relative path of the store.
@@ -278,6 +280,7 @@ class Settings(BaseSettings):
             "port": 8180,
             "store_directory": home / "archive" / "store",
             "staging_directory": home / "archive" / "staging",
+            "receives_uploads": True,
             "using_previews": True,
             "using_calibration_cache": True,
             "upload_cookies": (secret,) if secret else (),

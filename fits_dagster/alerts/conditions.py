@@ -63,7 +63,7 @@ def _failed(site: Site) -> Iterator[Alarm]:
 
 
 def _stuck(site: Site) -> Iterator[Alarm]:
-    for check in checks_of(site.name):
+    for check in checks_of(site.settings):
         if check.name != "nothing_stuck":
             continue
         found = check.look(site)
@@ -119,7 +119,7 @@ def _destinations_down(site: Site, settings: AlertSettings) -> Iterator[Alarm]:
 
 def night_alarms(site: Site) -> Iterator[Alarm]:
     """Yield what is incomplete or altered in the last nights; asks the destinations."""
-    for check in checks_of(site.name):
+    for check in checks_of(site.settings):
         if check.name not in NIGHT_CHECKS:
             continue
         found = check.look(site)

@@ -18,8 +18,9 @@ from fits_dagster.checks.reconcile import COMPLETE, NightReport, night_reports
 from fits_dagster.intake.room import intake_directory
 from fits_dagster.ledger.items import UNDATED
 from fits_dagster.ledger.management import paused_stages
+from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
-from fits_dagster.stages.registry import SITE_STAGES
+from fits_dagster.stages.registry import stages_of
 
 __all__ = ["Check", "CheckResult", "checks_of", "recent_nights"]
 
@@ -71,10 +72,17 @@ def nights_with_work(site: Site) -> list[str]:
     return sorted(nights, reverse=True)[: max(site.settings.checked_nights, _MOST_NIGHTS)]
 
 
-def checks_of(site: str) -> Sequence[Check]:
-    """Return the checks of a site by its name."""
-    stages = [stage.name for stage in SITE_STAGES[site]]  # type: ignore[index]
-    return [*(check for stage in stages for check in _stage_checks(stage)), *_SITE_CHECKS[site]]
+def checks_of(site: SiteSettings) -> Sequence[Check]:
+    """Return the checks of a site."""
+    stages = [stage.name for stage in stages_of(site)]
+    found = [check for stage in stages for check in _stage_checks(stage)]
+    arrival = [stage.name for stage in stages_of(site) if stage.is_arrival][-1]
+    found += [Check(name, arrival, told, look, every_s=120.0) for name, told, look in _NIGHT_CHECKS]
+    found.append(_intact("ingest"))
+    found += [_room(stage) for stage in ("copy", "store") if stage in stages]
+    if site.using_calibration_cache:
+        found.append(_CALIBRATED)
+    return found
 
 
 def _stage_checks(stage: str) -> list[Check]:
@@ -305,22 +313,10 @@ _NIGHT_CHECKS: Final = (
     ("night_complete", "Every file that is expected of the last nights has arrived.", _night_complete),
     ("md5_equal", "The content of every file is what came, at both ends.", _md5_equal),
 )
-_SITE_CHECKS: Final[Mapping[str, Sequence[Check]]] = {
-    "summit": [
-        *(Check(name, "export", told, look, every_s=120.0) for name, told, look in _NIGHT_CHECKS),
-        _intact("ingest"),
-        _room("copy"),
-    ],
-    "archive": [
-        *(Check(name, "ingest", told, look, every_s=120.0) for name, told, look in _NIGHT_CHECKS),
-        _intact("ingest"),
-        _room("store"),
-        Check(
-            "every_science_file_has_what_it_needs",
-            "associate",
-            "Every science exposure of the last nights has a calibration of each type that it needs.",
-            _calibrated,
-            warns=True,
-        ),
-    ],
-}
+_CALIBRATED: Final = Check(
+    "every_science_file_has_what_it_needs",
+    "associate",
+    "Every science exposure of the last nights has a calibration of each type that it needs.",
+    _calibrated,
+    warns=True,
+)

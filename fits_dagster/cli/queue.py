@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
 
-from fits_dagster.cli.options import home_option, json_option, person_at_the_keyboard, site_option
+from fits_dagster.cli.options import StageName, home_option, json_option, person_at_the_keyboard, site_option
 from fits_dagster.ledger.management import (
     Selection,
     cancel_items,
@@ -26,19 +26,16 @@ from fits_dagster.ledger.management import (
 )
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import Site, open_site
-from fits_dagster.stages.registry import SITE_STAGES
 
 __all__ = ["queue"]
 
 _console = Console()
-_ALL_STAGES = sorted({stage.name for stages in SITE_STAGES.values() for stage in stages})
-_stage_choice = click.Choice(_ALL_STAGES)
 
 
 def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose work items."""
     options = [
-        click.option("--stage", type=_stage_choice, help="Queue."),
+        click.option("--stage", type=StageName(), help="Queue."),
         click.option("--night", help="Night label YYYYMMDD."),
         click.option("--state", type=click.Choice(["waiting", "running", "failed"])),
         click.option("--reason", help="Reason code, e.g. truncated."),
@@ -176,7 +173,7 @@ def cancel(home: Path, site: SiteName, yes: bool, **values: Any) -> None:
 
 
 @queue.command()
-@click.argument("stages", nargs=-1, required=True, type=_stage_choice)
+@click.argument("stages", nargs=-1, required=True, type=StageName())
 @site_option
 @home_option
 def pause(stages: Sequence[str], site: SiteName, home: Path) -> None:
@@ -188,7 +185,7 @@ def pause(stages: Sequence[str], site: SiteName, home: Path) -> None:
 
 
 @queue.command()
-@click.argument("stages", nargs=-1, required=True, type=_stage_choice)
+@click.argument("stages", nargs=-1, required=True, type=StageName())
 @site_option
 @home_option
 def resume(stages: Sequence[str], site: SiteName, home: Path) -> None:
@@ -200,16 +197,17 @@ def resume(stages: Sequence[str], site: SiteName, home: Path) -> None:
 
 
 @queue.command()
-@click.argument("stages", nargs=-1, type=_stage_choice)
+@click.argument("stages", nargs=-1, type=StageName())
 @site_option
 @home_option
 def drain(stages: Sequence[str], site: SiteName, home: Path) -> None:
     """Work through queues here and now, without Dagster; all of the site's when none is named."""
     from fits_dagster.ledger.loop import drain as drain_stage
+    from fits_dagster.stages.registry import stages_of
 
     failed = 0
     with _opened(home, site) as opened:
-        for stage in SITE_STAGES[site]:
+        for stage in stages_of(opened.settings):
             if stages and stage.name not in stages:
                 continue
             report = drain_stage(opened, stage)

@@ -9,10 +9,12 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
+from fits_dagster.fits.header_update import HeaderUpdate
 from fits_dagster.ledger.items import NewWork, WorkItem
+from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 
-__all__ = ["Committed", "NightSummary", "NotReady", "Result", "Stage"]
+__all__ = ["Committed", "NewVersion", "NightSummary", "NotReady", "Result", "Stage"]
 
 Result = TypeVar("Result")
 
@@ -52,11 +54,51 @@ class NightSummary:
     rows: Sequence[Mapping[str, str]] = ()
 
 
+@dataclass(frozen=True)
+class NewVersion:
+    """A version of a file that has just been written to the database: what later stages work on."""
+
+    item: WorkItem
+    diskfile_id: int
+    #: None for a file that has no header record.
+    header_id: int | None
+    #: How little of it has changed, where that is known.
+    header_update: HeaderUpdate | None
+
+
 class Stage(ABC, Generic[Result]):
-    """One stage of the dataflow."""
+    """One stage of the dataflow: what it does to a file, and all that the rest needs to know of it.
+
+    A stage is registered by the entry point group ``fits_dagster.stages``, those of this package as well.
+    """
 
     #: Name of the stage and of its queue.
     name: str
+    #: Label of its tab on the queue page, and the two letters by which the page's addresses name it.
+    title: str
+    tab: str
+    #: Whether the queue page of every site has the tab, as clients of the page expect.
+    always_has_tab = False
+    #: Whether the tab lists waiting files by name, the largest first, and not by the time they were added.
+    lists_by_name = False
+    #: Name of the asset that it makes of a night, and what that is.
+    asset: str
+    asset_description: str
+    #: Stages behind which a file comes here.
+    after: Sequence[str] = ()
+    #: Of stages that a file reaches at the same time, those that people wait for come first: less is sooner.
+    rank = 0
+    #: Stage of another site that sends what comes here.
+    sent_by: str | None = None
+    #: How a file's history says that the file is here: "waits for …".
+    words: str
+    #: Whether its success means that the file has arrived somewhere.
+    is_arrival = False
+    #: What its worker does, and the names by which operators know its services.
+    duty: str
+    services: Sequence[str] = ()
+    #: Whether transient errors never become failures: the partner will come back some day.
+    retries_for_ever = False
     #: Whether :meth:`work` may run in several threads at once.
     parallel = True
     #: Results that share a transaction, at most.
@@ -65,6 +107,10 @@ class Stage(ABC, Generic[Result]):
     look_every_s: float | None = None
     #: Whether :meth:`commit_group` writes many results in fewer statements than one by one.
     commits_groups = False
+
+    def is_part_of(self, site: SiteSettings) -> bool:
+        """Tell whether a site has this stage."""
+        return True
 
     def is_on_the_way(self, site: Site) -> bool:
         """Tell whether every file that comes to a site meets this stage there."""
@@ -104,6 +150,19 @@ class Stage(ABC, Generic[Result]):
     ) -> Sequence[Committed]:
         """Write several results at once. When this fails, they are committed one by one."""
         return [self.commit(site, connection, item, result) for item, result in group]
+
+    def work_for(self, site: Site, connection: Connection, version: NewVersion) -> Sequence[NewWork]:
+        """Return the work here that follows from a new version, where this stage comes behind ingest."""
+        item = version.item
+        return [
+            NewWork(
+                stage=self.name,
+                path=item.path,
+                filename=item.filename,
+                subject_id=version.diskfile_id,
+                priority=item.priority,
+            )
+        ]
 
     def after_commit(self, site: Site, item: WorkItem, result: Result) -> None:
         """Clean up once the transaction is durable (a staged file, for instance)."""

@@ -22,7 +22,7 @@ from fits_dagster.monitoring.catalogue import METRICS
 from fits_dagster.monitoring.disks import Disks, site_directories
 from fits_dagster.monitoring.progress import Progress
 from fits_dagster.sites import Site
-from fits_dagster.stages.registry import SITE_STAGES
+from fits_dagster.stages.registry import stages_of
 
 __all__ = ["SiteMetrics"]
 
@@ -57,7 +57,7 @@ class SiteMetrics:
             Counts the workers at the broker, None where that cannot be told; not given: left out.
         """
         self._site = site
-        self._stages = [stage.name for stage in SITE_STAGES[site.name]]
+        self._stages = [stage.name for stage in stages_of(site.settings)]
         self._engine = _patient_engine(site.engine.url)
         self._dagster = None if dagster_url is None else _patient_engine(dagster_url)
         self._count_workers = count_workers

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from fits_dagster.ledger.stage import Stage
 from fits_dagster.orchestration.partitions import NIGHTS, SITE_TAG, STAGE_TAG
 from fits_dagster.orchestration.queues import QUEUE_TAG, queue_name
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.orchestration.stage_run import stage_op
 from fits_dagster.settings import Settings, SiteName
-from fits_dagster.stages.registry import SITE_STAGES
+from fits_dagster.stages.registry import all_stages, stages_of
 
 __all__ = ["Job", "StageAsset", "asset_key", "build_assets"]
 
@@ -27,60 +28,6 @@ Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
 #: Starting a run costs as much as some hundred files.
 _NIGHTS_PER_BACKFILL_RUN: Final = 100
-
-
-@dataclass(frozen=True)
-class _Made:
-    """What a stage makes, and the asset that it follows from."""
-
-    name: str
-    description: str
-    upstream: tuple[str, str] | None = None
-
-
-_MADE: Final[Mapping[SiteName, Mapping[str, _Made]]] = {
-    "summit": {
-        "copy": _Made(
-            "dataflow_files",
-            "Files of the night in the dataflow directory: copied from the DHS, whole, verified.",
-        ),
-        "edit": _Made(
-            "header_updates",
-            "Header edits of the night's files that were applied.",
-            ("summit", "dataflow_files"),
-        ),
-        "ingest": _Made(
-            "observations",
-            "Records of the night's files in the summit database: a version and a header record each.",
-            ("summit", "header_updates"),
-        ),
-        "export": _Made(
-            "exports",
-            "Files of the night that the archive holds with the same MD5.",
-            ("summit", "observations"),
-        ),
-    },
-    "archive": {
-        "store": _Made(
-            "stored_files",
-            "Files of the night in the archive's object store, with their MD5 as metadata.",
-            ("summit", "exports"),
-        ),
-        "ingest": _Made(
-            "observations",
-            "Records of the night's files in the archive database.",
-            ("archive", "stored_files"),
-        ),
-        "preview": _Made(
-            "previews", "One JPEG per file of the night that has an image.", ("archive", "observations")
-        ),
-        "associate": _Made(
-            "calibration_associations",
-            "For each file of the night and each calibration type it needs: the best ones, in order.",
-            ("archive", "observations"),
-        ),
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -95,23 +42,23 @@ class StageAsset:
 
 def asset_key(site: SiteName, stage: str) -> dg.AssetKey:
     """Return the key of what a stage makes."""
-    return dg.AssetKey([site, _MADE[site][stage].name])
+    return dg.AssetKey([site, all_stages()[stage].asset])
 
 
 def build_assets(site: SiteName, settings: Settings) -> Sequence[StageAsset]:
     """Make the assets of a site with their jobs, in the order in which a file meets the stages."""
     resource = SiteResource(site=site)
     built = []
-    for stage in SITE_STAGES[site]:
-        made, key = _MADE[site][stage.name], asset_key(site, stage.name)
-        op = stage_op(stage, key, follows=made.upstream is not None)
+    for stage in stages_of(settings.site(site)):
+        key, upstream = asset_key(site, stage.name), _upstream(site, stage, settings)
+        op = stage_op(stage, key, list(upstream))
         asset = dg.AssetsDefinition.from_op(
             op,
-            keys_by_input_name={"after": dg.AssetKey(made.upstream)} if made.upstream else {},
-            keys_by_output_name={made.name: key},
+            keys_by_input_name=upstream,
+            keys_by_output_name={stage.asset: key},
             partitions_def=NIGHTS,
             group_name=site,
-            descriptions_by_output_name={made.name: made.description},
+            descriptions_by_output_name={stage.asset: stage.asset_description},
             backfill_policy=dg.BackfillPolicy.multi_run(_NIGHTS_PER_BACKFILL_RUN),
         ).map_asset_specs(lambda spec: spec.replace_attributes(owners=["team:data-engineers"]))
         tags = {
@@ -144,3 +91,17 @@ def build_assets(site: SiteName, settings: Settings) -> Sequence[StageAsset]:
             )
         )
     return built
+
+
+def _upstream(site: SiteName, stage: Stage[Any], settings: Settings) -> Mapping[str, dg.AssetKey]:
+    """Return the assets that a stage's asset follows from, by the name of the op's input."""
+    before = [each for each in stages_of(settings.site(site)) if each.name in stage.after]
+    passed = {name for each in before for name in each.after}
+    keys = [asset_key(site, each.name) for each in before if each.name not in passed]
+    if stage.sent_by is not None:
+        keys += [
+            asset_key(other, stage.sent_by)
+            for other in settings.sites
+            if other != site and stage.sent_by in {each.name for each in stages_of(settings.site(other))}
+        ]
+    return {"after_" + "_".join(key.path): key for key in keys}

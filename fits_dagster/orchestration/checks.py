@@ -19,7 +19,7 @@ from fits_dagster.checks.standing import Check, CheckResult, checks_of
 from fits_dagster.orchestration.assets import asset_key
 from fits_dagster.orchestration.figures import table
 from fits_dagster.orchestration.resources import SiteResource
-from fits_dagster.settings import SiteName
+from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import Site
 
 __all__ = ["build_check_sensor", "build_checks"]
@@ -30,7 +30,8 @@ _TELL_AGAIN_S = 3600.0
 
 
 def _checks(site: SiteName) -> Mapping[dg.AssetCheckKey, Check]:
-    return {dg.AssetCheckKey(asset_key(site, check.stage), check.name): check for check in checks_of(site)}
+    checks = checks_of(load_settings().site(site))
+    return {dg.AssetCheckKey(asset_key(site, check.stage), check.name): check for check in checks}
 
 
 def build_checks(site: SiteName) -> dg.AssetChecksDefinition:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from fits_dagster.broker import broker_url, result_backend_url
 from fits_dagster.settings import Settings, SiteName
-from fits_dagster.stages.registry import SITE_STAGES
+from fits_dagster.stages.registry import stages_of
 
-__all__ = ["OPERATIONS", "QUEUE_TAG", "celery_arguments", "queue_name", "stages_of", "worker_queues"]
+__all__ = ["OPERATIONS", "QUEUE_TAG", "celery_arguments", "queue_name", "services_of", "worker_queues"]
 
 #: The tag of a run that names its queue, as dagster-celery has it; importing it would import Celery, which
 #: code servers do not need.
@@ -20,9 +20,9 @@ OPERATIONS: Final = "operations"
 _CONNECT_S: Final = 3.0
 
 
-def stages_of(site: SiteName) -> Sequence[str]:
+def services_of(settings: Settings, site: SiteName) -> Sequence[str]:
     """Return what a worker of a site can serve: its stages, and its operations."""
-    return [*(stage.name for stage in SITE_STAGES[site]), OPERATIONS]
+    return [*(stage.name for stage in stages_of(settings.site(site))), OPERATIONS]
 
 
 def queue_name(settings: Settings, site: str, stage: str) -> str:
@@ -43,7 +43,7 @@ def worker_queues(settings: Settings, sites: Sequence[SiteName], stages: Collect
     ValueError
         No site has one of the stages.
     """
-    known = {stage for site in sites for stage in stages_of(site)}
+    known = {stage for site in sites for stage in services_of(settings, site)}
     if unknown := set(stages) - known:
         raise ValueError(
             f"{', '.join(sites)}: no stage {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
@@ -51,7 +51,7 @@ def worker_queues(settings: Settings, sites: Sequence[SiteName], stages: Collect
     return [
         queue_name(settings, site, stage)
         for site in sites
-        for stage in stages_of(site)
+        for stage in services_of(settings, site)
         if not stages or stage in stages
     ]
 

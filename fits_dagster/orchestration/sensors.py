@@ -30,7 +30,7 @@ from fits_dagster.orchestration.wanted import (
 )
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import Site
-from fits_dagster.stages.registry import SITE_STAGES
+from fits_dagster.stages.registry import stages_of
 
 __all__ = ["build_sensors"]
 
@@ -65,7 +65,7 @@ def build_sensors(site: SiteName, assets: Sequence[StageAsset]) -> list[dg.Senso
     )
     def arrivals(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterator[Request]:
         opened = site_resource.open("sensors")
-        first = SITE_STAGES[opened.name][0]
+        first = stages_of(opened.settings)[0]
 
         def look() -> list[dg.RunRequest]:
             first.look(opened)
@@ -133,7 +133,7 @@ def _arrived(
     instance: dg.DagsterInstance, site: Site, assets: Mapping[str, StageAsset]
 ) -> Iterator[dg.RunRequest]:
     """Ask for the runs that the files that have just come need."""
-    first = SITE_STAGES[site.name][0].name
+    first = stages_of(site.settings)[0].name
     with site.engine.connect() as connection:
         due = due_work(connection, [first])
     if not due:
@@ -145,7 +145,7 @@ def _left_over(
     instance: dg.DagsterInstance, site: Site, assets: Mapping[str, StageAsset]
 ) -> Iterator[dg.RunRequest]:
     """Ask for what is due and has no run; see to runs that were launched and that nobody has begun."""
-    stages = [stage.name for stage in SITE_STAGES[site.name]]
+    stages = [stage.name for stage in stages_of(site.settings)]
     with site.engine.connect() as connection:
         due = due_work(connection, stages, settled_s=_SETTLED_S)
         background = due_work(connection, stages, settled_s=_SETTLED_S, background=True)

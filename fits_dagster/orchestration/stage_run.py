@@ -52,7 +52,7 @@ _OPTION_TAG = "fits_dagster/"
 _INGEST = "ingest"
 
 
-def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, follows: bool) -> dg.OpDefinition:
+def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, inputs: Sequence[str]) -> dg.OpDefinition:
     """Make the op of a stage.
 
     A run that a person asks for, for one night or a range of them, makes the stage's asset of these nights
@@ -61,15 +61,15 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, *, follows: bool) -> dg.
 
     Parameters
     ----------
-    follows
-        Whether it has an input for the asset that it follows from.
+    inputs
+        Names of its inputs, one for each asset that it follows from.
     """
     asset = asset_key.path[-1]
 
     @dg.op(
         name=stage.name,
         description=f"{type(stage).__doc__} Works through the night's queue, file by file.",
-        ins={"after": dg.In(dg.Nothing)} if follows else {},
+        ins={name: dg.In(dg.Nothing) for name in inputs},
         out={asset: dg.Out(dg.Nothing, description=f"The night's {asset}, as far as they are known.")},
         tags={STAGE_TAG: stage.name},
         config_schema=_REINGEST_OPTIONS if stage.name == _INGEST else None,

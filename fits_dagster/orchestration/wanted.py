@@ -12,7 +12,7 @@ from fits_dagster.ledger.pending import DueWork
 from fits_dagster.orchestration.assets import StageAsset, asset_key
 from fits_dagster.orchestration.partitions import NIGHT_TAG, SITE_TAG, UNIT_TAG, Unit, is_live, is_partition
 from fits_dagster.sites import Site
-from fits_dagster.stages.registry import SITE_STAGES
+from fits_dagster.stages.registry import stages_of
 
 __all__ = ["RunsInProgress", "background_runs", "runs_for", "runs_in_progress"]
 
@@ -60,7 +60,7 @@ class RunsInProgress:
 def runs_in_progress(instance: dg.DagsterInstance, site: Site) -> RunsInProgress:
     """Ask Dagster for the runs of a site that have not ended."""
     found = RunsInProgress()
-    stages = {asset_key(site.name, stage.name): stage.name for stage in SITE_STAGES[site.name]}
+    stages = {asset_key(site.name, stage.name): stage.name for stage in stages_of(site.settings)}
     for record in instance.get_run_records(
         dg.RunsFilter(statuses=_IN_PROGRESS, tags={SITE_TAG: site.name}), limit=_MOST
     ):
@@ -114,7 +114,7 @@ def _woken(
     site: Site, assets: Mapping[str, StageAsset], due: Sequence[DueWork], busy: RunsInProgress
 ) -> Iterator[dg.RunRequest]:
     """Ask for runs of the stages that files of live nights will meet next, the ones needed first, first."""
-    stages = [stage for stage in SITE_STAGES[site.name] if stage.is_on_the_way(site)]
+    stages = [stage for stage in stages_of(site.settings) if stage.is_on_the_way(site)]
     for night in dict.fromkeys(
         work.night for work in due if is_live(work.night) and is_partition(work.night)
     ):

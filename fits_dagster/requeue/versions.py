@@ -17,7 +17,7 @@ from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work, night_label
 from fits_dagster.records.selection import select_files
 from fits_dagster.records.tables import diskfile, file, header, preview
 from fits_dagster.sites import Site
-from fits_dagster.stages.registry import SITE_STAGES
+from fits_dagster.stages.registry import stages_of
 
 __all__ = ["LaterStage", "VersionRequest", "queue_versions"]
 
@@ -72,7 +72,7 @@ def queue_versions(
         This site has no such stage, there is nowhere to export to, a term of the selection is not
         understood, or the regular expression cannot be read.
     """
-    if stage not in {each.name for each in SITE_STAGES[site.name]}:
+    if stage not in {each.name for each in stages_of(site.settings)}:
         raise ValueError(f"the {site.name} has no stage {stage}")
     destinations: Sequence[str] = ("",)
     if stage == "export":

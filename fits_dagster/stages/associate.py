@@ -9,8 +9,10 @@ from sqlalchemy import Connection
 
 from fits_dagster.calibration import associate_headers
 from fits_dagster.calibration.coverage import calibration_coverage
-from fits_dagster.ledger.items import WorkItem
-from fits_dagster.ledger.stage import Committed, NightSummary, Stage
+from fits_dagster.calibration.freshness import follow_ups as calibration_follow_ups
+from fits_dagster.ledger.items import NewWork, WorkItem
+from fits_dagster.ledger.stage import Committed, NewVersion, NightSummary, Stage
+from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 
 __all__ = ["STAGE", "AssociateStage"]
@@ -20,13 +22,39 @@ class AssociateStage(Stage[int]):
     """Database -> calibration association cache."""
 
     name = "associate"
+    title = "Calcache"
+    tab = "cq"
+    always_has_tab = True
+    asset = "calibration_associations"
+    asset_description = (
+        "For each file of the night and each type of calibration it needs: the best, in order."
+    )
+    after = ("ingest",)
+    rank = 1
+    words = "its calibrations"
+    duty = "associates calibrations"
+    services = ("service_calcache_queue",)
     parallel = False
     group_size = 500
     commits_groups = True
 
-    def is_on_the_way(self, site: Site) -> bool:
+    def is_part_of(self, site: SiteSettings) -> bool:
         """Where the calibration cache is kept."""
-        return site.settings.using_calibration_cache
+        return site.using_calibration_cache
+
+    def work_for(self, site: Site, connection: Connection, version: NewVersion) -> Sequence[NewWork]:
+        """Return the association of a file, and of those whose answer it may change."""
+        item, header_id = version.item, version.header_id
+        if header_id is None:
+            return []
+        own = NewWork(
+            stage=self.name,
+            path=item.path,
+            filename=item.filename,
+            subject_id=header_id,
+            priority=item.priority,
+        )
+        return [own, *calibration_follow_ups(connection, header_id, priority=item.priority)]
 
     def work(self, site: Site, item: WorkItem, known: Any) -> int:
         """Return the header to associate; all the work is one set of statements at the commit."""

@@ -26,6 +26,7 @@ from fits_dagster.intake.room import require_room
 from fits_dagster.ledger.items import NewWork, WorkItem
 from fits_dagster.ledger.stage import Committed, NotReady, Stage
 from fits_dagster.ledger.tables import dhs_file
+from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.storage import DirectoryStore, check_key
 from fits_dagster.storage.entries import open_regular
@@ -56,7 +57,18 @@ class CopyStage(Stage[_Landed]):
     """DHS directory -> dataflow directory."""
 
     name = COPY
+    title = "Copy"
+    tab = "dq"
+    asset = "dataflow_files"
+    asset_description = "Files of the night in the dataflow directory: copied from the DHS, whole, verified."
+    words = "the copy from the DHS"
+    duty = "copies files from the DHS"
+    services = ("copy_from_dhs",)
     look_every_s = _SCAN_EVERY_S
+
+    def is_part_of(self, site: SiteSettings) -> bool:
+        """Where a data handling system writes."""
+        return site.dhs_directory is not None
 
     def look(self, site: Site) -> None:
         """Queue what is new in the DHS directory."""

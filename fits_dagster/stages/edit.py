@@ -23,6 +23,7 @@ from fits_dagster.headers.edits import WaitingEdit, chained, settle_edits, waiti
 from fits_dagster.headers.request import RefusedItemError
 from fits_dagster.ledger.items import NewWork, WorkItem
 from fits_dagster.ledger.stage import Committed, NotReady, Stage
+from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.storage import DirectoryStore
 from fits_dagster.storage.entries import is_regular
@@ -59,6 +60,18 @@ class EditStage(Stage[_Edited]):
     """Header edits -> dataflow directory."""
 
     name = "edit"
+    title = "Header edits"
+    tab = "fq"
+    asset = "header_updates"
+    asset_description = "Header edits of the night's files that were applied."
+    after = ("copy",)
+    words = "a header edit"
+    duty = "applies header updates"
+    services = ("service_fileops_queue",)
+
+    def is_part_of(self, site: SiteSettings) -> bool:
+        """Where files are edited in place: beside the data handling system."""
+        return site.dhs_directory is not None
 
     def is_on_the_way(self, site: Site) -> bool:
         """Only files for which an edit was asked come here."""

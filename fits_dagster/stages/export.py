@@ -30,10 +30,12 @@ from fits_dagster.destinations.fits_server import (
 )
 from fits_dagster.errors import FileError
 from fits_dagster.fits.header_update import HeaderUpdate
-from fits_dagster.ledger.items import WorkItem
-from fits_dagster.ledger.stage import Committed, NotReady, Stage
+from fits_dagster.headers.edits import chained
+from fits_dagster.ledger.items import NewWork, WorkItem
+from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage
 from fits_dagster.records import files
 from fits_dagster.records.files import StoredVersion
+from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 
 __all__ = ["STAGE", "ExportStage", "destination_path"]
@@ -81,6 +83,38 @@ class ExportStage(Stage[_Exported]):
     """Dataflow directory -> the archive."""
 
     name = "export"
+    title = "Export"
+    tab = "eq"
+    always_has_tab = True
+    asset = "exports"
+    asset_description = "Files of the night that the archive holds with the same MD5."
+    after = ("ingest",)
+    words = "the export"
+    is_arrival = True
+    duty = "sends files to the destinations"
+    services = ("service_export_queue1", "service_export_queue2")
+    retries_for_ever = True
+
+    def is_part_of(self, site: SiteSettings) -> bool:
+        """Where files are at home, rather than received."""
+        return site.dhs_directory is not None or bool(site.export_destinations)
+
+    def work_for(self, site: Site, connection: Connection, version: NewVersion) -> Sequence[NewWork]:
+        """Return the export to every destination, with what tells how little has to be sent."""
+        item, hint = version.item, version.header_update
+        return [
+            NewWork(
+                stage=self.name,
+                path=item.path,
+                filename=item.filename,
+                destination=url,
+                priority=item.priority,
+                payload=chained(
+                    connection, hint, stage=self.name, path=item.path, filename=item.filename, destination=url
+                ),
+            )
+            for url in site.settings.export_destinations
+        ]
 
     def is_on_the_way(self, site: Site) -> bool:
         """Where there is somebody to send to."""

@@ -17,22 +17,21 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from fits_dagster.calibration.freshness import follow_ups as calibration_follow_ups
 from fits_dagster.errors import FileError, TransientError
 from fits_dagster.fits.fulltext import full_text
 from fits_dagster.fits.guarded import Guard, inspect_guarded
 from fits_dagster.fits.header_update import HeaderUpdate
 from fits_dagster.fits.reading import FileInspection, inspect_file
 from fits_dagster.fits.verify import Problem, check_structure
-from fits_dagster.headers.edits import chained
-from fits_dagster.ledger.items import UNDATED, NewWork, WorkItem
-from fits_dagster.ledger.stage import Committed, NotReady, Stage
+from fits_dagster.ledger.items import UNDATED, WorkItem
+from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage
 from fits_dagster.metadata import Description, describe
 from fits_dagster.metadata.photometry import load_standards
 from fits_dagster.records import files, tables
 from fits_dagster.records.files import StoredVersion
 from fits_dagster.records.instruments import INSTRUMENT_TABLES
 from fits_dagster.sites import Site
+from fits_dagster.stages.registry import followers
 from fits_dagster.storage import ObjectInfo
 
 __all__ = ["STAGE", "IngestStage", "Observation", "observe"]
@@ -94,6 +93,16 @@ class IngestStage(Stage[_Ingested]):
     """Store -> database."""
 
     name = "ingest"
+    title = "Ingest"
+    tab = "iq"
+    always_has_tab = True
+    asset = "observations"
+    asset_description = "Records of the night's files in the database: a version and a header record each."
+    after = ("copy", "edit", "store")
+    words = "the database"
+    is_arrival = True
+    duty = "ingests files into the database"
+    services = ("service_ingest_queue1", "service_ingest_queue2")
 
     def __init__(self) -> None:
         # what makes a parser crash, hang or swallow memory must not take the worker along
@@ -152,15 +161,18 @@ class IngestStage(Stage[_Ingested]):
                 files.refresh_lastmod(connection, result.before.diskfile_id, result.info.modified)
             return Committed("unchanged", size=result.info.size)
         diskfile_id = _insert_version(connection, item, result.info, observation)
-        follow_ups: list[NewWork] = []
-        description = observation.description
-        if description is None:
+        header_id = None
+        if observation.description is None:
             _insert_other(connection, item, diskfile_id)
         else:
-            header_id = _insert_record(site, connection, diskfile_id, observation, description)
-            follow_ups += _archive_follow_ups(site, connection, item, diskfile_id, header_id)
-        if site.settings.store == "directory":
-            follow_ups += _exports(site, connection, item, _header_update(item, result.before, observation))
+            header_id = _insert_record(site, connection, diskfile_id, observation, observation.description)
+        hint = _header_update(item, result.before, observation)
+        version = NewVersion(item, diskfile_id, header_id, hint)
+        follow_ups = [
+            work
+            for stage in followers(site.settings, self.name)
+            for work in stage.work_for(site, connection, version)
+        ]
         return Committed(
             "ingested",
             follow_ups=follow_ups,
@@ -287,52 +299,6 @@ def _header_update(
         return None
     contents = (before.data_md5, observation.inspection.data_md5)
     return hint if contents == (hint.data_md5_before, hint.data_md5_after) else None
-
-
-def _exports(site: Site, connection: Connection, item: WorkItem, hint: HeaderUpdate | None) -> list[NewWork]:
-    """Queue the export to every destination, with what tells how little has to be sent."""
-    return [
-        NewWork(
-            stage="export",
-            path=item.path,
-            filename=item.filename,
-            destination=url,
-            priority=item.priority,
-            payload=chained(
-                connection, hint, stage="export", path=item.path, filename=item.filename, destination=url
-            ),
-        )
-        for url in site.settings.export_destinations
-    ]
-
-
-def _archive_follow_ups(
-    site: Site, connection: Connection, item: WorkItem, diskfile_id: int, header_id: int
-) -> list[NewWork]:
-    """Queue the preview, and the association of this file and of those whose answer it may change."""
-    work: list[NewWork] = []
-    if site.settings.using_previews:
-        work.append(
-            NewWork(
-                stage="preview",
-                path=item.path,
-                filename=item.filename,
-                subject_id=diskfile_id,
-                priority=item.priority,
-            )
-        )
-    if site.settings.using_calibration_cache:
-        work.append(
-            NewWork(
-                stage="associate",
-                path=item.path,
-                filename=item.filename,
-                subject_id=header_id,
-                priority=item.priority,
-            )
-        )
-        work += calibration_follow_ups(connection, header_id, priority=item.priority)
-    return work
 
 
 def _insert_other(connection: Connection, item: WorkItem, diskfile_id: int) -> None:

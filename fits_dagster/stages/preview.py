@@ -13,10 +13,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fits_dagster.errors import FileError
 from fits_dagster.fits.guarded import Guard, inspect_guarded
-from fits_dagster.ledger.items import WorkItem
-from fits_dagster.ledger.stage import Committed, Stage
+from fits_dagster.ledger.items import NewWork, WorkItem
+from fits_dagster.ledger.stage import Committed, NewVersion, Stage
 from fits_dagster.previews import NoPreview, preview_name
 from fits_dagster.records import tables
+from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.storage.landing import md5_of
 
@@ -63,6 +64,24 @@ class PreviewStage(Stage[_Rendered]):
     """Store -> preview pictures."""
 
     name = "preview"
+    title = "Preview"
+    tab = "pq"
+    always_has_tab = True
+    lists_by_name = True
+    asset = "previews"
+    asset_description = "One JPEG per file of the night that has an image."
+    after = ("ingest",)
+    words = "its preview"
+    duty = "makes previews"
+    services = ("service_preview_queue",)
+
+    def is_part_of(self, site: SiteSettings) -> bool:
+        """Where previews are made."""
+        return site.using_previews
+
+    def work_for(self, site: Site, connection: Connection, version: NewVersion) -> Sequence[NewWork]:
+        """Return the preview of a file that has a header record."""
+        return super().work_for(site, connection, version) if version.header_id is not None else []
 
     def __init__(self) -> None:
         # decoders are C code: what crashes, hangs or swallows memory must not take the worker along
@@ -75,10 +94,6 @@ class PreviewStage(Stage[_Rendered]):
     def end(self) -> None:
         """End the processes that decode pixels."""
         self._guard.end_idle()
-
-    def is_on_the_way(self, site: Site) -> bool:
-        """Where previews are made."""
-        return site.settings.using_previews
 
     def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, Any]:
         """Fetch what is known of the versions that are to be shown."""

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from fits_dagster.errors import FileError
 from fits_dagster.ledger.items import NewWork, WorkItem
 from fits_dagster.ledger.stage import Committed, Stage
+from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.storage.landing import md5_of
 
@@ -33,6 +34,18 @@ class StoreStage(Stage[_Stored]):
     """Upload staging -> object store (S3 or a directory)."""
 
     name = "store"
+    title = "Store"
+    tab = "sq"
+    asset = "stored_files"
+    asset_description = "Files of the night in the archive's object store, with their MD5 as metadata."
+    sent_by = "export"
+    words = "the store"
+    duty = "stores uploaded files"
+    services = ("ingest_uploaded_file",)
+
+    def is_part_of(self, site: SiteSettings) -> bool:
+        """Where files are uploaded to."""
+        return site.receives_uploads
 
     def prepare(
         self, site: Site, connection: Connection, items: Sequence[WorkItem]

@@ -14,7 +14,7 @@ from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.report import DrainReport, FileFailure
 from fits_dagster.settings import Settings, SiteName
 from fits_dagster.sites import Site, open_site
-from fits_dagster.stages.registry import SITE_STAGES
+from fits_dagster.stages.registry import stages_of
 from fits_dagster.storage.landing import md5_of
 from fits_dagster.system.database import prepare_databases
 from fits_dagster.system.home import ensure_directories, read_running
@@ -80,7 +80,7 @@ def initial_load(
                         for f in stored[start : start + _QUEUE_BATCH]
                     ),
                 )
-        for stage in SITE_STAGES[name]:
+        for stage in stages_of(site.settings):
             if stage.name not in _STAGES:
                 continue
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.exc import DBAPIError
 
@@ -17,11 +17,14 @@ from fits_dagster.ledger.pending import QueueDepth, queue_depths
 from fits_dagster.ledger.views import last_files
 from fits_dagster.settings import Settings, SiteName
 from fits_dagster.sites import open_site
-from fits_dagster.stages.registry import SITE_STAGES
+from fits_dagster.stages.registry import stages_of
 from fits_dagster.system.home import RunningSystem, read_running
 from fits_dagster.system.ports import is_listening
 
 __all__ = ["SystemStatus", "system_status"]
+
+
+_EMPTY: Final = QueueDepth("", 0, 0, 0)
 
 
 @dataclass
@@ -52,10 +55,8 @@ class SystemStatus:
             parts = ", ".join(f"{name} {'up' if up else 'DOWN'}" for name, up in self.parts.items())
             head = f"running (process {self.running.pid}): {parts}; {self.runs} Dagster runs at work"
         lines = [head]
-        for site in SITE_STAGES:
-            depths = self.queues.get(site)
-            if depths is not None:
-                lines.append(f"{site}: " + _depths(site, depths))
+        for site, depths in self.queues.items():
+            lines.append(f"{site}: " + _depths(depths))
         failed = sum(d.failed for depths in self.queues.values() for d in depths.values())
         paused = [f"{site} {stage}" for site, stages in self.paused.items() for stage in stages]
         notes = [f"paused: {', '.join(paused)}"] if paused else []
@@ -109,7 +110,11 @@ def system_status(settings: Settings) -> SystemStatus:
             opened = open_site(settings, site)
             try:
                 with opened.engine.connect() as connection:
-                    found.queues[site] = queue_depths(connection)
+                    depths = queue_depths(connection)
+                    stages = [stage.name for stage in stages_of(opened.settings)]
+                    found.queues[site] = {
+                        stage: depths.get(stage, _EMPTY) for stage in dict.fromkeys([*stages, *depths])
+                    }
                     found.paused[site] = paused_stages(connection)
                     if site == "summit":
                         found.last_in = last_files(connection, "copy")
@@ -122,12 +127,9 @@ def system_status(settings: Settings) -> SystemStatus:
     return found
 
 
-def _depths(site: SiteName, depths: Mapping[str, QueueDepth]) -> str:
-    stages = [stage.name for stage in SITE_STAGES[site]]
-    empty = QueueDepth("", 0, 0, 0)
-    shown = ((stage, depths.get(stage, empty)) for stage in stages)
+def _depths(depths: Mapping[str, QueueDepth]) -> str:
     return ", ".join(
-        f"{stage} {d.waiting} waiting {d.running} running {d.failed} failed" for stage, d in shown
+        f"{stage} {d.waiting} waiting {d.running} running {d.failed} failed" for stage, d in depths.items()
     )
 
 

@@ -37,7 +37,7 @@ def put_on_dhs(site: Site, files: list[Path]) -> None:
 
 
 def look(site: Site, name: str, stage: str) -> CheckResult:
-    [check] = [check for check in checks_of(site.name) if (check.name, check.stage) == (name, stage)]
+    [check] = [check for check in checks_of(site.settings) if (check.name, check.stage) == (name, stage)]
     return check.look(site)
 
 

@@ -24,7 +24,7 @@ from fits_dagster.broker import embedded_broker
 from fits_dagster.cli import cli
 from fits_dagster.deploy.programs import WORKER_STAGES
 from fits_dagster.doctor.checks import examine_system
-from fits_dagster.orchestration.queues import stages_of
+from fits_dagster.orchestration.queues import services_of
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.system.ports import free_port, wait_until_listening
 
@@ -93,7 +93,7 @@ def test_operators_know_the_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("site", ["summit", "archive"])
 def test_every_stage_has_a_worker(site: SiteName) -> None:
-    assert set(WORKER_STAGES[site].values()) == set(stages_of(site))
+    assert set(WORKER_STAGES[site].values()) == set(services_of(load_settings(), site))
 
 
 def test_units_are_hardened_and_restart(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def items(site: Site) -> list[tuple[str, str, int]]:
 
 
 def has_room(site: Site) -> CheckResult:
-    [found] = [each for each in checks_of(site.name) if each.name == "has_room"]
+    [found] = [each for each in checks_of(site.settings) if each.name == "has_room"]
     return found.look(site)
 
 

@@ -23,7 +23,7 @@ from fits_dagster.records.history import file_history
 from fits_dagster.settings import Settings, write_effective
 from fits_dagster.sites import Site
 from fits_dagster.stages import copy
-from fits_dagster.stages.registry import SITE_STAGES
+from fits_dagster.stages.registry import stages_of
 from fits_dagster_tests.ledger.killer import KillerStage
 
 #: The newest name first: the killer has neighbours before and behind it.
@@ -220,8 +220,10 @@ def test_the_work_of_every_stage_can_be_done_alone(
     shutil.copy(night[0], connected_summit.settings.dhs_directory)
     copy.scan_dhs(connected_summit)
     drain(connected_summit, copy.STAGE)
-    stages = [(connected_summit, stage) for stage in SITE_STAGES["summit"] if stage.name != "edit"]
-    for site, stage in [*stages, *((archive, stage) for stage in SITE_STAGES["archive"])]:
+    stages = [
+        (connected_summit, stage) for stage in stages_of(connected_summit.settings) if stage.name != "edit"
+    ]
+    for site, stage in [*stages, *((archive, stage) for stage in stages_of(archive.settings))]:
         with site.engine.begin() as connection:
             connection.execute(text("update work_item set deaths = 2, not_before = now()"))
         report = drain(site, stage, linger=1)

@@ -8,9 +8,10 @@ import pytest
 from fits_dagster.ledger.report import DrainReport, FileFailure
 from fits_dagster.ledger.stage import NightSummary
 from fits_dagster.orchestration.figures import failure, listed, night_figures, run_figures, table
+from fits_dagster.settings import load_settings
 from fits_dagster.sites import Site
 from fits_dagster.stages import associate
-from fits_dagster.stages.registry import SITE_STAGES
+from fits_dagster.stages.registry import stages_of
 
 NIGHT = "20251123"
 
@@ -40,7 +41,7 @@ def test_a_run_with_files_to_be_tried_again_has_their_table() -> None:
     assert figures["retrying"] == 1
 
 
-@pytest.mark.parametrize("stage", SITE_STAGES["archive"], ids=lambda stage: stage.name)
+@pytest.mark.parametrize("stage", stages_of(load_settings().archive), ids=lambda stage: stage.name)
 def test_the_figures_of_a_night_without_files_are_accepted(archive: Site, stage: object) -> None:
     accepted(night_figures(archive, stage, [NIGHT]))  # type: ignore[arg-type]
 

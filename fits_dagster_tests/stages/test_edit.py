@@ -14,6 +14,7 @@ from astropy.io import fits
 from sqlalchemy import text
 
 from fits_dagster.fits.header_update import HINT, HeaderUpdate
+from fits_dagster.headers import apply
 from fits_dagster.headers.updates import update_headers
 from fits_dagster.ledger.items import NewWork, add_work, claim, new_lease
 from fits_dagster.ledger.loop import drain, drain_once
@@ -183,7 +184,7 @@ def test_a_change_by_somebody_else_meanwhile_is_tried_again(
         raise EditError("changed", "changed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(edit, "edit_headers", raced)
+        patched.setattr(apply, "edit_headers", raced)
         report = DrainReport("edit")
         drain_once(summit, edit.STAGE, report)
     assert [f.reason for f in report.retrying] == ["changed"]
@@ -301,9 +302,9 @@ def test_a_hint_that_tells_of_other_contents_is_not_passed_on(summit: Site, nigh
     assert HINT not in exported.payload
 
 
-def test_the_summit_edits_between_copy_and_ingest() -> None:
-    from fits_dagster.stages.registry import SITE_STAGES
+def test_the_summit_edits_between_copy_and_ingest(summit: Site, archive: Site) -> None:
+    from fits_dagster.stages.registry import stages_of
 
-    stages = [stage.name for stage in SITE_STAGES["summit"]]
+    stages = [stage.name for stage in stages_of(summit.settings)]
     assert stages == [copy.STAGE.name, edit.STAGE.name, ingest.STAGE.name, export.STAGE.name]
-    assert "edit" not in [stage.name for stage in SITE_STAGES["archive"]]
+    assert "edit" not in [stage.name for stage in stages_of(archive.settings)]

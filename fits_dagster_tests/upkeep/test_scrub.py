@@ -56,7 +56,7 @@ def present(site: Site) -> set[str]:
 
 
 def check(site: Site) -> CheckResult:
-    [found] = [each for each in checks_of(site.name) if each.name == "stored_files_intact"]
+    [found] = [each for each in checks_of(site.settings) if each.name == "stored_files_intact"]
     return found.look(site)
 
 
