@@ -21,6 +21,7 @@ from fits_dagster.fits.names import trimmed
 from fits_dagster.intake.dhs import dhs_entries
 from fits_dagster.ledger.items import night_label
 from fits_dagster.sites import Site
+from fits_dagster.stages.registry import arrivals, stages_of, way_to
 
 __all__ = ["COMPLETE", "ExpectedFile", "NightReport", "night_reports"]
 
@@ -181,12 +182,13 @@ def _known(site: Site, nights: Sequence[str]) -> Mapping[str, _Known]:
     for name in _dhs_names(site, nights):
         about(name).at_source = True
     pattern = {"nights": "|".join(nights) or "^$"}
-    stages = ["copy", "edit", "ingest", "export"] if summit else ["store", "ingest"]
+    stages = stages_of(site.settings)
+    way = [stage.name for stage in way_to(stages, arrivals(site.settings)[-1])]
     with site.engine.connect() as connection:
         for name, md5 in connection.execute(_LANDED if summit else _UPLOADED, pattern):
             about(name).came_md5 = md5
         _add_versions(connection, pattern["nights"], about)
-        for name, stage, state, reason in connection.execute(_QUEUED, {**pattern, "stages": stages}):
+        for name, stage, state, reason in connection.execute(_QUEUED, {**pattern, "stages": way}):
             about(name).queue = f"{stage} {state}" + (f" ({reason})" if reason else "")
         for name in connection.scalars(_RECENT, {**pattern, "recent": _RECENT_S}):
             about(name).recent = True

@@ -20,7 +20,7 @@ from fits_dagster.ledger.items import UNDATED
 from fits_dagster.ledger.management import paused_stages
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
-from fits_dagster.stages.registry import stages_of
+from fits_dagster.stages.registry import arrivals, stages_of
 
 __all__ = ["Check", "CheckResult", "checks_of", "recent_nights"]
 
@@ -74,12 +74,12 @@ def nights_with_work(site: Site) -> list[str]:
 
 def checks_of(site: SiteSettings) -> Sequence[Check]:
     """Return the checks of a site."""
-    stages = [stage.name for stage in stages_of(site)]
-    found = [check for stage in stages for check in _stage_checks(stage)]
-    arrival = [stage.name for stage in stages_of(site) if stage.is_arrival][-1]
-    found += [Check(name, arrival, told, look, every_s=120.0) for name, told, look in _NIGHT_CHECKS]
-    found.append(_intact("ingest"))
-    found += [_room(stage) for stage in ("copy", "store") if stage in stages]
+    stages = stages_of(site)
+    found = [check for stage in stages for check in _stage_checks(stage.name)]
+    here, last = arrivals(site)[0], arrivals(site)[-1]
+    found += [Check(name, last.name, asked, look, every_s=120.0) for name, asked, look in _NIGHT_CHECKS]
+    found.append(_intact(here.name))
+    found += [_room(stage.name) for stage in stages if stage.takes_in]
     if site.using_calibration_cache:
         found.append(_CALIBRATED)
     return found

@@ -22,8 +22,6 @@ __all__ = ["settle"]
 
 log = logging.getLogger(__name__)
 
-#: Stages whose transient errors never become failures: the partner will come back some day.
-_RETRY_FOR_EVER: Final = frozenset({"export"})
 #: Reasons that never become failures: somebody will make room some day, and is told of it by the alerts.
 _WAITED_FOR: Final = frozenset({"disk_full"})
 
@@ -153,7 +151,7 @@ def _failed(
     """Record a failure: another attempt later, or kept until somebody deals with it."""
     reason, retry, line, trace = describe_error(error)
     again = retry is Retry.BACKOFF and (
-        item.attempts < site.work.max_attempts or stage.name in _RETRY_FOR_EVER or reason in _WAITED_FOR
+        item.attempts < site.work.max_attempts or stage.retries_for_ever or reason in _WAITED_FOR
     )
     delay = None
     if again:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -27,8 +27,6 @@ __all__ = [
 _SHOWN = 20
 #: Length of one bar of the throughput, seconds.
 SLOT_SECONDS = 120
-#: Queues whose waiting rows are listed by name, the largest first; the others by the time they were added.
-_BY_NAME = frozenset({"preview"})
 
 
 @dataclass(frozen=True)
@@ -144,12 +142,14 @@ group by 1, 2 order by 1, 2
 
 
 def queue_views(
-    connection: Connection, stages: Sequence[str], *, shown: int = _SHOWN
+    connection: Connection, stages: Sequence[str], *, by_name: Collection[str] = (), shown: int = _SHOWN
 ) -> Mapping[str, QueueView]:
     """Look at the queues of some stages.
 
     Parameters
     ----------
+    by_name
+        Those whose waiting rows are listed by name, the largest first; others by the time they were added.
     shown
         Most rows in each of the two columns.
     """
@@ -169,7 +169,7 @@ def queue_views(
     views = {}
     for stage in stages:
         values = {"stage": stage, "shown": shown}
-        waiting = _WAITING_BY_NAME if stage in _BY_NAME else _WAITING_BY_AGE
+        waiting = _WAITING_BY_NAME if stage in by_name else _WAITING_BY_AGE
         views[stage] = QueueView(
             now=now,
             **counts.get(stage, {}),

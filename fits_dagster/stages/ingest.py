@@ -24,7 +24,7 @@ from fits_dagster.fits.header_update import HeaderUpdate
 from fits_dagster.fits.reading import FileInspection, inspect_file
 from fits_dagster.fits.verify import Problem, check_structure
 from fits_dagster.ledger.items import UNDATED, WorkItem
-from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage
+from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage, Subject
 from fits_dagster.metadata import Description, describe
 from fits_dagster.metadata.photometry import load_standards
 from fits_dagster.records import files, tables
@@ -99,10 +99,15 @@ class IngestStage(Stage[_Ingested]):
     asset = "observations"
     asset_description = "Records of the night's files in the database: a version and a header record each."
     after = ("copy", "edit", "store")
-    words = "the database"
+    words = "ingest"
     is_arrival = True
     duty = "ingests files into the database"
     services = ("service_ingest_queue1", "service_ingest_queue2")
+    subject = Subject.STORED
+    switches: Mapping[str, str] = {
+        "force": "Make new versions of all files of the nights, even of unchanged content.",
+        "force_md5": "Compare all files of the nights by MD5, not only by size and time.",
+    }
 
     def __init__(self) -> None:
         # what makes a parser crash, hang or swallow memory must not take the worker along

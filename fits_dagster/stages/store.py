@@ -42,6 +42,8 @@ class StoreStage(Stage[_Stored]):
     words = "the store"
     duty = "stores uploaded files"
     services = ("ingest_uploaded_file",)
+    subject = None
+    takes_in = True
 
     def is_part_of(self, site: SiteSettings) -> bool:
         """Where files are uploaded to."""
