@@ -119,7 +119,7 @@ class Stage(ABC, Generic[Result]):
     #: What its worker does, and the names of its services; without any there is ``service_<name>_queue``.
     duty: str
     services: Sequence[str] = ()
-    #: By hand, ``queue add`` queues files for it and, where this is given, ``add-to-<command>-queue`` as well.
+    #: ``queue add`` queues files for it by hand and, where this is given, ``add-to-<command>-queue``.
     command: str = ""
     #: What is queued when it is asked to make something again; None where everything comes from outside.
     subject: Subject | None = Subject.VERSION

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import requests
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from fits_dagster import __version__
 from fits_dagster.destinations.fits_server import (
@@ -32,6 +32,7 @@ from fits_dagster.errors import FileError
 from fits_dagster.fits.header_update import HeaderUpdate
 from fits_dagster.headers.edits import chained
 from fits_dagster.ledger.items import NewWork, WorkItem
+from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage, Subject
 from fits_dagster.records import files
 from fits_dagster.records.files import StoredVersion
@@ -136,12 +137,7 @@ class ExportStage(Stage[_Exported]):
         """Fetch the present version of each file, and which destinations are to be left alone."""
         present = files.present_versions(connection, ((item.name, item.path) for item in items))
         pauses = {
-            url: float(seconds)
-            for url, seconds in connection.execute(
-                text(
-                    "select url, extract(epoch from retry_at - now()) from destination where retry_at > now()"
-                )
-            )
+            url: float(seconds) for url, seconds in connection.execute(LEDGER["destinations_to_leave_alone"])
         }
         return {i.id: _Known(present.get((i.name, i.path)), pauses.get(i.destination, 0.0)) for i in items}
 
@@ -174,8 +170,7 @@ class ExportStage(Stage[_Exported]):
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Exported) -> Committed:
         """Note that the destination is well."""
         connection.execute(
-            text("update destination set failures = 0, retry_at = null, error = null "
-                 "where url = :url and failures > 0"),
+            LEDGER["destination_is_up"],
             {"url": item.destination},
         )  # fmt: skip
         return Committed(result.outcome, size=result.size, detail=result.detail)
@@ -191,23 +186,12 @@ class ExportStage(Stage[_Exported]):
             "cap": _LONGEST_PAUSE_S,
         }
         connection.execute(
-            text("""
-            insert into destination as d (url, failures, retry_at, error)
-            values (:url, 1, now() + make_interval(secs => :first), :error)
-            on conflict (url) do update set failures = d.failures + 1, error = excluded.error,
-                retry_at = now() + make_interval(secs => least(:cap, :first * 2 ^ least(d.failures, 16)))
-            where d.retry_at is null or d.retry_at <= now()
-            """),
+            LEDGER["destination_is_down"],
             values,
         )
         # "never shorten": items that wait longer already stay as they are
         connection.execute(
-            text("""
-            update work_item w
-            set not_before = greatest(w.not_before, d.retry_at), reason = 'destination_down'
-            from destination d where d.url = :url and w.stage = 'export' and w.state = 'waiting'
-              and w.destination = d.url
-            """),
+            LEDGER["wait_for_destination"],
             values,
         )
 
