@@ -197,7 +197,7 @@ delete from pause where stage = :stage returning stage
 
 -- pauses --
 -- The stages that are paused, and who paused them.
-select stage, paused_by from pause
+select stage, paused_by, since from pause
 
 -- write_audit --
 -- Note what somebody did.

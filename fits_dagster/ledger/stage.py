@@ -129,6 +129,8 @@ class Stage(ABC, Generic[Result]):
     leaves_out_unfit = False
     #: Condition on ``diskfile``: the version has what this stage makes. Lets only the missing be queued.
     is_made: ColumnElement[bool] | None = None
+    #: Figures of a demonstration, ``{site}`` being the site, each with the outcomes that count; none: all.
+    figures: Mapping[str, Sequence[str]] = {}
     #: Switches of a run that makes nights again, with their descriptions.
     switches: Mapping[str, str] = {}
     #: Whether a load without a running system works here too: it needs no other server.

@@ -37,6 +37,7 @@ class AssociateStage(Stage[int]):
     command = "calcache"
     subject = Subject.HEADER
     leaves_out_unfit = True
+    figures: Mapping[str, Sequence[str]] = {"associated": ()}
     parallel = False
     group_size = 500
     commits_groups = True

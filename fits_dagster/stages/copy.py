@@ -66,6 +66,7 @@ class CopyStage(Stage[_Landed]):
     services = ("copy_from_dhs",)
     subject = None
     takes_in = True
+    figures: Mapping[str, Sequence[str]] = {"dataflow": ()}
     look_every_s = _SCAN_EVERY_S
 
     def is_part_of(self, site: SiteSettings) -> bool:

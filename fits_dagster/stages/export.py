@@ -97,6 +97,7 @@ class ExportStage(Stage[_Exported]):
     retries_for_ever = True
     command = "export"
     is_local = False
+    figures: Mapping[str, Sequence[str]] = {"exported": ()}
     subject = Subject.FILE
 
     def is_part_of(self, site: SiteSettings) -> bool:

@@ -104,6 +104,7 @@ class IngestStage(Stage[_Ingested]):
     duty = "ingests files into the database"
     services = ("service_ingest_queue1", "service_ingest_queue2")
     subject = Subject.STORED
+    figures: Mapping[str, Sequence[str]] = {"{site}_database": ()}
     switches: Mapping[str, str] = {
         "force": "Make new versions of all files of the nights, even of unchanged content.",
         "force_md5": "Compare all files of the nights by MD5, not only by size and time.",

@@ -71,6 +71,7 @@ class PreviewStage(Stage[_Rendered]):
     services = ("service_preview_queue",)
     command = "preview"
     needs_header = True
+    figures: Mapping[str, Sequence[str]] = {"previews": ("rendered",), "without_image": ("no_preview",)}
     is_made = exists().where(tables.preview.c.diskfile_id == tables.diskfile.c.id)
 
     def is_part_of(self, site: SiteSettings) -> bool:

@@ -40,6 +40,7 @@ class StoreStage(Stage[_Stored]):
     services = ("ingest_uploaded_file",)
     subject = None
     takes_in = True
+    figures: Mapping[str, Sequence[str]] = {"stored": ()}
 
     def is_part_of(self, site: SiteSettings) -> bool:
         """Where files are uploaded to."""
