@@ -9,8 +9,8 @@ from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, MetaData
-from sqlalchemy.schema import CreateSchema
 
+from fits_dagster.database.own_tables import ensure_tables
 from fits_dagster.fits.header_update import HeaderUpdate
 from fits_dagster.ledger.items import NewWork, WorkItem
 from fits_dagster.settings import SiteSettings
@@ -165,9 +165,7 @@ class Stage(ABC, Generic[Result]):
     def prepare_database(self, connection: Connection) -> None:
         """Make the tables that are missing, in the transaction of the migrations; called by each of them."""
         if self.tables is not None:
-            if self.tables.schema is not None:
-                connection.execute(CreateSchema(self.tables.schema, if_not_exists=True))
-            self.tables.create_all(connection)
+            ensure_tables(connection, self.tables)
 
     def begin(self) -> None:
         """Get ready for files that may come; a process that works at a stage calls this first."""

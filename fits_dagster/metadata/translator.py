@@ -32,8 +32,14 @@ class Translator(HeaderValues):
     A rule that cannot be applied returns None, or raises; the caller turns that into a null field.
     """
 
+    #: The observatory; None: files of unknown origin, whose records are not fit for searches.
+    observatory: ClassVar[str | None] = "Gemini"
+    #: Official spellings of its telescopes, for the record and for searches.
+    telescopes: ClassVar[tuple[str, ...]] = ("Gemini-North", "Gemini-South")
     #: Values of ``INSTRUME``, upper case, that this class serves.
     instrume: ClassVar[tuple[str, ...]] = ()
+    #: Official spellings of the instruments, for the record and for searches, where they are not Gemini's.
+    names: ClassVar[tuple[str, ...]] = ()
     #: Fields that are always the same.
     constants: ClassVar[Mapping[str, Any]] = {}
     #: Effective wavelengths of this instrument's filters, micron; these beat the common ones.
@@ -42,6 +48,8 @@ class Translator(HeaderValues):
     table: ClassVar[str | None] = None
     #: Columns of the table.
     columns: ClassVar[tuple[str, ...]] = ()
+    #: Of an instrument from another package, its columns with their types: str, int, float, bool.
+    column_kinds: ClassVar[Mapping[str, type]] = {}
     #: Columns with a closed list of values; others become null.
     column_values: ClassVar[Mapping[str, frozenset[str]]] = {}
 
@@ -87,14 +95,16 @@ class Translator(HeaderValues):
 
     def to_telescope(self) -> str | None:
         named = text(self.primary, "TELESCOP")
-        return (official_telescope(named) if named else None) or self._telescope_of_name()
+        return (official_telescope(named, self.telescopes) if named else None) or self._telescope_of_name()
 
     def _telescope_of_name(self) -> str | None:
-        return {"N20": "Gemini-North", "S20": "Gemini-South"}.get(self.filename[:3])
+        named = {"N20": "Gemini-North", "S20": "Gemini-South"}.get(self.filename[:3])
+        return named if named in self.telescopes else None
 
     def to_instrument(self) -> str | None:
         named = text(self.primary, "INSTRUME")
-        return official_instrument(named) if named else None
+        own = (name for name in self.names if named is not None and name.upper() == named.upper().strip())
+        return next(own, official_instrument(named) if named else None)
 
     def to_ut_datetime(self) -> datetime | None:
         local = self.to_local_time()

@@ -29,7 +29,7 @@ from fits_dagster.metadata import Description, describe
 from fits_dagster.metadata.photometry import load_standards
 from fits_dagster.records import files, tables
 from fits_dagster.records.files import StoredVersion
-from fits_dagster.records.instruments import INSTRUMENT_TABLES
+from fits_dagster.records.instruments import instrument_table
 from fits_dagster.sites import Site
 from fits_dagster.stages.registry import followers
 from fits_dagster.storage import ObjectInfo
@@ -274,7 +274,7 @@ def _insert_record(
     files.insert_row(connection, tables.reduction, {"header_id": header_id, **description.reduction_row})
     if description.instrument_table is not None and description.instrument_rows:
         connection.execute(
-            INSTRUMENT_TABLES[description.instrument_table].insert(),
+            instrument_table(description.instrument_table).insert(),
             [{"header_id": header_id, **row} for row in description.instrument_rows],
         )
     if description.footprints:
@@ -335,7 +335,7 @@ def _metadata_status(description: Description | None) -> str:
         return "ENG"
     if record.get("qa_state") == "Fail":
         return "BAD"
-    if "GEMINI" not in description.tags:
+    if description.observatory is None:
         return "NOTGEMINI"
     if record.get("ut_datetime") is None:
         return "NODATE"
