@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from fits_dagster.destinations.holdings import Holding, HoldingsError, holdings
+from fits_dagster.destinations.base import DestinationDownError, Holding, open_destination
 from fits_dagster.fits.names import trimmed
 from fits_dagster.intake.dhs import dhs_entries
 from fits_dagster.ledger.items import night_label
@@ -215,8 +215,8 @@ def _ask_destinations(
     unanswered: dict[str, str] = {}
     for url in site.settings.export_destinations:
         try:
-            there[url] = holdings(url, names, site.settings.request_timeout_seconds)
-        except HoldingsError as error:
+            there[url] = open_destination(url, site.settings).holdings(names)
+        except DestinationDownError as error:
             unanswered[url] = str(error)
     return there, unanswered
 

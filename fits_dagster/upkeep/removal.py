@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
-from fits_dagster.destinations.holdings import Holding, holdings
+from fits_dagster.destinations.base import Holding, open_destination
 from fits_dagster.fits.chosen_names import name_matcher
 from fits_dagster.fits.names import trimmed
 from fits_dagster.ledger.management import write_audit
@@ -85,7 +85,7 @@ def remove_files(
     ------
     ValueError
         The settings name no destination, or the store is no directory: there would be no second copy.
-    fits_dagster.destinations.holdings.HoldingsError
+    fits_dagster.destinations.base.DestinationDownError
         A destination does not say what it has; nothing more is removed.
     """
     if not site.settings.export_destinations or site.settings.store != "directory":
@@ -147,7 +147,7 @@ def _held_elsewhere(site: Site, rows: Sequence[Row[Any]]) -> Mapping[int, str | 
         everything = [each for row in rows for each in _names(row.filename)]
         busy = {trimmed(name) for name in connection.scalars(LEDGER["queued_names"], {"names": everything})}
     there = {
-        url: holdings(url, names.values(), site.settings.request_timeout_seconds)
+        url: open_destination(url, site.settings).holdings(names.values())
         for url in site.settings.export_destinations
     }
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, insert
 
+from fits_dagster.destinations.base import destination_path
 from fits_dagster.errors import DataflowError
 from fits_dagster.fits.names import trimmed
 from fits_dagster.fits.opening import NotAFileError, opened
@@ -27,7 +28,6 @@ from fits_dagster.ledger.tables import quarantine, scrub
 from fits_dagster.records import files
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
-from fits_dagster.stages.export import destination_path
 from fits_dagster.storage import QUARANTINE_PATH, UnsafeNameError
 from fits_dagster.upkeep.copies import good_copy
 from fits_dagster.upkeep.roll_call import check_store

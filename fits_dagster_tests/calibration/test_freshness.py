@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
 from fits_dagster.calibration import associate_headers
-from fits_dagster.calibration.engine import INGEST_BARRIER
+from fits_dagster.calibration.associate import INGEST_BARRIER, withdraw
 from fits_dagster.calibration.facts import load_facts
-from fits_dagster.calibration.freshness import withdraw
-from fits_dagster.calibration.index import applicable_types, index_headers, needs_of
+from fits_dagster.calibration.keys import applicable_types, index_headers, needs_of
 from fits_dagster.calibration.lookup import compute
 from fits_dagster.calibration.processing_tags import remove_processing_tag, set_processing_tag
 from fits_dagster.records.processing_tags import ProcessingTag
@@ -325,7 +324,7 @@ def test_a_withdrawn_calibration_is_missed(connection: Connection, archive_class
 
 
 def test_work_carries_the_priority_of_what_caused_it(connection: Connection, archive_class: Any) -> None:
-    from fits_dagster.calibration.freshness import follow_ups
+    from fits_dagster.calibration.associate import follow_ups
 
     archive = archive_class(connection)
     target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)

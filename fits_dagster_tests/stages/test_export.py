@@ -14,13 +14,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from sqlalchemy import text
 
+from fits_dagster.destinations.base import destination_path
 from fits_dagster.ledger import batches
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.report import DrainReport
 from fits_dagster.sites import Site
 from fits_dagster.stages import export, ingest, store
-from fits_dagster.stages.export import destination_path
 from fits_dagster_tests.conftest import HttpServer, serve
 
 
