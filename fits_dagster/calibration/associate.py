@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from fits_dagster.calibration.facts import load_facts
-from fits_dagster.calibration.keys import forget_headers, write_index
+from fits_dagster.calibration.keys import forget_headers, index_headers, write_index
 from fits_dagster.calibration.queries import NO_TAG, compile_ruleset, fits, need_slot, offer_slot, remoteness
-from fits_dagster.ledger.items import NewWork
+from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work
 
 __all__ = [
     "INGEST_BARRIER",
@@ -19,10 +19,11 @@ __all__ = [
     "arrival_statement",
     "as_work",
     "associate_headers",
+    "count_current_headers",
     "follow_ups",
     "ranked_statement",
+    "rebuild_match_keys",
     "replace_statement",
-    "withdraw",
 ]
 
 #: Advisory lock: ingest holds it shared until its commit, association waits until nobody does.
@@ -274,18 +275,6 @@ def follow_ups(connection: Connection, header_id: int, *, priority: int = 0) -> 
     return as_work(affected, priority)
 
 
-def withdraw(connection: Connection, header_ids: Sequence[int], *, priority: int = 0) -> list[NewWork]:
-    """Take headers out of service whose files lost their place without a successor.
-
-    Returns
-    -------
-    list of NewWork
-        Associations of the targets that have lost a calibration.
-    """
-    connection.execute(_HOLD, {"key": INGEST_BARRIER})
-    return as_work(_withdraw(connection, list(header_ids)), priority)
-
-
 def _withdraw(connection: Connection, header_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
     affected = _affected(connection, header_ids, arrived=False)
     forget_headers(connection, header_ids)
@@ -331,3 +320,41 @@ def as_work(affected: Mapping[int, tuple[str, str]], priority: int) -> list[NewW
         NewWork(stage=_STAGE, path=path, filename=filename, subject_id=header, priority=priority)
         for header, (path, filename) in sorted(affected.items())
     ]
+
+
+_NEXT_HEADERS = text("""
+select h.id, d.path, d.filename from header h join diskfile d on d.id = h.diskfile_id and d.canonical
+where h.id > :after order by h.id limit :limit
+""")
+
+
+def rebuild_match_keys(engine: Engine, *, batch: int = 500) -> Iterator[int]:
+    """Write the offers and needs of all current headers anew, and queue their associations in the background.
+
+    It is for a change of the rules. Each batch is a transaction; what was done stays when it is interrupted,
+    and files may be ingested meanwhile.
+
+    Yields
+    ------
+    int
+        Number of headers of each batch that is done.
+    """
+    after = 0
+    while True:
+        with engine.begin() as connection:
+            connection.execute(_HOLD, {"key": INGEST_BARRIER})
+            rows = connection.execute(_NEXT_HEADERS, {"after": after, "limit": batch}).all()
+            if not rows:
+                return
+            index_headers(connection, [row.id for row in rows])
+            add_work(connection, as_work({row.id: (row.path, row.filename) for row in rows}, BACKGROUND))
+        after = rows[-1].id
+        yield len(rows)
+
+
+def count_current_headers(connection: Connection) -> int:
+    """Return the number of headers that :func:`rebuild_match_keys` would go through."""
+    return int(connection.scalar(_COUNT_HEADERS) or 0)
+
+
+_COUNT_HEADERS = text("select count(*) from header h join diskfile d on d.id = h.diskfile_id and d.canonical")
