@@ -27,6 +27,7 @@ __all__ = [
     "plug_ins",
     "register",
     "telescope_names",
+    "translator_class",
     "translator_for",
 ]
 
@@ -105,8 +106,8 @@ def translator_for(hdus: Sequence[HDU], filename: str) -> Translator:
         generic fallback, which reads plain keywords and gives no tags.
     """
     for name in _names(hdus):
-        chosen = _registered.get(name) or plug_ins().get(name) or _own(name)
-        if chosen is not None:
+        chosen = translator_class(name)
+        if chosen is not Translator:
             return chosen(hdus, filename)
     primary = hdus[0].cards
     sites = {(text(primary, key) or "").upper() for key in ("OBSERVAT", "TELESCOP")}
@@ -148,6 +149,12 @@ def plug_ins() -> Mapping[str, type[Translator]]:
         except Exception:  # a broken plug-in must not stop the ingest of other instruments
             _log.exception("instrument plug-in %s (%s) cannot be loaded", point.name, point.value)
     return found
+
+
+def translator_class(instrument: str | None) -> type[Translator]:
+    """Return the rules of an instrument by its name, in any case; the general ones where it has none."""
+    name = (instrument or "").upper()
+    return _registered.get(name) or plug_ins().get(name) or _own(name) or Translator
 
 
 def instrument_names() -> Iterator[str]:

@@ -14,6 +14,7 @@ from . import observing, times
 from .header_values import HeaderValues
 from .identifiers import parse_program_id
 from .instrument_table import fill_row
+from .pictures import Picture
 from .time_scales import fits_local_time
 from .values import angle, is_true, text, truth
 from .vocabulary import FILTER_WAVELENGTHS, nearest_band, official_instrument, official_telescope
@@ -44,6 +45,11 @@ class Translator(HeaderValues):
     constants: ClassVar[Mapping[str, Any]] = {}
     #: Effective wavelengths of this instrument's filters, micron; these beat the common ones.
     filter_wavelengths: ClassVar[Mapping[str, float]] = {}
+    #: What previews show.
+    picture: ClassVar[Picture] = Picture.FIRST
+    #: Of :attr:`Picture.AMPLIFIERS`: unbinned columns of a chip, and pixels between chips.
+    chip_columns: ClassVar[int] = 2048
+    chip_gap: ClassVar[int] = 40
     #: Name of the instrument's table; None for instruments without one.
     table: ClassVar[str | None] = None
     #: Columns of the table.
