@@ -20,6 +20,7 @@ from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
+from fits_dagster.stages import associate
 from fits_dagster.stages.registry import arrivals, stages_of
 
 __all__ = ["Check", "CheckResult", "checks_of", "recent_nights"]
@@ -283,7 +284,7 @@ _NIGHT_CHECKS: Final = (
 )
 _CALIBRATED: Final = Check(
     "every_science_file_has_what_it_needs",
-    "associate",
+    associate.STAGE.name,
     "Every science exposure of the last nights has a calibration of each type that it needs.",
     _calibrated,
     warns=True,

@@ -12,6 +12,7 @@ from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.requeue.rescan import rescan
 from fits_dagster.requeue.versions import VersionRequest, queue_versions
 from fits_dagster.sites import Site
+from fits_dagster.stages import ingest
 
 __all__ = ["queue_again", "queue_nights"]
 
@@ -98,7 +99,7 @@ def queue_nights(
                     connection,
                     (
                         NewWork(
-                            stage="ingest",
+                            stage=ingest.STAGE.name,
                             path=path,
                             filename=filename,
                             force=force,
