@@ -30,7 +30,7 @@ from fits_dagster.orchestration.wanted import (
 )
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import Site
-from fits_dagster.stages.registry import stages_of
+from fits_dagster.stages.registry import sources_of, stages_of
 
 __all__ = ["build_sensors"]
 
@@ -65,13 +65,16 @@ def build_sensors(site: SiteName, assets: Sequence[StageAsset]) -> list[dg.Senso
     )
     def arrivals(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterator[Request]:
         opened = site_resource.open("sensors")
-        first = stages_of(opened.settings)[0]
+        sources = sources_of(opened.settings)
+        names = [stage.name for stage in sources]
+        looks = [stage.look_every_s for stage in sources if stage.look_every_s is not None]
 
         def look() -> list[dg.RunRequest]:
-            first.look(opened)
-            return list(_arrived(context.instance, opened, by_stage))
+            for stage in sources:
+                stage.look(opened)
+            return list(_arrived(context.instance, opened, names, by_stage))
 
-        yield from _within_a_tick(context, opened, [first.name], look, every=first.look_every_s)
+        yield from _within_a_tick(context, opened, names, look, every=min(looks, default=None))
 
     @dg.sensor(
         name=f"{site}_queue",
@@ -130,12 +133,11 @@ def _within_a_tick(
 
 
 def _arrived(
-    instance: dg.DagsterInstance, site: Site, assets: Mapping[str, StageAsset]
+    instance: dg.DagsterInstance, site: Site, sources: Sequence[str], assets: Mapping[str, StageAsset]
 ) -> Iterator[dg.RunRequest]:
     """Ask for the runs that the files that have just come need."""
-    first = stages_of(site.settings)[0].name
     with site.engine.connect() as connection:
-        due = due_work(connection, [first])
+        due = due_work(connection, sources)
     if not due:
         return
     yield from runs_for(site, assets, due, runs_in_progress(instance, site))

@@ -64,6 +64,9 @@ class CopyStage(Stage[_Landed]):
     words = "the copy from the DHS"
     duty = "copies files from the DHS"
     services = ("copy_from_dhs",)
+    subject = None
+    takes_in = True
+    figures: Mapping[str, Sequence[str]] = {"dataflow": ()}
     look_every_s = _SCAN_EVERY_S
 
     def is_part_of(self, site: SiteSettings) -> bool:

@@ -38,6 +38,9 @@ class StoreStage(Stage[_Stored]):
     words = "the store"
     duty = "stores uploaded files"
     services = ("ingest_uploaded_file",)
+    subject = None
+    takes_in = True
+    figures: Mapping[str, Sequence[str]] = {"stored": ()}
 
     def is_part_of(self, site: SiteSettings) -> bool:
         """Where files are uploaded to."""

@@ -17,7 +17,7 @@ from fits_dagster.ledger.pending import QueueDepth, queue_depths
 from fits_dagster.ledger.views import last_files
 from fits_dagster.settings import Settings, SiteName
 from fits_dagster.sites import open_site
-from fits_dagster.stages.registry import stages_of
+from fits_dagster.stages.registry import arrivals, stages_of
 from fits_dagster.system.home import RunningSystem, read_running
 from fits_dagster.system.ports import is_listening
 
@@ -117,9 +117,9 @@ def system_status(settings: Settings) -> SystemStatus:
                     }
                     found.paused[site] = paused_stages(connection)
                     if site == "summit":
-                        found.last_in = last_files(connection, "copy")
+                        found.last_in = last_files(connection, stages[0])
                     else:
-                        found.last_out = last_files(connection, "ingest")
+                        found.last_out = last_files(connection, arrivals(opened.settings)[0].name)
             finally:
                 opened.close()
         except (DBAPIError, FileNotFoundError) as error:
