@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.queries import QUERIES as LEDGER
-from fits_dagster.ledger.tables import dhs_file
 from fits_dagster.sites import Site
 from fits_dagster.storage.entries import Entry, EntryError, entries_of
 
@@ -68,10 +67,7 @@ def scan_dhs(site: Site) -> list[str]:
     if not entries:
         return []
     with site.engine.begin() as connection:
-        landed = {
-            row.name: (row.size, row.mtime_ns)
-            for row in connection.execute(select(dhs_file.c.name, dhs_file.c.size, dhs_file.c.mtime_ns))
-        }
+        landed = {row.name: (row.size, row.mtime_ns) for row in connection.execute(LEDGER["all_landed"])}
         changed = [entry for entry in entries if _is_news(entry, landed.get(entry.name))]
         if not changed:
             return []

@@ -533,3 +533,23 @@ select id, at, stage, outcome, filename, detail from event where id > :after ord
 -- failed_items --
 -- Every failed item.
 select stage, filename, reason, error from work_item where state = 'failed'
+
+-- save_landed --
+-- A DHS file was copied in, new or changed.
+insert into dhs_file (name, size, mtime_ns, md5, landed_at) values (:name, :size, :mtime_ns, :md5, now())
+on conflict (name) do update set
+    size = excluded.size, mtime_ns = excluded.mtime_ns, md5 = excluded.md5, landed_at = now()
+
+-- all_landed --
+-- Name, size and time of every DHS file as it was copied.
+select name, size, mtime_ns from dhs_file
+
+-- add_scrub --
+-- What a scrub has found.
+insert into scrub (began_at, who, files, bytes, bad, restored, unread, complete)
+values (:began_at, :who, :files, :bytes, :bad, :restored, :unread, :complete)
+
+-- add_quarantine --
+-- A bad file was moved aside.
+insert into quarantine (path, filename, fault, expected_md5, found_md5, kept_as, restored_from, detail)
+values (:path, :filename, :fault, :expected_md5, :found_md5, :kept_as, :restored_from, :detail)

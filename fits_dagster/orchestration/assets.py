@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from fits_dagster.ledger.stage import Stage
 from fits_dagster.orchestration.partitions import NIGHTS, SITE_TAG, STAGE_TAG
+from fits_dagster.orchestration.private import UnresolvedAssetJobDefinition
 from fits_dagster.orchestration.queues import QUEUE_TAG, queue_name
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.orchestration.stage_run import stage_op

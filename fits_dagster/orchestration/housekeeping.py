@@ -7,14 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy import delete
 
 from fits_dagster.checks.reconcile import night_reports
 from fits_dagster.checks.standing import recent_nights
 from fits_dagster.logs import rotate_outputs
 from fits_dagster.orchestration.partitions import SITE_TAG, STAGE_TAG
+from fits_dagster.orchestration.private import (
+    AssetCheckExecutionsTable,
+    SqlEventLogStorage,
+    SqlEventLogStorageTable,
+)
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.settings import SiteName, SiteSettings, load_settings
 from fits_dagster.sites import Site

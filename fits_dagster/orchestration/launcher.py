@@ -18,14 +18,19 @@ from typing import Any, Final
 import dagster as dg
 import psycopg
 from celery.signals import before_task_publish
-from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from kombu.exceptions import KombuError
 
 from fits_dagster.orchestration.partitions import SITE_TAG
 from fits_dagster.orchestration.presence import held_runs
+from fits_dagster.orchestration.private import (
+    CheckRunHealthResult,
+    ConfigurableClass,
+    ConfigurableClassData,
+    LaunchRunContext,
+    WorkerStatus,
+)
 from fits_dagster.orchestration.queues import OPERATIONS, QUEUE_TAG, celery_arguments, queue_name
 from fits_dagster.settings import load_settings
 

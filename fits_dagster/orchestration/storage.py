@@ -11,16 +11,20 @@ import tempfile
 from typing import Any
 
 import sqlalchemy
-from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.event_log import EventLogStorage
-from dagster._core.storage.runs import RunStorage
-from dagster._core.storage.schedules import ScheduleStorage
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
-from dagster._utils.env import using_dagster_dev
 from dagster_postgres import DagsterPostgresStorage
 
 from fits_dagster.database.server import dagster_url
+from fits_dagster.orchestration.private import (
+    ConfigurableClass,
+    ConfigurableClassData,
+    DagsterSqliteStorage,
+    DagsterStorage,
+    EventLogStorage,
+    RunStorage,
+    ScheduleStorage,
+    use_engine,
+    using_dagster_dev,
+)
 from fits_dagster.settings import load_settings
 
 __all__ = ["DataflowStorage", "make_tables", "storage_url"]
@@ -178,7 +182,7 @@ def _keep_connections(storage: DagsterStorage, url: str) -> None:
     )
     parts: tuple[Any, ...] = (storage.run_storage, storage.event_log_storage, storage.schedule_storage)
     for part in parts:
-        part._engine = engine
+        use_engine(part, engine)
 
 
 def _reachable_url() -> str | None:

@@ -20,11 +20,11 @@ from typing import Any, Final
 import celery
 from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init, worker_shutting_down
-from dagster._serdes import unpack_value
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
 from fits_dagster.orchestration.presence import is_at_work, present, stop_all
+from fits_dagster.orchestration.private import WARM_MODULES, unpack_value
 from fits_dagster.orchestration.queues import celery_arguments, worker_queues
 from fits_dagster.orchestration.resources import close_sites
 from fits_dagster.settings import Settings, SiteName
@@ -35,7 +35,6 @@ _HEAVY: Final = (
     "astropy.io.fits",
     "astropy.wcs",
     "boto3",
-    "dagster._core.execution.api",
     "dagster_postgres",
     "fits_dagster.previews",
     "numpy",
@@ -93,7 +92,7 @@ def run_worker(
     options: dict[str, Any] = {"base": RunTask}
     create_execute_job_task(app, **options)
     create_resume_job_task(app, **options)
-    for name in (*_HEAVY, *(f"fits_dagster.{site}" for site in sites)):
+    for name in (*_HEAVY, *WARM_MODULES, *(f"fits_dagster.{site}" for site in sites)):
         importlib.import_module(name)
     # what is there now stays for ever: a collection in a child must not touch, and so copy, its pages
     gc.collect()

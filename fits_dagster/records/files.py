@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Column, ColumnElement, Connection, Select, exists, select
 
 from fits_dagster.records.queries import QUERIES
+from fits_dagster.records.tables import diskfile, preview
 
 __all__ = [
     "StoredVersion",
     "file_id_of",
+    "has_preview",
     "insert_row",
     "known_files",
     "present_versions",
     "refresh_lastmod",
     "supersede",
+    "text_query",
 ]
 
 
@@ -80,3 +83,13 @@ def refresh_lastmod(connection: Connection, diskfile_id: int, lastmod: datetime)
 def insert_row(connection: Connection, table: Any, values: Mapping[str, Any]) -> int:
     """Insert one row and return its id."""
     return int(connection.execute(table.insert().values(**values).returning(table.c.id)).scalar_one())
+
+
+def text_query(column: Column[Any], diskfile_id: int) -> Select[Any]:
+    """Select a column of what belongs to a version: a report, the text of the headers, the preview's name."""
+    return select(column).where(column.table.c.diskfile_id == diskfile_id)
+
+
+def has_preview() -> ColumnElement[bool]:
+    """Return the condition that a version has a preview."""
+    return exists().where(preview.c.diskfile_id == diskfile.c.id)

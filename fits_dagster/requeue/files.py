@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
-
 from fits_dagster.fits.chosen_names import name_matcher
 from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.records.selected import current_files_query
 from fits_dagster.records.selection import select_files
-from fits_dagster.records.tables import diskfile, file, header
+from fits_dagster.records.tables import diskfile
 from fits_dagster.requeue.rescan import RescanReport, is_ingestible, rescan
 from fits_dagster.sites import Site
 from fits_dagster.stages import ingest
@@ -96,11 +95,7 @@ def _named_keys(site: Site, request: IngestRequest) -> list[str] | None:
         chosen = select_files(elements, archive=site.name == "archive")
         if chosen.not_recognised:
             raise ValueError(f"not understood in the selection: {', '.join(chosen.not_recognised)}")
-        query = (
-            select(diskfile.c.path, diskfile.c.filename)
-            .select_from(diskfile.join(file).outerjoin(header, header.c.diskfile_id == diskfile.c.id))
-            .where(chosen.where, diskfile.c.canonical)
-        )
+        query = current_files_query().where(chosen.where, diskfile.c.canonical)
         with site.engine.connect() as connection:
             return [f"{path}/{name}" if path else name for path, name in connection.execute(query)]
     return None

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, null, select
+from sqlalchemy import Connection, null
 
 from fits_dagster.fits.chosen_names import name_matcher
 from fits_dagster.fits.names import trimmed
 from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work, night_label
 from fits_dagster.ledger.stage import Stage, Subject
+from fits_dagster.records.selected import current_files_query
 from fits_dagster.records.selection import select_files
 from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.sites import Site
@@ -101,12 +102,8 @@ def _versions(
     """Yield path, file name and subject of the versions that were asked for."""
     ids = {Subject.FILE: null(), Subject.VERSION: diskfile.c.id, Subject.HEADER: header.c.id}
     subject = ids[stage.subject or Subject.VERSION]
-    query = (
-        select(diskfile.c.path, diskfile.c.filename, subject)
-        .select_from(diskfile.join(file).outerjoin(header, header.c.diskfile_id == diskfile.c.id))
-        .where(diskfile.c.present if stage.subject is Subject.FILE else diskfile.c.canonical)
-        .order_by(diskfile.c.filename)
-    )
+    present = diskfile.c.present if stage.subject is Subject.FILE else diskfile.c.canonical
+    query = current_files_query(subject).where(present).order_by(diskfile.c.filename)
     if stage.needs_header or stage.subject is Subject.HEADER:
         query = query.where(header.c.id.is_not(None))
     if request.selection is not None:

@@ -16,16 +16,15 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection
 
 from fits_dagster.errors import FileError
 from fits_dagster.fits.verify import CompletenessState, completeness
 from fits_dagster.intake.dhs import COPY, is_ignored, scan_dhs
 from fits_dagster.intake.room import require_room
 from fits_dagster.ledger.items import NewWork, WorkItem
+from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.ledger.stage import Committed, NotReady, Stage
-from fits_dagster.ledger.tables import dhs_file
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.storage import DirectoryStore, check_key
@@ -113,14 +112,8 @@ class CopyStage(Stage[_Landed]):
             "size": result.size,
             "mtime_ns": result.mtime_ns,
             "md5": result.md5,
-            "landed_at": text("now()"),
         }
-        statement = insert(dhs_file).values(values)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["name"], set_={k: v for k, v in values.items() if k != "name"}
-            )
-        )
+        connection.execute(LEDGER["save_landed"], values)
         return Committed(
             "adopted" if result.adopted else "copied",
             follow_ups=[

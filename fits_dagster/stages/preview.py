@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, exists, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection
 
 from fits_dagster.errors import FileError
 from fits_dagster.fits.guarded import Guard, inspect_guarded
 from fits_dagster.ledger.items import WorkItem
 from fits_dagster.ledger.stage import Committed, Stage
 from fits_dagster.previews import NoPreview, preview_name
-from fits_dagster.records import tables
+from fits_dagster.records.files import has_preview
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
@@ -72,7 +71,7 @@ class PreviewStage(Stage[_Rendered]):
     command = "preview"
     needs_header = True
     figures: Mapping[str, Sequence[str]] = {"previews": ("rendered",), "without_image": ("no_preview",)}
-    is_made = exists().where(tables.preview.c.diskfile_id == tables.diskfile.c.id)
+    is_made = has_preview()
 
     def is_part_of(self, site: SiteSettings) -> bool:
         """Where previews are made."""
@@ -134,14 +133,9 @@ class PreviewStage(Stage[_Rendered]):
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Rendered) -> Committed:
         """Note the picture of this version."""
         if result.name is None:
-            connection.execute(tables.preview.delete().where(tables.preview.c.diskfile_id == item.subject_id))
+            connection.execute(RECORDS["forget_preview"], {"id": item.subject_id})
             return Committed("no_preview", detail=result.detail)
-        values = {"filename": result.name, "made_at": text("now()")}
-        connection.execute(
-            insert(tables.preview)
-            .values(diskfile_id=item.subject_id, **values)
-            .on_conflict_do_update(index_elements=["diskfile_id"], set_=values)
-        )
+        connection.execute(RECORDS["save_preview"], {"id": item.subject_id, "filename": result.name})
         return Committed("rendered", size=result.size, detail=result.detail)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert
+from sqlalchemy import Connection, Row
 
 from fits_dagster.destinations.base import destination_path
 from fits_dagster.errors import DataflowError
@@ -24,7 +24,6 @@ from fits_dagster.fits.opening import NotAFileError, opened
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.management import write_audit
 from fits_dagster.ledger.queries import QUERIES as LEDGER
-from fits_dagster.ledger.tables import quarantine, scrub
 from fits_dagster.records import files
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
@@ -165,16 +164,9 @@ def scrub_store(
 
 def _note(connection: Connection, report: ScrubReport, began: datetime, who: str) -> None:
     figures = {"files": report.files, "bytes": report.bytes, "bad": len(report.bad)}
-    connection.execute(
-        insert(scrub).values(
-            began_at=began,
-            who=who,
-            restored=report.restored,
-            unread=len(report.unread),
-            complete=report.complete,
-            **figures,
-        )
-    )
+    figures |= {"restored": report.restored, "unread": len(report.unread)}
+    values = {"began_at": began, "who": who, "complete": report.complete, **figures}
+    connection.execute(LEDGER["add_scrub"], values)
 
 
 def _look(
@@ -274,18 +266,9 @@ def _mend(
         asked = requeue(row.path, trimmed(row.filename))
         tried.append("asked for again" if asked else "to be sent again by hand")
     bad.detail = "; ".join(tried)
-    connection.execute(
-        insert(quarantine).values(
-            path=row.path,
-            filename=row.filename,
-            fault=bad.fault,
-            expected_md5=bad.expected_md5,
-            found_md5=bad.found_md5,
-            kept_as=bad.kept_as,
-            restored_from=bad.restored_from,
-            detail=bad.detail,
-        )
-    )
+    fields = ("fault", "expected_md5", "found_md5", "kept_as", "restored_from", "detail")
+    values = {"path": row.path, "filename": row.filename, **{name: getattr(bad, name) for name in fields}}
+    connection.execute(LEDGER["add_quarantine"], values)
     said = f"restored from {bad.restored_from}" if bad.restored_from else "not restored"
     write_audit(connection, who, "quarantine", f"{key} ({bad.fault}), kept as {bad.kept_as}, {said}")
 

@@ -6,13 +6,14 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from sqlalchemy import any_, bindparam, select
+from sqlalchemy import any_, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from fits_dagster.calibration.lookup import MOST_LEVELS, associated_calibrations
 from fits_dagster.calibration.rules import CALTYPES
+from fits_dagster.records.selected import targets_query
 from fits_dagster.records.selection import path_elements
-from fits_dagster.records.tables import diskfile, file, header
+from fits_dagster.records.tables import header
 from fits_dagster.web.access import site_of
 from fits_dagster.web.selecting import SelectionPath, read_selection
 from fits_dagster.web.versions import NO_CACHE, file_entry, versions_query
@@ -41,13 +42,7 @@ def associated_files(
     if selection.is_open:
         refusal = "the selection names neither a date, nor a program, nor a file\n"
         return PlainTextResponse(refusal, 406, headers=NO_CACHE)
-    targets = (
-        select(header.c.id)
-        .select_from(header.join(diskfile, diskfile.c.id == header.c.diskfile_id).join(file))
-        .where(diskfile.c.canonical, selection.where)
-        .order_by(header.c.ut_datetime.desc().nulls_last(), header.c.id.desc())
-        .limit(_MOST_TARGETS)
-    )
+    targets = targets_query(selection.where, most=_MOST_TARGETS)
     versions = versions_query().add_columns(header.c.id.label("header_id")).where(header.c.id == any_(_IDS))
     with site.engine.connect() as connection:
         found = associated_calibrations(

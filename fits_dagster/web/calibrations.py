@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from sqlalchemy import func, select
 
 from fits_dagster.calibration.explain import TargetNeeds, calibration_needs
+from fits_dagster.records.selected import targets_query
 from fits_dagster.records.selection import path_elements
-from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.web.access import current_person, site_of
 from fits_dagster.web.pages import page
 from fits_dagster.web.selecting import SelectionPath, read_selection
@@ -22,7 +21,6 @@ router = APIRouter()
 
 _MOST_TARGETS: Final = 2000
 #: Programs of this kind are for tests of the system.
-_TESTS: Final = "SV-101"
 
 #: Words that keep some of the files on this page.
 OPTIONS: Final[Mapping[str, Callable[[TargetNeeds, datetime], bool]]] = {
@@ -43,19 +41,7 @@ def calibration_page(request: Request, rest: SelectionPath) -> Response:
     options = set(path_elements(request.scope.get("raw_path") or b"", "calibrations")) & set(OPTIONS)
     if selection.is_open:
         raise HTTPException(406, "the selection names neither a date, nor a program, nor a file")
-    targets = (
-        select(header.c.id)
-        .select_from(header.join(diskfile, diskfile.c.id == header.c.diskfile_id).join(file))
-        .where(
-            diskfile.c.canonical,
-            header.c.qa_state != "Fail",
-            header.c.engineering.is_(False),
-            func.coalesce(header.c.program_id, "").not_like(f"%{_TESTS}%"),
-            selection.where,
-        )
-        .order_by(header.c.ut_datetime.desc().nulls_last(), header.c.id.desc())
-        .limit(_MOST_TARGETS)
-    )
+    targets = targets_query(selection.where, most=_MOST_TARGETS, for_operators=True)
     with site.engine.connect() as connection:
         files = calibration_needs(connection, connection.scalars(targets).all())
     current_person(request)

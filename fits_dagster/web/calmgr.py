@@ -11,13 +11,14 @@ from xml.etree import ElementTree
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from fits_dagster.calibration.explain import explain_all
 from fits_dagster.calibration.lookup import answers_of, current_header
 from fits_dagster.calibration.requests import RequestError, answer_request
 from fits_dagster.calibration.rules import CALTYPES
 from fits_dagster.records.queries import QUERIES as RECORDS
+from fits_dagster.records.selected import headers_query, targets_query
 from fits_dagster.records.selection import path_elements
 from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.web.access import site_of
@@ -80,12 +81,12 @@ def of_files(request: Request, rest: SelectionPath) -> Response:
     selection = read_selection(request, request.url.path.split("/")[1], without=CALTYPES)
     if selection.is_open:
         return _refused(406, "the selection names neither a date, nor a program, nor a file")
-    query = (
-        select(header.c.id, header.c.data_label, file.c.name, diskfile.c.data_md5)
-        .select_from(header.join(diskfile, diskfile.c.id == header.c.diskfile_id).join(file))
-        .where(diskfile.c.canonical, header.c.qa_state != "Fail", selection.where)
-        .order_by(header.c.ut_datetime.desc().nulls_last(), header.c.id.desc())
-        .limit(_MOST_TARGETS)
+    query = targets_query(
+        selection.where & (header.c.qa_state != "Fail"),
+        header.c.data_label,
+        file.c.name,
+        diskfile.c.data_md5,
+        most=_MOST_TARGETS,
     )
     with site.engine.connect() as connection:
         rows = connection.execute(query).all()
@@ -159,7 +160,7 @@ def why(request: Request, rest: str) -> JSONResponse:
 
 #: Instead of what a candidate has, where that would tell where it points.
 _UNTOLD: Final = {"found": "not public yet", "by": ""}
-_TARGET = select(
+_TARGET = headers_query(
     header.c.proprietary_coordinates.label("header_proprietary_coordinates"),
     header.c.release.label("header_release"),
 )

@@ -25,29 +25,13 @@ def dagster_app(workspace: Path) -> ASGIApp:
     must guard it, and tell it who asks (:class:`fits_dagster.web.access.RoleGuard`). Everything but looking
     is refused by Dagster itself to requests of readers, and to those of nobody: they get a read-only context.
     """
-    from dagster import DagsterInstance
-    from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
-    from dagster._core.workspace.load_target import WorkspaceFileTarget
-    from dagster_webserver.webserver import DagsterWebserver
+    from fits_dagster.orchestration.private import role_webserver
 
-    class Webserver(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContext]):
-        """One web server for all roles: a second one would cost another schema and other code locations."""
+    def is_read_only(connection: HTTPConnection) -> bool:
+        person = connection.scope.get(PERSON_KEY)
+        return person is None or not person.may("operator")
 
-        def _make_request_context(self, conn: HTTPConnection) -> WorkspaceRequestContext:
-            person = conn.scope.get(PERSON_KEY)
-            process = self._process_context
-            return WorkspaceRequestContext(
-                instance=process.instance,
-                current_workspace=process.get_current_workspace(),
-                process_context=process,
-                version=process.version,
-                source=conn,
-                read_only=person is None or not person.may("operator"),
-            )
-
-    instance = DagsterInstance.get()
-    context = WorkspaceProcessContext(instance, WorkspaceFileTarget(paths=[str(workspace)])).__enter__()
-    return _PostOnly(Webserver(context, DAGSTER_PREFIX).create_asgi_app())
+    return _PostOnly(role_webserver(workspace, DAGSTER_PREFIX, is_read_only))
 
 
 class _PostOnly:

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
 from fits_dagster.metadata import summary
+from fits_dagster.records import feed
+from fits_dagster.records.selected import QA_COLUMNS, headers_query
 from fits_dagster.records.selection import Ordering, Selection
 from fits_dagster.records.selection.ordering import order_by
-from fits_dagster.records.tables import diskfile, file, header
-from fits_dagster.web import feed
+from fits_dagster.records.tables import diskfile, header
 from fits_dagster.web.access import site_of
 from fits_dagster.web.answers import json_answer, xml_answer
 from fits_dagster.web.selecting import Cursor, OrderBy, SelectionPath, orderings_of, read_selection
@@ -22,10 +23,12 @@ from fits_dagster.web.versions import file_entry, header_values, versions_query
 from fits_dagster.web.visibility import POSITION_FIELDS, viewer_of
 from fits_dagster.web.xmllist import file_list_xml
 
-__all__ = ["Listed", "list_versions", "router"]
+__all__ = ["COMPLETE_HEADER", "Listed", "list_versions", "router"]
 
 router = APIRouter()
 
+#: Until when the answer of the change feed is complete.
+COMPLETE_HEADER: Final = "X-Fits-Dagster-Complete-Until"
 _OPEN_LIMIT: Final = 500
 _CLOSED_LIMIT: Final = 2000
 
@@ -95,11 +98,7 @@ def json_qa_state(request: Request, rest: SelectionPath) -> Response:
     """List labels and quality of canonical versions, for the observing database; there is no limit."""
     selection = read_selection(request, "jsonqastate")
     selection.conditions.setdefault("canonical", diskfile.c.canonical)
-    query = (
-        select(header.c.data_label, file.c.name, diskfile.c.data_md5, diskfile.c.entrytime, header.c.qa_state)
-        .select_from(header.join(diskfile, diskfile.c.id == header.c.diskfile_id).join(file))
-        .where(selection.where)
-    )
+    query = headers_query(*QA_COLUMNS).where(selection.where)
     with site_of(request).engine.connect() as connection:
         entries = [
             {
@@ -120,7 +119,7 @@ def list_versions(
     """Find the versions of a request's selection, in its order, up to the limit.
 
     What has come since a time (``entrytimedaterange``), or a page of it (``?cursor=``), is told in the order
-    in which it came, see :mod:`fits_dagster.web.feed`.
+    in which it came, see :mod:`fits_dagster.records.feed`.
     """
     selection = read_selection(request, feature)
     if implied_canonical:
@@ -139,7 +138,7 @@ def list_versions(
                 connection, query, cursor=cursor, span=selection.values.get("entrytimedaterange"), limit=limit
             )
             rows, is_cut = page.rows, page.is_cut
-            headers |= page.headers(request)
+            headers |= _feed_headers(request, page)
         else:
             order = order_by(
                 orderings, is_open=selection.is_open, hidden=viewer_of(request).hidden_position()
@@ -150,6 +149,13 @@ def list_versions(
     if is_cut:
         headers["X-Fits-Dagster-Truncated"] = str(limit)
     return Listed(rows, selection, is_cut, headers)
+
+
+def _feed_headers(request: Request, page: feed.FeedPage) -> dict[str, str]:
+    """Return what a client needs to go on."""
+    url = request.url.include_query_params(cursor=page.cursor)
+    known = {COMPLETE_HEADER: page.complete_until.isoformat(), "X-Fits-Dagster-Cursor": page.cursor}
+    return known | ({"Link": f'<{url.path}?{url.query}>; rel="next"'} if page.is_cut else {})
 
 
 def _are_by_entry(orderings: Iterable[Ordering]) -> bool:

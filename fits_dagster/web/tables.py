@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from sqlalchemy import Row, any_, bindparam, func, select
+from sqlalchemy import Row, any_, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from fits_dagster.calibration.lookup import associated_calibrations
+from fits_dagster.records.selected import headers_query, observations_query, observing_logs_query
 from fits_dagster.records.selection import path_elements, select_files
 from fits_dagster.records.tables import diskfile, file, header, obslog
 from fits_dagster.web.access import current_person, site_of
@@ -109,7 +110,7 @@ def calibrations_page(
     """Show the calibrations of the files of a selection, and theirs."""
     columns = _columns(request, "associated_cals")
     listed = list_versions(request, "associated_cals", implied_canonical=True, with_header=True)
-    of_files = select(header.c.id).where(header.c.diskfile_id == any_(_IDS))
+    of_files = headers_query(header.c.id).where(header.c.diskfile_id == any_(_IDS))
     chosen = versions_query().where(header.c.id == any_(_IDS)).order_by(file.c.name)
     with site_of(request).engine.connect() as connection:
         targets = connection.scalars(of_files, {"ids": [row.diskfile_id for row in listed.rows]}).all()
@@ -125,13 +126,7 @@ def programs_observed(request: Request, rest: SelectionPath) -> Response:
     if selection.is_open:
         raise HTTPException(406, "the selection names neither a date, nor a program, nor a file")
     selection.conditions.setdefault("canonical", diskfile.c.canonical)
-    query = (
-        select(header.c.program_id, header.c.observation_id, header.c.instrument, func.count())
-        .select_from(header.join(diskfile, diskfile.c.id == header.c.diskfile_id).join(file))
-        .where(selection.where)
-        .group_by(header.c.program_id, header.c.observation_id, header.c.instrument)
-        .order_by(header.c.program_id, header.c.observation_id, header.c.instrument)
-    )
+    query = observations_query(selection.where)
     current_person(request)
     with site_of(request).engine.connect() as connection:
         rows = [
@@ -156,13 +151,7 @@ def programs_observed(request: Request, rest: SelectionPath) -> Response:
 def observing_logs(request: Request, rest: SelectionPath) -> Response:
     """Show the observing logs of dates, nights or programs, the newest first."""
     selection = read_selection(request, "obslogs")
-    query = (
-        select(obslog.c.date, obslog.c.program_id, diskfile.c.path, diskfile.c.filename)
-        .select_from(obslog.join(diskfile, diskfile.c.id == obslog.c.diskfile_id))
-        .where(diskfile.c.present)
-        .order_by(obslog.c.date.desc(), diskfile.c.filename)
-        .limit(_MOST_LOGS)
-    )
+    query = observing_logs_query(most=_MOST_LOGS)
     for element in selection.elements:
         has_effect = select_files([element], archive=True).values.keys() & {*_SPANS, "program_id"}
         if not has_effect and element not in selection.not_recognised:

@@ -8,10 +8,11 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import PlainTextResponse, Response
-from sqlalchemy import Column, select
+from sqlalchemy import Column
 
 from fits_dagster.fits.provenance import Provenance, read_provenance
 from fits_dagster.fits.reading import read_headers
+from fits_dagster.records.files import text_query
 from fits_dagster.records.tables import diskfile_report, fulltextheader, preview
 from fits_dagster.stages.preview import preview_key
 from fits_dagster.web.access import site_of
@@ -83,7 +84,7 @@ def _text(request: Request, rest: str, column: Column[Any], nothing: str) -> Res
     # a report quotes cards and values, too
     viewer_of(request).require_position(row)
     with site.engine.connect() as connection:
-        found = connection.scalar(select(column).where(column.table.c.diskfile_id == row.diskfile_id))
+        found = connection.scalar(text_query(column, row.diskfile_id))
     return PlainTextResponse(found or nothing, headers=NO_CACHE)
 
 
@@ -94,7 +95,7 @@ def get_preview(request: Request, rest: str) -> Response:
     row = find_version(site, rest, canonical=True)
     viewer_of(request).require_file(row)
     with site.engine.connect() as connection:
-        there = connection.scalar(select(preview.c.filename).where(preview.c.diskfile_id == row.diskfile_id))
+        there = connection.scalar(text_query(preview.c.filename, row.diskfile_id))
     if there is None:
         raise HTTPException(404, "this file has no preview")
     try:

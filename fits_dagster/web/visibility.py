@@ -16,9 +16,10 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from fastapi import HTTPException, Request
-from sqlalchemy import ColumnElement, Connection, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, false, func, or_
 
-from fits_dagster.records.tables import diskfile, file, header
+from fits_dagster.records import selected
+from fits_dagster.records.tables import header
 from fits_dagster.web.access import current_person
 
 __all__ = ["POSITION_FIELDS", "Viewer", "hidden_names", "viewer_of"]
@@ -83,12 +84,7 @@ def hidden_names(connection: Connection, viewer: Viewer, names: Collection[str])
     """Return those of some files of which the viewer must not learn where they point."""
     if viewer.is_staff or not names:
         return set()
-    query = (
-        select(file.c.name)
-        .select_from(header.join(diskfile, diskfile.c.id == header.c.diskfile_id).join(file))
-        .where(file.c.name.in_(names), viewer.hidden_position())
-    )
-    return set(connection.scalars(query))
+    return selected.hidden_names(connection, names, viewer.hidden_position())
 
 
 def viewer_of(request: Request) -> Viewer:

@@ -60,6 +60,17 @@ def test_no_sql_stands_outside_its_rooms() -> None:
     assert found == []
 
 
+@pytest.mark.parametrize("word", ["select", "insert", "update", "delete", "exists"])
+def test_no_query_is_built_outside_the_rooms(word: str) -> None:
+    built = [
+        path
+        for path, source in sources()
+        if not path.startswith((*MAY_HOLD_SQL, *KNOWS_DAGSTER))
+        and re.search(rf"^from sqlalchemy[\w.]* import [^\n]*\b{word}\b", source, re.MULTILINE)
+    ]
+    assert built == []
+
+
 def argument_is_sql(node: ast.expr) -> bool:
     value = node.value if isinstance(node, ast.Constant) else ast.unparse(node)
     return re.search(r"\b(select|insert into|update|delete from)\b", str(value)) is not None

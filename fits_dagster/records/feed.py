@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from fastapi import Request
 from sqlalchemy import Connection, Row, Select, tuple_
 
 from fits_dagster.records.horizon import settled_until
@@ -26,10 +25,8 @@ from fits_dagster.records.selection import BadSelectionError
 from fits_dagster.records.selection.times import Span
 from fits_dagster.records.tables import diskfile
 
-__all__ = ["COMPLETE_HEADER", "FeedPage", "read_page"]
+__all__ = ["FeedPage", "read_page"]
 
-#: Until when the answer is complete.
-COMPLETE_HEADER: Final = "X-Fits-Dagster-Complete-Until"
 #: Longest time that an answer waits for transactions that began before its end.
 _WAIT_S: Final = 3.0
 _LOOK_S: Final = 0.05
@@ -48,13 +45,6 @@ class FeedPage:
     complete_until: datetime
     #: Where the next page begins.
     cursor: str
-
-    def headers(self, request: Request) -> dict[str, str]:
-        """Return what a client needs to go on."""
-        url = request.url.include_query_params(cursor=self.cursor)
-        link = f"{url.path}?{url.query}"
-        known = {COMPLETE_HEADER: self.complete_until.isoformat(), "X-Fits-Dagster-Cursor": self.cursor}
-        return known | ({"Link": f'<{link}>; rel="next"'} if self.is_cut else {})
 
 
 def read_page(

@@ -1,0 +1,47 @@
+"""The documents speak of places that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import fits_dagster
+
+PACKAGE = Path(fits_dagster.__path__[0])
+ROOT = PACKAGE.parent
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+
+
+def places(text: str) -> set[str]:
+    """Return what is quoted and looks like a module, a package, or a function in one."""
+    return set(re.findall(r"`((?:[a-z_]+/)+[\w.]*(?:#\w+)?|[a-z_]+\.py(?:#\w+)?)`", text))
+
+
+def exists(place: str) -> bool:
+    path, _, name = place.partition("#")
+    here = next((base / path for base in (PACKAGE, ROOT) if (base / path).exists()), None)
+    if here is None:
+        return False
+    return not name or re.search(rf"^(def|class) {name}\b", here.read_text(), re.MULTILINE) is not None
+
+
+def test_every_place_of_the_architecture_exists() -> None:
+    found = places(ARCHITECTURE.read_text())
+    assert len(found) > 40
+    assert sorted(place for place in found if not exists(place)) == []
+
+
+def test_every_package_has_its_line_in_the_picture_of_the_house() -> None:
+    picture = ARCHITECTURE.read_text().split("## The house")[1].split("```")[1]
+    named = set(re.findall(r"[a-z]+", "\n".join(line[:55] for line in picture.splitlines())))
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert packages - named == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|mailto:)([^)#\s]+)", document.read_text())
+    assert [target for target in targets if not (document.parent / target).exists()] == []
