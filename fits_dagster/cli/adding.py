@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from fits_dagster.cli.options import home_option
+from fits_dagster.cli.options import home_option, site_option
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import opened_site
 
@@ -45,19 +45,13 @@ def _combined(*options: Callable[[_Command], _Command]) -> Callable[[_Command], 
     return decorate
 
 
-def _telling(site: SiteName) -> Callable[[_Command], _Command]:
+def _telling(profile: str) -> Callable[[_Command], _Command]:
     """Return the options that all these commands end with."""
     return _combined(
         click.option("--dry-run", is_flag=True, help="Only say which."),
         click.option("--debug", is_flag=True, help="Name every file."),
         click.option("--demon", is_flag=True, help="Write to the log only."),
-        click.option(
-            "--site",
-            type=click.Choice(["summit", "archive"]),
-            default=site,
-            show_default=True,
-            help="Which site.",
-        ),
+        site_option(profile),
         home_option,
     )
 

@@ -51,7 +51,7 @@ _Answer = TypeVar("_Answer")
     help="One list for all files: their calibrations, those that these need, and so on, so many levels.",
 )
 @json_option
-@site_option
+@site_option("archive")
 @home_option
 def calibrations(
     names: tuple[str, ...],

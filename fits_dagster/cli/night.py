@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fits_dagster.cli.options import home_option, json_option
+from fits_dagster.cli.options import home_option, json_option, site_option
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import opened_site
 
@@ -24,7 +24,7 @@ _MOST_ROWS = 50
 @click.argument("nights", nargs=-1, metavar="[YYYYMMDD]...")
 @click.option("--last", type=click.IntRange(1), help="The last so many nights.")
 @json_option
-@click.option("--site", type=click.Choice(["summit", "archive"]), default="summit", show_default=True)
+@site_option("summit")
 @home_option
 def night(nights: tuple[str, ...], last: int | None, as_json: bool, site: SiteName, home: Path) -> None:
     """Tell which files of nights are expected, and which have arrived with the right content.
@@ -78,7 +78,7 @@ def _check_label(label: str) -> None:
 @click.command()
 @click.option("--night", "label", metavar="YYYYMMDD", help="The night; default: tonight.")
 @json_option
-@click.option("--site", type=click.Choice(["summit", "archive"]), default="summit", show_default=True)
+@site_option("summit")
 @home_option
 def reconcile(label: str | None, as_json: bool, site: SiteName, home: Path) -> None:
     """Compare all places of a night's files in one table: DHS, dataflow, store, queues, archive.

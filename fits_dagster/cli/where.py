@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fits_dagster.cli.options import home_option, json_option
+from fits_dagster.cli.options import home_option, json_option, sites_option
 from fits_dagster.settings import SiteName, load_settings
 
 if TYPE_CHECKING:
@@ -28,12 +28,10 @@ _SHOWN_EVENTS = 30
 
 @click.command()
 @click.argument("name")
-@click.option(
-    "--site", type=click.Choice(["summit", "archive"]), help="Which site.  [default: all that run here]"
-)
+@sites_option(required=False, help="Which site.  [default: all that run here]")
 @json_option
 @home_option
-def where(name: str, site: SiteName | None, as_json: bool, home: Path) -> None:
+def where(name: str, sites: Sequence[SiteName], as_json: bool, home: Path) -> None:
     """Say where a file is: versions, queues, header edits, and all that happened to it.
 
     NAME may lack .fits and .bz2; a part of a name gives the names that hold it. Exits with 1 if no site knows
@@ -44,7 +42,7 @@ def where(name: str, site: SiteName | None, as_json: bool, home: Path) -> None:
 
     settings = load_settings(home)
     answers: dict[str, Answer] = {}
-    for one in (site,) if site else settings.sites:
+    for one in sites or settings.sites:
         try:
             with site_database(settings, one) as connection:
                 answers[one] = find_file(connection, name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fits_dagster.settings import SiteName
+from fits_dagster.system.home import code_server
 
 __all__ = ["DAEMON", "PREPARE", "WORKER_STAGES", "Program", "programs"]
 
@@ -88,13 +89,8 @@ def programs(sites: Sequence[SiteName], *, workspace: str, sockets: dict[SiteNam
 
 
 def _of_site(site: SiteName, socket: str, *, is_alone: bool) -> Iterator[Program]:
-    code = ("-m", "dagster", "api", "grpc", "--module-name", f"fits_dagster.{site}")
-    yield Program(
-        f"fits-code-{site}",
-        f"Dagster's code server of the {site}",
-        (*code, "--socket", socket, "--location-name", site),
-        "2G",
-    )
+    code = code_server(site, socket)
+    yield Program(f"fits-code-{site}", f"Dagster's code server of the {site}", code, "2G")
     web = ("-m", "fits_dagster.web", site)
     yield Program(f"fits-web-{site}", f"web application of the {site}", web, "4G", (f"fits-code-{site}",))
     for service, stage in WORKER_STAGES[site].items():

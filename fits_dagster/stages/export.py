@@ -96,8 +96,8 @@ class ExportStage(Stage[_Exported]):
     retries_for_ever = True
 
     def is_part_of(self, site: SiteSettings) -> bool:
-        """Where files are at home, rather than received."""
-        return site.dhs_directory is not None or bool(site.export_destinations)
+        """Where there is somebody to send to."""
+        return bool(site.export_destinations)
 
     def work_for(self, site: Site, connection: Connection, version: NewVersion) -> Sequence[NewWork]:
         """Return the export to every destination, with what tells how little has to be sent."""
@@ -115,10 +115,6 @@ class ExportStage(Stage[_Exported]):
             )
             for url in site.settings.export_destinations
         ]
-
-    def is_on_the_way(self, site: Site) -> bool:
-        """Where there is somebody to send to."""
-        return bool(site.settings.export_destinations)
 
     def __init__(self) -> None:
         self._local = threading.local()
