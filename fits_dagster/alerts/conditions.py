@@ -11,10 +11,9 @@ from concurrent.futures import TimeoutError as TooLateError
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import text
-
 from fits_dagster.alerts.alarm import Alarm
 from fits_dagster.checks.standing import checks_of
+from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.settings import AlertSettings
 from fits_dagster.sites import Site
 
@@ -42,16 +41,9 @@ def site_alarms(site: Site, settings: AlertSettings) -> Iterator[Alarm]:
     yield from _destinations_down(site, settings)
 
 
-_FAILED = text("""
-select stage, coalesce(reason, 'unknown') as reason, count(*) as total,
-       (array_agg(filename order by failed_at desc))[1:3] as newest
-from work_item where state = 'failed' group by 1, 2 order by 1, 2
-""")
-
-
 def _failed(site: Site) -> Iterator[Alarm]:
     with site.engine.connect() as connection:
-        rows = connection.execute(_FAILED).all()
+        rows = connection.execute(LEDGER["failed_by_reason"]).all()
     for row in rows:
         yield Alarm(
             "failed",
@@ -77,16 +69,9 @@ def _stuck(site: Site) -> Iterator[Alarm]:
             )
 
 
-_DUE = text("""
-select stage, count(*) as due, min(added_at) as oldest from work_item
-where state = 'waiting' and not_before <= now() and priority >= 0
-group by stage having count(*) >= :most order by stage
-""")
-
-
 def _growing(site: Site, settings: AlertSettings) -> Iterator[Alarm]:
     with site.engine.connect() as connection:
-        rows = connection.execute(_DUE, {"most": settings.long_queue}).all()
+        rows = connection.execute(LEDGER["long_queues"], {"most": settings.long_queue}).all()
     for row in rows:
         yield Alarm(
             "growing",
@@ -97,17 +82,11 @@ def _growing(site: Site, settings: AlertSettings) -> Iterator[Alarm]:
         )
 
 
-_DOWN = text("""
-select w.destination, count(*) as waiting, min(w.added_at) as oldest, max(d.error) as error
-from work_item w join destination d on d.url = w.destination and d.failures > 0
-where w.stage = 'export' and w.state in ('waiting', 'running')
-group by w.destination having min(w.added_at) < now() - make_interval(secs => :seconds)
-""")
-
-
 def _destinations_down(site: Site, settings: AlertSettings) -> Iterator[Alarm]:
     with site.engine.connect() as connection:
-        rows = connection.execute(_DOWN, {"seconds": settings.destination_minutes * 60.0}).all()
+        rows = connection.execute(
+            LEDGER["destinations_down"], {"seconds": settings.destination_minutes * 60.0}
+        ).all()
     for row in rows:
         yield Alarm(
             "destination",

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from fits_dagster.alerts.alarm import Alarm
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import AlertSettings
 
 __all__ = ["dagster_alarms"]
@@ -21,19 +22,6 @@ __all__ = ["dagster_alarms"]
 _DAEMONS: Final = ("SENSOR", "QUEUED_RUN_COORDINATOR")
 _RUN_WINDOW: Final = timedelta(hours=1)
 _GONE: Final = timedelta(days=1)
-
-_HEARTBEATS = text("select daemon_type, timestamp from daemon_heartbeats where daemon_type = any(:types)")
-# the newest tick of every sensor that is not switched off
-_TICKS = text("""
-select i.instigator_body, t.timestamp from instigators i
-cross join lateral (select timestamp from job_ticks t where t.selector_id = i.selector_id
-                    order by timestamp desc limit 1) t
-where i.instigator_type = 'SENSOR' and i.status <> 'STOPPED'
-""")
-_FAILED_RUNS = text("""
-select pipeline_name, count(*) as failed, max(run_id) as one, max(update_timestamp) as latest
-from runs where status = 'FAILURE' and update_timestamp > :since group by pipeline_name order by pipeline_name
-""")
 
 
 def dagster_alarms(
@@ -55,7 +43,10 @@ def dagster_alarms(
     """
     now = now or datetime.now(UTC)
     limit = timedelta(minutes=settings.tick_minutes)
-    beats = {kind: _utc(at) for kind, at in connection.execute(_HEARTBEATS, {"types": list(_DAEMONS)})}
+    beats = {
+        kind: _utc(at)
+        for kind, at in connection.execute(RECORDS["daemon_heartbeats"], {"types": list(_DAEMONS)})
+    }
     for kind in _DAEMONS:
         at = beats.get(kind)
         if at is None or now - at > limit:
@@ -63,7 +54,7 @@ def dagster_alarms(
             yield Alarm(
                 "daemon", f"daemon:{kind}", f"Dagster's daemon gives no sign of life as {kind} {since}."
             )
-    for body, at in connection.execute(_TICKS):
+    for body, at in connection.execute(RECORDS["sensor_ticks"]):
         # one that has been silent for a day is no longer there: its ticks are pruned
         if limit < now - _utc(at) < _GONE:
             name = _sensor_name(body)
@@ -72,7 +63,9 @@ def dagster_alarms(
                 f"sensor:{name}",
                 f"The sensor {name} has not ticked since {_utc(at):%Y-%m-%d %H:%M:%S} UTC.",
             )
-    for row in connection.execute(_FAILED_RUNS, {"since": (now - _RUN_WINDOW).replace(tzinfo=None)}):
+    for row in connection.execute(
+        RECORDS["failed_runs"], {"since": (now - _RUN_WINDOW).replace(tzinfo=None)}
+    ):
         yield Alarm(
             "run",
             f"run:{row.pipeline_name}",

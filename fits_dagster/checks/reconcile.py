@@ -14,12 +14,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from fits_dagster.destinations.holdings import Holding, HoldingsError, holdings
+from fits_dagster.destinations.base import DestinationDownError, Holding, open_destination
 from fits_dagster.fits.names import trimmed
 from fits_dagster.intake.dhs import dhs_entries
 from fits_dagster.ledger.items import night_label
+from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
 
 __all__ = ["COMPLETE", "ExpectedFile", "NightReport", "night_reports"]
@@ -110,25 +112,6 @@ class _Known:
     recent: bool = False
 
 
-_PRESENT = text("""
-select f.name, d.filename, d.data_md5, d.file_md5, d.file_size, d.present, d.canonical from diskfile d
-join file f on f.id = d.file_id where d.filename ~ :nights and d.path = ''
-""")
-_LANDED = text("select name, md5 from dhs_file where name ~ :nights")
-_UPLOADED = text("""
-select distinct on (filename) filename, md5 from upload where filename ~ :nights and path = ''
-order by filename, id desc
-""")
-_QUEUED = text("""
-select filename, stage, state, reason from work_item
-where filename ~ :nights and path = '' and stage = any(:stages) order by state = 'failed'
-""")
-_RECENT = text("""
-select distinct filename from event
-where at > now() - make_interval(secs => :recent) and path = '' and filename ~ :nights
-""")
-
-
 def night_reports(site: Site, nights: Collection[str], *, with_store: bool = False) -> list[NightReport]:
     """Tell for nights which files are expected and which have arrived.
 
@@ -183,18 +166,22 @@ def _known(site: Site, nights: Sequence[str]) -> Mapping[str, _Known]:
     pattern = {"nights": "|".join(nights) or "^$"}
     stages = ["copy", "edit", "ingest", "export"] if summit else ["store", "ingest"]
     with site.engine.connect() as connection:
-        for name, md5 in connection.execute(_LANDED if summit else _UPLOADED, pattern):
+        for name, md5 in connection.execute(
+            LEDGER["landed_files"] if summit else LEDGER["uploaded_files"], pattern
+        ):
             about(name).came_md5 = md5
         _add_versions(connection, pattern["nights"], about)
-        for name, stage, state, reason in connection.execute(_QUEUED, {**pattern, "stages": stages}):
+        for name, stage, state, reason in connection.execute(
+            LEDGER["items_of_nights"], {**pattern, "stages": stages}
+        ):
             about(name).queue = f"{stage} {state}" + (f" ({reason})" if reason else "")
-        for name in connection.scalars(_RECENT, {**pattern, "recent": _RECENT_S}):
+        for name in connection.scalars(LEDGER["recent_files"], {**pattern, "recent": _RECENT_S}):
             about(name).recent = True
     return known
 
 
 def _add_versions(connection: Connection, nights: str, about: Any) -> None:
-    for row in connection.execute(_PRESENT, {"nights": nights}):
+    for row in connection.execute(RECORDS["versions_of_nights"], {"nights": nights}):
         entry = about(row.name)
         if entry.came_md5 == row.file_md5:
             entry.came_is_a_version = True
@@ -226,8 +213,8 @@ def _ask_destinations(
     unanswered: dict[str, str] = {}
     for url in site.settings.export_destinations:
         try:
-            there[url] = holdings(url, names, site.settings.request_timeout_seconds)
-        except HoldingsError as error:
+            there[url] = open_destination(url, site.settings).holdings(names)
+        except DestinationDownError as error:
             unanswered[url] = str(error)
     return there, unanswered
 

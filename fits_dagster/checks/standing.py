@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import text
-
 from fits_dagster.calibration.coverage import calibration_coverage
 from fits_dagster.checks.reconcile import COMPLETE, NightReport, night_reports
 from fits_dagster.intake.room import intake_directory
 from fits_dagster.ledger.items import UNDATED
 from fits_dagster.ledger.management import paused_stages
+from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.stages.registry import stages_of
@@ -65,7 +65,7 @@ def nights_with_work(site: Site) -> list[str]:
     """Return the nights to look at: the recent ones, and those in which something happened of late."""
     with site.engine.connect() as connection:
         touched = connection.scalars(
-            text("select distinct night from event where at > now() - make_interval(days => :days)"),
+            LEDGER["nights_with_work"],
             {"days": site.settings.checked_nights},
         ).all()
     nights = {*recent_nights(site), *touched} - {UNDATED}
@@ -103,15 +103,9 @@ def _stage_checks(stage: str) -> list[Check]:
     ]
 
 
-_FAILED = text("""
-select night, path, filename, reason, error, failed_at, count(*) over () as total from work_item
-where stage = :stage and state = 'failed' order by failed_at desc limit :most
-""")
-
-
 def _no_failed_items(site: Site, stage: str) -> CheckResult:
     with site.engine.connect() as connection:
-        found = connection.execute(_FAILED, {"stage": stage, "most": _MOST_ROWS}).all()
+        found = connection.execute(LEDGER["failed_of_stage"], {"stage": stage, "most": _MOST_ROWS}).all()
     total = found[0].total if found else 0
     rows = [
         {
@@ -127,22 +121,13 @@ def _no_failed_items(site: Site, stage: str) -> CheckResult:
     return CheckResult(not total, summary, {"failed": total}, rows)
 
 
-# what waits for a time to come is not stuck; what was due then is
-_STUCK = text("""
-select night, path, filename, state, reason, count(*) over () as total,
-       greatest(added_at, not_before) as since
-from work_item
-where stage = :stage and state in ('waiting', 'running') and priority >= 0
-  and greatest(added_at, not_before) < now() - make_interval(secs => :limit)
-order by since limit :most
-""")
-
-
 def _nothing_stuck(site: Site, stage: str) -> CheckResult:
     limit = site.settings.stuck_minutes * 60.0
     with site.engine.connect() as connection:
         by = paused_stages(connection).get(stage)
-        found = connection.execute(_STUCK, {"stage": stage, "limit": limit, "most": _MOST_ROWS}).all()
+        found = connection.execute(
+            LEDGER["stuck_of_stage"], {"stage": stage, "limit": limit, "most": _MOST_ROWS}
+        ).all()
     total = found[0].total if found else 0
     figures = {"stuck": total, "paused": "no" if by is None else f"by {by}"}
     rows = [
@@ -235,22 +220,10 @@ def _calibrated(site: Site) -> CheckResult:
     return CheckResult(not lacking, summary, figures, rows)
 
 
-_LAST_SCRUB = text(
-    "select began_at, ended_at, files, bytes, bad, restored, unread from scrub order by id desc limit 1"
-)
-# what has come again since is mended
-_LOST = text("""
-select q.path, q.filename, q.fault, q.kept_as, q.detail, q.at, count(*) over () as total from quarantine q
-where q.restored_from is null and not exists (
-    select 1 from diskfile d where d.present and d.filename = q.filename and d.path = q.path)
-order by q.at desc limit :most
-""")
-
-
 def _stored_intact(site: Site) -> CheckResult:
     with site.engine.connect() as connection:
-        last = connection.execute(_LAST_SCRUB).first()
-        lost = connection.execute(_LOST, {"most": _MOST_ROWS}).all()
+        last = connection.execute(LEDGER["last_scrub"]).first()
+        lost = connection.execute(RECORDS["lost_files"], {"most": _MOST_ROWS}).all()
     rows = [
         {
             "file": f"{row.path}/{row.filename}" if row.path else row.filename,
@@ -285,17 +258,12 @@ def _intact(stage: str) -> Check:
     return Check("stored_files_intact", stage, told, _stored_intact, every_s=120.0)
 
 
-_WAITING_FOR_ROOM = text("""
-select count(*) from work_item where stage = :stage and state = 'waiting' and reason = 'disk_full'
-""")
-
-
 def _has_room(site: Site, stage: str) -> CheckResult:
     directory = intake_directory(site)
     if directory is None:
         return CheckResult(True, "this site takes nothing in")
     with site.engine.connect() as connection:
-        waiting = connection.scalar(_WAITING_FOR_ROOM, {"stage": stage}) or 0
+        waiting = connection.scalar(LEDGER["waiting_for_room"], {"stage": stage}) or 0
     free = shutil.disk_usage(directory).free
     enough = free >= site.settings.min_free_bytes and not waiting
     told = f"{free / 1e9:.1f} GB free in {directory}"

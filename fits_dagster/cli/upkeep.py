@@ -84,7 +84,7 @@ def remove_files(
     A file goes only if it is on no queue, its bytes are those that were ingested, and each destination has a
     present version with the same content.
     """
-    from fits_dagster.destinations.holdings import HoldingsError
+    from fits_dagster.destinations.base import DestinationDownError
     from fits_dagster.upkeep.removal import RemovalRequest
     from fits_dagster.upkeep.removal import remove_files as remove
 
@@ -103,7 +103,7 @@ def remove_files(
             report = remove(
                 opened, request, who=person_at_the_keyboard(), dry_run=not yes, on_file=click.echo
             )
-        except (HoldingsError, ValueError) as error:
+        except (DestinationDownError, ValueError) as error:
             raise click.ClickException(str(error)) from error
     for reason, keys in sorted(report.kept.items()):
         click.echo(f"{len(keys)} kept: {reason}: {', '.join(keys[:5])}{' …' if len(keys) > 5 else ''}")

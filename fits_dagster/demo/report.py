@@ -85,6 +85,7 @@ def make_report(
     }
     altered = [n for n in names if n in archived and n in fed and archived[n] != (fed[n].md5, fed[n].size)]
     outcomes = [journey.outcome.get(("archive", "preview")) for journey in watcher.journeys.values()]
+    associations, with_associations = watcher.associations("archive")
     return DemoReport(
         files=len(names),
         bytes=sum(file.size for file in fed.values()),
@@ -96,8 +97,8 @@ def make_report(
         archive_database=watcher.count(("archive", "ingest")),
         previews=outcomes.count("rendered"),
         without_image=outcomes.count("no_preview"),
-        associations=watcher.scalar("archive", "select count(*) from calcache"),
-        files_with_associations=watcher.scalar("archive", "select count(distinct obs_hid) from calcache"),
+        associations=associations,
+        files_with_associations=with_associations,
         md5_equal=sum(n in archived and n in fed and archived[n][0] == fed[n].md5 for n in names),
         missing=sorted(set(names) - complete - stuck),
         altered=altered,

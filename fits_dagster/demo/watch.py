@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
-
-from sqlalchemy import text
 
 from fits_dagster.fits.names import trimmed
+from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
 
 __all__ = ["STEPS", "Failure", "Journey", "Watcher"]
@@ -26,14 +25,6 @@ STEPS: Sequence[tuple[str, str]] = (
 )
 _NOT_DONE = ("failed", "retrying")
 _OVERLAP = 2000
-
-_EVENTS = text("""
-select id, at, stage, outcome, filename, detail from event where id > :after order by id
-""")
-_FAILED = text("select stage, filename, reason, error from work_item where state = 'failed'")
-_AT_ARCHIVE = text("""
-select f.name, d.data_md5, d.data_size from diskfile d join file f on f.id = d.file_id where d.present
-""")
 
 
 @dataclass(frozen=True)
@@ -76,14 +67,14 @@ class Watcher:
             with site.engine.connect() as connection:
                 # ids are given before transactions commit: a lower one may become visible after a higher one
                 after = self._after[name] - _OVERLAP
-                for row in connection.execute(_EVENTS, {"after": after}):
+                for row in connection.execute(LEDGER["events_since"], {"after": after}):
                     self._after[name] = max(self._after[name], row.id)
                     if row.outcome in _NOT_DONE:
                         continue
                     journey = self.journeys.setdefault(trimmed(row.filename), Journey())
                     journey.passed.setdefault((name, row.stage), row.at)
                     journey.outcome[name, row.stage] = row.outcome
-                failures += [Failure(name, *row) for row in connection.execute(_FAILED)]
+                failures += [Failure(name, *row) for row in connection.execute(LEDGER["failed_items"])]
         self.failures = failures
 
     def count(self, step: tuple[str, str], names: Collection[str] | None = None) -> int:
@@ -104,9 +95,10 @@ class Watcher:
     def archived(self) -> Mapping[str, tuple[str, int]]:
         """Return MD5 and size of the uncompressed data of every file that the archive holds."""
         with self.sites["archive"].engine.connect() as connection:
-            return {name: (md5, size) for name, md5, size in connection.execute(_AT_ARCHIVE)}
+            return {name: (md5, size) for name, md5, size in connection.execute(RECORDS["present_contents"])}
 
-    def scalar(self, site: str, statement: str) -> Any:
-        """Ask a site's database for one value."""
+    def associations(self, site: str) -> tuple[int, int]:
+        """Return the number of calibration associations of a site, and of headers that have any."""
         with self.sites[site].engine.connect() as connection:
-            return connection.scalar(text(statement))
+            row = connection.execute(RECORDS["count_associations"]).one()
+            return row.associations, row.headers

@@ -9,8 +9,10 @@ from __future__ import annotations
 import bz2
 import hashlib
 import json
+import logging
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,15 +20,25 @@ from urllib.parse import quote
 
 import requests
 
-from fits_dagster.errors import TransientError
+from fits_dagster import __version__
+from fits_dagster.destinations.base import (
+    BadAnswerError,
+    Delivered,
+    Delivery,
+    Destination,
+    DestinationDownError,
+    Holding,
+    NotYetThereError,
+)
+from fits_dagster.destinations.holdings import holdings
 from fits_dagster.fits.header_update import HeaderUpdate
 from fits_dagster.fits.names import COMPRESSED_SUFFIX, LONGEST_NAME, trimmed
+from fits_dagster.settings import SiteSettings
 
 __all__ = [
     "API_COOKIE",
     "UPLOAD_COOKIE",
-    "BadAnswerError",
-    "DestinationDownError",
+    "FitsServer",
     "HeaderUpdateRefusedError",
     "Sent",
     "ask",
@@ -37,21 +49,13 @@ __all__ = [
 
 UPLOAD_COOKIE: Final = "gemini_fits_upload_auth"
 API_COOKIE: Final = "gemini_api_authorization"
+log = logging.getLogger(__name__)
+
 _CHUNK: Final = 1 << 18
+#: A server that does not take header edits is not asked again for so long.
+_NO_EDITS_S: Final = 300.0
 #: The far end reads, edits and compresses the whole file before it answers.
 _EDIT_TIMEOUT_S: Final = 300.0
-
-
-class DestinationDownError(TransientError):
-    """The destination does not answer, or answers with a server error."""
-
-    reason = "destination_down"
-
-
-class BadAnswerError(TransientError):
-    """The destination's answer does not confirm what was sent."""
-
-    reason = "bad_answer"
 
 
 class HeaderUpdateRefusedError(Exception):
@@ -66,6 +70,107 @@ class HeaderUpdateRefusedError(Exception):
     def __init__(self, message: str, *, for_good: bool) -> None:
         super().__init__(message)
         self.for_good = for_good
+
+
+class FitsServer(Destination):
+    """A server that speaks as this one does."""
+
+    def __init__(self, address: str, settings: SiteSettings) -> None:
+        super().__init__(address, settings)
+        self._local = threading.local()
+        self._no_edits_until = 0.0
+
+    def deliver(self, delivery: Delivery) -> Delivered:
+        """Send what the server lacks: nothing, header cards, or the file."""
+        try:
+            return self._exchange(delivery)
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise DestinationDownError(f"{self.address}: {error}", reason="network") from error
+
+    def holdings(self, names: Iterable[str]) -> Mapping[str, Sequence[Holding]]:
+        """Ask for the files of each night together."""
+        return holdings(self.address, names, self.settings.request_timeout_seconds)
+
+    def fetch(self, key: str, target: Path) -> str:
+        """Download a file as it is stored there."""
+        digest = hashlib.md5(usedforsecurity=False)
+        url, timeout = f"{self.address.rstrip('/')}/file/{quote(key)}", self.settings.request_timeout_seconds
+        try:
+            with self._session().get(url, timeout=timeout, stream=True, allow_redirects=False) as response:
+                if response.status_code != 200:
+                    raise DestinationDownError(f"{url}: status {response.status_code}")
+                with target.open("xb") as writer:
+                    for chunk in response.iter_content(_CHUNK):
+                        digest.update(chunk)
+                        writer.write(chunk)
+        except requests.RequestException as error:
+            raise DestinationDownError(f"{url}: {error}", reason="network") from error
+        return digest.hexdigest()
+
+    def check(self) -> None:
+        """Ask the server how it is."""
+        url = f"{self.address.rstrip('/')}/health"
+        try:
+            status = self._session().get(url, timeout=self.settings.request_timeout_seconds).status_code
+        except requests.RequestException as error:
+            raise DestinationDownError(f"{url}: {error}", reason="network") from error
+        if status >= 500:
+            raise DestinationDownError(f"{url}: status {status}")
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.headers["User-Agent"] = f"fits_dagster/{__version__}"
+            session.cookies.set(UPLOAD_COOKIE, self.settings.export_cookie.get_secret_value())
+            self._local.session = session
+        return session
+
+    def _exchange(self, delivery: Delivery) -> Delivered:
+        session, timeout = self._session(), self.settings.request_timeout_seconds
+        remote = ask(session, self.address, delivery.path, delivery.name, timeout)
+        if remote is not None:
+            if remote.get("pending_ingest"):
+                raise NotYetThereError(f"{self.address} is still ingesting {delivery.name}")
+            if remote["data_md5"] == delivery.data_md5:
+                return Delivered("already_there", 0, f"{self.address} has this content")
+            done = self._send_header_update(delivery, remote["data_md5"])
+            if done is not None:
+                return done
+        with delivery.local() as path:
+            sent = send_file(session, self.address, delivery.path, path, timeout)
+        megabytes = sent.size / 1e6
+        detail = f"{megabytes:.2f} MB at {megabytes / sent.seconds:.1f} MB/s to {self.address}"
+        return Delivered("exported", sent.size, detail)
+
+    def _send_header_update(self, delivery: Delivery, remote_md5: str) -> Delivered | None:
+        """Send header cards instead of the file where that is enough; None where it is not, or fails."""
+        hint = delivery.header_update
+        cookie = self.settings.export_api_cookie.get_secret_value()
+        if (
+            hint is None
+            or not cookie
+            or (remote_md5, delivery.data_md5) != (hint.data_md5_before, hint.data_md5_after)
+            or time.monotonic() < self._no_edits_until
+        ):
+            return None
+        try:
+            sent = send_header_update(
+                self._session(),
+                self.address,
+                delivery.path,
+                delivery.name,
+                hint,
+                cookie=cookie,
+                timeout=self.settings.request_timeout_seconds,
+            )
+        except (HeaderUpdateRefusedError, requests.RequestException) as error:
+            log.info("%s did not take the header edit of %s: %s", self.address, delivery.name, error)
+            if not isinstance(error, HeaderUpdateRefusedError) or error.for_good:
+                self._no_edits_until = time.monotonic() + _NO_EDITS_S
+            return None
+        detail = f"{len(hint.cards)} header cards, {sent.size} bytes, to {self.address}"
+        return Delivered("header_exported", sent.size, detail)
 
 
 @dataclass

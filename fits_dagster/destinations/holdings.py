@@ -1,48 +1,23 @@
-"""What another server holds: its present files, asked for by the first letters of their names."""
+"""What a FITS server holds: its present files, asked for by the first letters of their names."""
 
 from __future__ import annotations
 
-import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
 import requests
 
 from fits_dagster import __version__
-from fits_dagster.errors import TransientError
+from fits_dagster.destinations.base import DestinationDownError, Holding, name_prefix
 
-__all__ = ["Holding", "HoldingsError", "holdings", "name_prefix"]
+__all__ = ["holdings"]
 
 #: Answers of this length may have been cut by the server; then longer prefixes are asked for.
 _LIMITS: Final = (500, 2000)
 _LONGEST_PREFIX: Final = 40
 _NAME_CHARACTERS: Final = string.digits + string.ascii_letters + "_-.+"
-_DATED: Final = re.compile(r".*?(?:19|20)\d{6}")
-
-
-class HoldingsError(TransientError):
-    """The other server does not say what it holds."""
-
-    reason = "destination_down"
-
-
-@dataclass(frozen=True)
-class Holding:
-    """One present version of a file there."""
-
-    name: str
-    path: str
-    #: MD5 of the uncompressed data.
-    data_md5: str
-
-
-def name_prefix(name: str) -> str:
-    """Return the part of a file name that the files of a night share; the whole name if it has no date."""
-    found = _DATED.match(name)
-    return found[0] if found else name
 
 
 def holdings(url: str, names: Iterable[str], timeout: float) -> Mapping[str, Sequence[Holding]]:
@@ -64,7 +39,7 @@ def holdings(url: str, names: Iterable[str], timeout: float) -> Mapping[str, Seq
 
     Raises
     ------
-    HoldingsError
+    DestinationDownError
         It did not answer, or not with a list of files.
     """
     found: dict[str, list[Holding]] = {}
@@ -82,16 +57,16 @@ def _ask(session: requests.Session, url: str, prefix: str, timeout: float) -> li
     try:
         response = session.get(query, timeout=timeout, allow_redirects=False)
         if response.status_code != 200:
-            raise HoldingsError(f"{query}: status {response.status_code}")
+            raise DestinationDownError(f"{query}: status {response.status_code}")
         answer = response.json()
         entries = [entry for entry in answer if isinstance(entry["name"], str)]
         complete = all(isinstance(entry["data_md5"], str) for entry in entries)
     except requests.RequestException as error:
-        raise HoldingsError(f"{query}: {error}") from error
+        raise DestinationDownError(f"{query}: {error}") from error
     except (ValueError, TypeError, LookupError) as error:
-        raise HoldingsError(f"{query}: the answer is no list of files") from error
+        raise DestinationDownError(f"{query}: the answer is no list of files") from error
     if not complete:
-        raise HoldingsError(f"{query}: the answer lacks data_md5")
+        raise DestinationDownError(f"{query}: the answer lacks data_md5")
     if len(entries) not in _LIMITS or len(prefix) >= _LONGEST_PREFIX:
         return entries
     # the answer may have been cut: ask for each continuation of the prefix

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import requests
 
 from fits_dagster import __version__
+from fits_dagster.destinations.base import DestinationDownError, open_destination
 from fits_dagster.doctor.clocks import clock_finding
 from fits_dagster.doctor.finding import Finding, ok, warning, wrong
 from fits_dagster.settings import Settings
@@ -30,6 +31,9 @@ def _destinations(settings: Settings) -> list[str]:
 def destinations(settings: Settings) -> Iterator[Finding]:
     """Ask each destination how it is."""
     for url in _destinations(settings):
+        if not url.startswith("http"):
+            yield _other(settings, url)
+            continue
         before = datetime.now(UTC)
         try:
             answer = requests.get(f"{url.rstrip('/')}/health", timeout=_TIMEOUT_S)
@@ -44,6 +48,16 @@ def destinations(settings: Settings) -> Iterator[Finding]:
             yield ok(url, "answers")
         yield from _clock(url, answer, before)
         yield from _version(url, answer)
+
+
+def _other(settings: Settings, address: str) -> Finding:
+    """Look at a destination that is no server."""
+    site = next(s for s in map(settings.site, settings.sites) if address in s.export_destinations)
+    try:
+        open_destination(address, site).check()
+    except (DestinationDownError, ValueError) as error:
+        return wrong(address, str(error), "nothing is lost: exports go on when it is back; mount its disk")
+    return ok(address, "is there")
 
 
 def _clock(url: str, answer: requests.Response, before: datetime) -> Iterator[Finding]:

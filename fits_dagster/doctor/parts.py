@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import requests
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
 
 from fits_dagster import __version__
 from fits_dagster.alerts.dagster_health import dagster_alarms
@@ -17,6 +17,7 @@ from fits_dagster.broker import BrokerError, broker_url, count_workers, wait_for
 from fits_dagster.database.server import dagster_url, open_engine
 from fits_dagster.doctor.clocks import clock_finding
 from fits_dagster.doctor.finding import Finding, ok, warning, wrong
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.schema.migrate import SchemaVersionError, check_version
 from fits_dagster.settings import Settings
 from fits_dagster.system.home import code_socket, read_running
@@ -26,9 +27,6 @@ __all__ = ["broker", "code_servers", "daemon", "databases", "web_applications", 
 
 _CONNECT_S: Final = 5
 _OLDEST_POSTGRESQL: Final = 140000
-_HELLO: Final = text("""
-select clock_timestamp() as now, current_setting('server_version_num')::int as version
-""")
 _START: Final = "start it: 'fits-dagster up', or 'systemctl start fits.target'"
 
 
@@ -44,7 +42,7 @@ def databases(settings: Settings) -> Iterator[Finding]:
         try:
             with engine.connect() as connection:
                 before = datetime.now(UTC)
-                row = connection.execute(_HELLO).one()
+                row = connection.execute(RECORDS["server_version"]).one()
                 after = datetime.now(UTC)
             yield _version_of_server(subject, row.version)
             yield clock_finding(subject, row.now, before, after)

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from fits_dagster.fits.header_update import CardList, HeaderUpdate, restored_cards, stored_cards
+from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.records.queries import QUERIES as RECORDS
 
 __all__ = [
     "LocatedFile",
@@ -49,40 +51,16 @@ class WaitingEdit:
     required: Sequence[str]
 
 
-_BY_NAME = text("""
-select f.name, d.path, d.filename, d.isfits from file f join diskfile d on d.file_id = f.id and d.present
-where f.name = :name and (cast(:path as text) is null or d.path = :path)
-order by d.path for update of f
-""")
-
-
 def find_by_name(connection: Connection, name: str, path: str | None) -> list[LocatedFile]:
     """Find present files by trimmed name, and by path unless that is None; lock their names."""
-    rows = connection.execute(_BY_NAME, {"name": name, "path": path}).mappings()
+    rows = connection.execute(RECORDS["find_by_name"], {"name": name, "path": path}).mappings()
     return [LocatedFile(**row) for row in rows]
-
-
-_BY_LABEL = text("""
-select f.name, p.path, p.filename, p.isfits, h.processing
-from header h
-join diskfile d on d.id = h.diskfile_id and d.canonical
-join file f on f.id = d.file_id
-join diskfile p on p.file_id = d.file_id and p.path = d.path and p.present
-where h.data_label = upper(:label)
-order by f.name, p.path for update of f
-""")
 
 
 def find_by_label(connection: Connection, label: str) -> list[LocatedFile]:
     """Find present files by data label; lock their names."""
-    rows = connection.execute(_BY_LABEL, {"label": label}).mappings()
+    rows = connection.execute(RECORDS["find_by_label"], {"label": label}).mappings()
     return [LocatedFile(**row) for row in rows]
-
-
-_ADD = text("""
-insert into header_edit (path, filename, request, cards, asked_by)
-values (:path, :filename, cast(:request as jsonb), cast(:cards as jsonb), :asked_by) returning id
-""")
 
 
 def add_edit(
@@ -102,18 +80,7 @@ def add_edit(
         "cards": json.dumps(stored_cards(cards)),
         "asked_by": asked_by,
     }
-    return int(connection.execute(_ADD, values).scalar_one())
-
-
-_WAITING = text("""
-select e.path, e.filename, e.id, e.cards, e.request
-from unnest(cast(:paths as text[]), cast(:filenames as text[])) as asked(path, filename)
-join header_edit e on e.filename = asked.filename and e.path = asked.path and e.applied_at is null
-union all
-select e.path, e.filename, e.id, e.cards, e.request from header_edit e
-where e.id = any(cast(:again as bigint[])) and e.applied_at is not null
-order by id
-""")
+    return int(connection.execute(LEDGER["add_edit"], values).scalar_one())
 
 
 def waiting_edits(
@@ -128,7 +95,7 @@ def waiting_edits(
     """
     asked = sorted(set(keys))
     rows = connection.execute(
-        _WAITING,
+        LEDGER["waiting_edits"],
         {
             "paths": [path for path, _ in asked],
             "filenames": [filename for _, filename in asked],
@@ -147,17 +114,7 @@ def settle_edits(connection: Connection, applied: Sequence[int], refused: Mappin
     outcomes = {**dict.fromkeys(applied), **refused}
     rows = [{"id": number, "error": error} for number, error in outcomes.items()]
     if rows:
-        connection.execute(
-            text("update header_edit set applied_at = now(), error = :error where id = :id"), rows
-        )
-
-
-_WAITING_HINT = text("""
-select payload from work_item
-where state = 'waiting' and stage = :stage and path = :path and filename = :filename
-  and destination = :destination
-for update
-""")
+        connection.execute(LEDGER["settle_edits"], rows)
 
 
 def chained(
@@ -177,7 +134,7 @@ def chained(
     if hint is None:
         return {}
     waiting = connection.execute(
-        _WAITING_HINT, {"stage": stage, "path": path, "filename": filename, "destination": destination}
+        LEDGER["chained"], {"stage": stage, "path": path, "filename": filename, "destination": destination}
     ).scalar_one_or_none()
     earlier = HeaderUpdate.of_payload(waiting) if waiting else None
     if earlier is not None and earlier.data_md5_after == hint.data_md5_before:
@@ -187,13 +144,6 @@ def chained(
     return hint.as_payload()
 
 
-_PENDING = text("""
-select exists (select 1 from work_item
-    where stage in ('store', 'ingest') and state in ('waiting', 'running') and path = :path
-      and filename in (:name, :name || '.bz2'))
-""")
-
-
 def has_pending_content(connection: Connection, path: str, name: str) -> bool:
     """Tell whether a newer content of a file may be on its way into the store or the database."""
-    return bool(connection.scalar(_PENDING, {"path": path, "name": name}))
+    return bool(connection.scalar(LEDGER["has_pending_content"], {"path": path, "name": name}))

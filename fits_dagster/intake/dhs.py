@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, select
 
 from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.ledger.tables import dhs_file
 from fits_dagster.sites import Site
 from fits_dagster.storage.entries import Entry, EntryError, entries_of
@@ -24,12 +25,6 @@ _TRY_AGAIN_S: Final = 60.0
 #: that moment far away.
 _MOMENTS: Final = frozenset({"unstable", "incomplete"})
 _MOMENTS_S: Final = 10.0
-
-_KNOWN = text("""
-select filename, state, reason, payload, extract(epoch from not_before - now()) as due_in,
-       extract(epoch from now() - failed_at) as failed_for
-from work_item where stage = :stage and filename = any(:names)
-""")
 
 
 def is_ignored(name: str) -> bool:
@@ -121,7 +116,7 @@ def _faults(
 
 def _known_work(connection: Connection, names: Sequence[str]) -> Mapping[str, Sequence[Row[Any]]]:
     known: dict[str, list[Row[Any]]] = {}
-    for row in connection.execute(_KNOWN, {"stage": COPY, "names": names}):
+    for row in connection.execute(LEDGER["items_by_name"], {"stage": COPY, "names": names}):
         known.setdefault(row.filename, []).append(row)
     return known
 

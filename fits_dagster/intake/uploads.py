@@ -17,13 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from fits_dagster.errors import DataflowError, Retry
 from fits_dagster.fits.names import last_bytes, trimmed
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.tables import upload
 from fits_dagster.records.files import insert_row
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
 from fits_dagster.storage import QUARANTINE_PATH, check_key
 from fits_dagster.storage.landing import TEMPORARY_MARK, fsync_directory
@@ -203,6 +204,4 @@ class Reception:
 
 def _lock_uploads_of(connection: Connection, path: str, name: str) -> None:
     """Let the uploads of one file become durable one after the other, until the transaction ends."""
-    connection.execute(
-        text("select pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"upload {path}/{name}"}
-    )
+    connection.execute(RECORDS["lock_uploads_of"], {"key": f"upload {path}/{name}"})

@@ -8,18 +8,19 @@ from types import TracebackType
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
+
+from fits_dagster.ledger.queries import QUERIES
 
 __all__ = ["Listener", "announce"]
 
 _CHANNEL: Final = "fits_work"
-_ANNOUNCE = text("select pg_notify(:channel, stage) from unnest(cast(:stages as text[])) as stage")
 
 
 def announce(connection: Connection, stages: Collection[str]) -> None:
     """Tell those who listen, when this transaction commits, that some stages have work."""
-    connection.execute(_ANNOUNCE, {"channel": _CHANNEL, "stages": sorted(stages)})
+    connection.execute(QUERIES["announce"], {"channel": _CHANNEL, "stages": sorted(stages)})
 
 
 class Listener:

@@ -11,13 +11,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from fits_dagster.fits.names import night_of, sort_key, trimmed
 from fits_dagster.ledger.announcements import announce
-from fits_dagster.ledger.leases import ALONE_AFTER, BACK, MINE, Lease, forgive, new_lease, reap, renew
+from fits_dagster.ledger.leases import ALONE_AFTER, Lease, forgive, new_lease, reap, renew
+from fits_dagster.ledger.queries import QUERIES
+from fits_dagster.ledger.scope import EVERYTHING, Scope
 
 __all__ = [
     "BACKGROUND",
@@ -37,7 +39,6 @@ __all__ = [
     "reap",
     "release",
     "renew",
-    "retry_delay",
 ]
 
 #: Priority of backfills: below zero, work gives way to everything else.
@@ -110,23 +111,6 @@ class WorkItem:
         return f"{self.path}/{self.filename}" if self.path else self.filename
 
 
-_ADD = text("""
-insert into work_item as w (stage, path, filename, destination, night, sort_key, priority, not_before,
-                            force, force_md5, no_defer, subject_id, payload)
-values (:stage, :path, :filename, :destination, :night, :sort_key, :priority,
-        now() + make_interval(secs => :delay), :force, :force_md5, :no_defer, :subject_id,
-        cast(:payload as jsonb))
-on conflict (stage, path, filename, destination) where state = 'waiting' do update set
-    force = w.force or excluded.force,
-    force_md5 = w.force_md5 or excluded.force_md5,
-    no_defer = w.no_defer or excluded.no_defer,
-    priority = greatest(w.priority, excluded.priority),
-    not_before = least(w.not_before, excluded.not_before),
-    subject_id = coalesce(excluded.subject_id, w.subject_id),
-    payload = w.payload || excluded.payload
-""")
-
-
 def add_work(connection: Connection, work: Iterable[NewWork]) -> int:
     """Add work; what already waits is merged: flags are OR-ed, the earlier time and higher priority win.
 
@@ -160,86 +144,46 @@ def add_work(connection: Connection, work: Iterable[NewWork]) -> int:
         key=lambda row: (row["stage"], row["path"], row["filename"], row["destination"]),
     )
     if rows:
-        connection.execute(_ADD, rows)
+        connection.execute(QUERIES["add_work"], rows)
         announce(connection, {str(row["stage"]) for row in rows})
     return len(rows)
-
-
-# an item that may have killed its workers is claimed alone, when its turn comes
-_CLAIM = """
-with due as materialized (
-    select w.id, w.deaths, w.priority, w.sort_key, w.added_at from work_item w
-    where w.stage = :stage and w.state = 'waiting' and w.not_before <= now()
-      and not exists (select 1 from pause where pause.stage = :stage)
-      and (cast(:nights as text[]) is null or w.night = any(cast(:nights as text[])))
-      and (cast(:background as boolean) is null or (w.priority < 0) = cast(:background as boolean))
-      and not exists (select 1 from work_item r
-                      where r.state = 'running' and r.stage = w.stage and r.path = w.path
-                        and r.filename = w.filename and r.destination = w.destination)
-    order by {order} limit :limit for update skip locked),
-  first as (select w.id, w.deaths >= :alone as alone from due w order by {order} limit 1),
-  picked as (select w.id from due w, first
-             where case when first.alone then w.id = first.id else w.deaths < :alone end)
-update work_item w
-set state = 'running', attempts = attempts + 1, lease_owner = :owner, lease_token = :token,
-    lease_expires = now() + make_interval(secs => :seconds), run_id = :run_id
-from picked where w.id = picked.id
-returning w.id, w.stage, w.path, w.filename, w.destination, w.night, w.priority, w.attempts, w.deaths,
-          w.added_at, w.force, w.force_md5, w.no_defer, w.subject_id, w.payload, w.sort_key
-"""
-_CLAIM_NEWEST = text(_CLAIM.format(order="w.priority desc, w.sort_key desc, w.id"))
-_CLAIM_OLDEST = text(_CLAIM.format(order="w.added_at, w.id"))
 
 
 def claim(
     connection: Connection,
     stage: str,
     lease: Lease,
+    scope: Scope = EVERYTHING,
     *,
     limit: int,
-    nights: Sequence[str] | None = None,
     run_id: str = "",
     oldest: bool = False,
-    background: bool | None = None,
 ) -> list[WorkItem]:
-    """Claim work that is due, newest night first; never what somebody else holds.
+    """Claim work that is due, newest night first; never what another worker holds.
 
     Parameters
     ----------
     limit
         Most items to take.
-    nights
-        Night labels to keep to; None for all.
     oldest
         Take what was added first instead, so that old work never starves behind new files.
-    background
-        Keep to work of low priority (true) or to all other work (false); None for both.
     """
+    order = "w.added_at, w.id" if oldest else "w.priority desc, w.sort_key desc, w.id"
     rows = connection.execute(
-        _CLAIM_OLDEST if oldest else _CLAIM_NEWEST,
+        QUERIES.with_parts("claim", order=order),
         {
             "stage": stage,
-            "nights": list(nights) if nights is not None else None,
             "limit": limit,
             "owner": lease.owner,
             "token": lease.token,
             "seconds": lease.seconds,
             "run_id": run_id,
-            "background": background,
             "alone": ALONE_AFTER,
+            **scope.values(),
         },
     ).mappings()
     ordered = sorted(rows, key=lambda r: (r["priority"], r["sort_key"]), reverse=True)
     return [WorkItem(**{k: v for k, v in row.items() if k != "sort_key"}) for row in ordered]
-
-
-_COMPLETE = text(f"""
-with done as (delete from work_item where {MINE} returning id, stage, path, filename, destination),
-     cleared as (delete from work_item f using done d
-                 where f.state = 'failed' and f.stage = d.stage and f.path = d.path
-                   and f.filename = d.filename and f.destination = d.destination)
-select id from done
-""")
 
 
 def complete(connection: Connection, lease: Lease, ids: Sequence[int]) -> set[int]:
@@ -251,28 +195,14 @@ def complete(connection: Connection, lease: Lease, ids: Sequence[int]) -> set[in
         The ids that were still ours. The caller must roll back what it wrote for the others: their lease
         was lost and another worker has them.
     """
-    return set(connection.scalars(_COMPLETE, {"ids": list(ids), "token": lease.token}))
+    return set(connection.scalars(QUERIES["complete"], {"ids": list(ids), "token": lease.token}))
 
 
-_DEFER = text(
-    BACK.format(
-        where=MINE,
-        locked="",
-        deaths="m.deaths",
-        changes="attempts = w.attempts - 1, not_before = now() + make_interval(secs => :delay), "
-        "payload = w.payload || cast(:payload as jsonb), reason = :reason, error = :error",
-    )
+_DEFER: Final = QUERIES.with_parts(
+    "put_back", which="{held} for update", deaths="m.deaths", changes="{defer}"
 )
-_POSTPONE = text(
-    BACK.format(
-        where=MINE,
-        locked="",
-        # its worker has come through it
-        deaths="0",
-        changes="not_before = now() + make_interval(secs => :delay), reason = :reason, error = :error, "
-        "traceback = :traceback",
-    )
-)
+# its worker has come through it
+_POSTPONE: Final = QUERIES.with_parts("put_back", which="{held} for update", deaths="0", changes="{postpone}")
 
 
 def defer(
@@ -338,17 +268,6 @@ def postpone(
     )
 
 
-_FAIL = text(f"""
-with done as (update work_item set state = 'failed', failed_at = now(), reason = :reason, error = :error,
-                     traceback = :traceback, lease_owner = null, lease_token = null, lease_expires = null
-              where {MINE} returning id, stage, path, filename, destination),
-     older as (delete from work_item f using done d
-               where f.state = 'failed' and f.id <> d.id and f.stage = d.stage and f.path = d.path
-                 and f.filename = d.filename and f.destination = d.destination)
-select id from done
-""")
-
-
 def fail(
     connection: Connection, lease: Lease, item_id: int, *, reason: str, message: str, trace: str
 ) -> bool:
@@ -360,16 +279,4 @@ def fail(
         "error": message,
         "traceback": trace,
     }
-    return connection.execute(_FAIL, values).first() is not None
-
-
-def retry_delay(attempts: int, base: float, cap: float, jitter: float) -> float:
-    """Return the pause before the next attempt, seconds: doubling from ``base`` to ``cap``.
-
-    Parameters
-    ----------
-    jitter
-        A random number in [0, 1); spreads the pause over its upper half.
-    """
-    seconds = min(cap, base * 2.0 ** max(0, attempts - 1))
-    return seconds * (0.5 + 0.5 * jitter)
+    return connection.execute(QUERIES["fail"], values).first() is not None

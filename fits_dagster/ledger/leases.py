@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
+
+from fits_dagster.ledger.queries import QUERIES
 
 __all__ = [
     "ALONE_AFTER",
-    "BACK",
     "KILLED_ITS_WORKER",
-    "MINE",
     "MOST_DEATHS",
     "Lease",
     "forgive",
@@ -50,65 +50,20 @@ def new_lease(owner: str, seconds: float) -> Lease:
     return Lease(owner, secrets.token_hex(16), seconds)
 
 
-#: Condition of the items ``:ids`` that the lease ``:token`` still holds.
-MINE: Final = "id = any(:ids) and lease_token = :token and state = 'running'"
-
-#: An item that goes back to waiting gives way to one of the same key that was added meanwhile.
-BACK: Final = """
-with mine as (select * from work_item where {where} for update {locked}),
-     merged as (update work_item w set force = w.force or m.force, force_md5 = w.force_md5 or m.force_md5,
-                    deaths = greatest(w.deaths, {deaths})
-                from mine m where w.state = 'waiting' and w.stage = m.stage and w.path = m.path
-                  and w.filename = m.filename and w.destination = m.destination
-                returning m.id),
-     gone as (delete from work_item where id in (select id from merged))
-update work_item w
-set state = 'waiting', lease_owner = null, lease_token = null, lease_expires = null, deaths = {deaths},
-    {changes}
-from mine m where w.id = m.id and m.id not in (select id from merged)
-returning w.id
-"""
-
-_RENEW = text(f"""
-update work_item set lease_expires = now() + make_interval(secs => :seconds) where {MINE} returning id
-""")
+_KILLED: Final = {"killed": KILLED_ITS_WORKER}
+_DEATHS: Final = {"most": MOST_DEATHS, **_KILLED}
+_LOSE: Final = QUERIES.with_parts(
+    "put_back", which="{run_out} for update skip locked", deaths="m.deaths + 1", changes="{lose}"
+)
 
 
 def renew(connection: Connection, lease: Lease, ids: Sequence[int]) -> set[int]:
     """Prolong the lease of items in hand; returns those that are still ours."""
-    return set(connection.scalars(_RENEW, {"ids": list(ids), "token": lease.token, "seconds": lease.seconds}))
-
-
-# what a frozen worker has locked in the middle of a transaction must not hold the others up
-_RUN_OUT = "state = 'running' and lease_expires < now()"
-
-_GIVE_UP = text(f"""
-with killed as (
-    update work_item
-    set state = 'failed', failed_at = now(), deaths = deaths + 1, lost_lease = lease_token,
-        lease_owner = null, lease_token = null, lease_expires = null,
-        reason = '{KILLED_ITS_WORKER}', traceback = null,
-        error = deaths + 1 || ' workers died with this file in hand, the last one (' || lease_owner
-                || ') with no other'
-    where id in (select id from work_item where {_RUN_OUT} and deaths >= {MOST_DEATHS - 1}
-                 for update skip locked)
-    returning *),
-  older as (delete from work_item f using killed k
-            where f.state = 'failed' and f.id <> k.id and f.stage = k.stage and f.path = k.path
-              and f.filename = k.filename and f.destination = k.destination),
-  told as (insert into event (stage, outcome, path, filename, night, run_id, detail)
-           select stage, 'failed', path, filename, night, run_id, reason || ': ' || error from killed)
-select id from killed
-""")
-_REAP = text(
-    BACK.format(
-        where=_RUN_OUT,
-        locked="skip locked",
-        deaths="m.deaths + 1",
-        changes="lost_lease = m.lease_token, not_before = now(), reason = 'worker_lost', "
-        "error = 'the worker ' || coalesce(m.lease_owner, '?') || ' stopped in the middle of this file'",
+    return set(
+        connection.scalars(
+            QUERIES["renew"], {"ids": list(ids), "token": lease.token, "seconds": lease.seconds}
+        )
     )
-)
 
 
 def reap(connection: Connection) -> int:
@@ -119,21 +74,8 @@ def reap(connection: Connection) -> int:
     int
         Number of items that were held.
     """
-    given_up = len(connection.execute(_GIVE_UP).all())
-    return given_up + len(connection.execute(_REAP).all())
-
-
-_FORGIVE = text(f"""
-update work_item w
-set deaths = greatest(w.deaths - 1, 0), lost_lease = null,
-    state = case when w.state = 'failed' then 'waiting' else w.state end,
-    failed_at = null, not_before = case when w.state = 'failed' then now() else w.not_before end
-where w.id = any(:ids) and w.lost_lease = :token
-  and (w.state <> 'failed' or (w.reason = '{KILLED_ITS_WORKER}' and not exists (
-      select 1 from work_item o where o.state = 'waiting' and o.stage = w.stage and o.path = w.path
-        and o.filename = w.filename and o.destination = w.destination)))
-returning w.id
-""")
+    given_up = len(connection.execute(QUERIES["give_up"], _DEATHS).all())
+    return given_up + len(connection.execute(_LOSE).all())
 
 
 def forgive(connection: Connection, lease: Lease, ids: Sequence[int]) -> set[int]:
@@ -146,4 +88,4 @@ def forgive(connection: Connection, lease: Lease, ids: Sequence[int]) -> set[int
     set of int
         The items of which the last death was this one.
     """
-    return set(connection.scalars(_FORGIVE, {"ids": list(ids), "token": lease.token}))
+    return set(connection.scalars(QUERIES["forgive"], {"ids": list(ids), "token": lease.token, **_KILLED}))

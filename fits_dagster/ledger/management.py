@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
+
+from fits_dagster.ledger.queries import QUERIES
 
 __all__ = [
     "Selection",
@@ -22,11 +24,6 @@ __all__ = [
     "write_audit",
     "write_refusal",
 ]
-
-_COLUMNS = (
-    "id, stage, path, filename, destination, night, state, priority, added_at, not_before, attempts, reason, "
-    "error, failed_at, run_id, traceback"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,20 +53,6 @@ class Selection:
         return condition, {name: value for name, (_, value) in chosen.items()}
 
 
-_RETRY = """
-with mine as (select * from work_item where state = 'failed' and {where} for update),
-     waiting as (select m.id from mine m join work_item w on w.state = 'waiting' and w.stage = m.stage
-                 and w.path = m.path and w.filename = m.filename and w.destination = m.destination),
-     gone as (delete from work_item where id in (select id from waiting))
-update work_item w
-set state = 'waiting', attempts = 0, deaths = 0, lost_lease = null, not_before = now(), failed_at = null,
-    priority = greatest(w.priority, 1),
-    payload = w.payload || '{{"retried": true}}'::jsonb
-from mine m where w.id = m.id and m.id not in (select id from waiting)
-returning w.id, w.night
-"""
-
-
 def retry_failed(
     connection: Connection,
     *,
@@ -96,7 +79,7 @@ def retry_failed(
         clause.split(":")[1].rstrip(")"): value if isinstance(value, str) else list(value)
         for clause, value in chosen.items()
     }
-    statement = text(_RETRY.format(where=" and ".join(chosen) or "true"))
+    statement = QUERIES.with_parts("retry", condition=" and ".join(chosen) or "true")
     return len(connection.execute(statement, values).all())
 
 
@@ -104,11 +87,7 @@ def find_items(connection: Connection, selection: Selection, *, limit: int = 100
     """Return work items, running ones first, then those that wait, then the failed ones."""
     condition, values = selection.clauses()
     rows = connection.execute(
-        text(
-            f"select {_COLUMNS} from work_item where {condition} "
-            "order by array_position(array['running', 'waiting', 'failed'], state), priority desc, "
-            "sort_key desc limit :limit"
-        ),
+        QUERIES.with_parts("find_items", condition=condition),
         {**values, "limit": limit},
     ).mappings()
     return [dict(row) for row in rows]
@@ -117,16 +96,11 @@ def find_items(connection: Connection, selection: Selection, *, limit: int = 100
 def retry_items(connection: Connection, selection: Selection, *, who: str) -> int:
     """Put failed items back into their queues, and let those that wait for another attempt go at once."""
     condition, values = selection.clauses()
-    failed = connection.scalars(
-        text(f"select id from work_item where state = 'failed' and {condition}"), values
-    ).all()
+    failed = connection.scalars(QUERIES.with_parts("failed_ids", condition=condition), values).all()
     count = retry_failed(connection, ids=list(failed)) if failed else 0
     count += len(
         connection.execute(
-            text(
-                "update work_item set not_before = now() where state = 'waiting' and not_before > now() "
-                f"and {condition} returning id"
-            ),
+            QUERIES.with_parts("retry_now", condition=condition),
             values,
         ).all()
     )
@@ -138,7 +112,7 @@ def cancel_items(connection: Connection, selection: Selection, *, who: str) -> i
     """Remove items that wait or have failed; what runs is left to end."""
     condition, values = selection.clauses()
     gone = connection.execute(
-        text(f"delete from work_item where state <> 'running' and {condition} returning stage, filename"),
+        QUERIES.with_parts("cancel", condition=condition),
         values,
     ).all()
     named = ", ".join(f"{stage} {filename}" for stage, filename in gone[:50])
@@ -149,7 +123,7 @@ def cancel_items(connection: Connection, selection: Selection, *, who: str) -> i
 def pause_stage(connection: Connection, stage: str, *, who: str) -> None:
     """Let a stage take no further work; files in hand are finished, and the queue keeps what comes."""
     connection.execute(
-        text("insert into pause (stage, paused_by) values (:stage, :who) on conflict do nothing"),
+        QUERIES["pause_stage"],
         {"stage": stage, "who": who},
     )
     write_audit(connection, who, "pause", stage)
@@ -157,48 +131,33 @@ def pause_stage(connection: Connection, stage: str, *, who: str) -> None:
 
 def resume_stage(connection: Connection, stage: str, *, who: str) -> bool:
     """Let a stage go on; returns whether it was paused."""
-    row = connection.execute(
-        text("delete from pause where stage = :stage returning stage"), {"stage": stage}
-    ).first()
+    row = connection.execute(QUERIES["resume_stage"], {"stage": stage}).first()
     write_audit(connection, who, "resume", stage)
     return row is not None
 
 
 def paused_stages(connection: Connection) -> dict[str, str]:
     """Return the stages that are paused, and who paused them."""
-    return {stage: who for stage, who in connection.execute(text("select stage, paused_by from pause"))}
+    return {stage: who for stage, who, _ in connection.execute(QUERIES["pauses"])}
 
 
 def write_audit(connection: Connection, who: str, action: str, detail: str) -> None:
     """Note what somebody did."""
     connection.execute(
-        text("insert into audit (who, action, detail) values (:who, :action, :detail)"),
+        QUERIES["write_audit"],
         {"who": who, "action": action, "detail": detail[:2000]},
     )
 
 
-_REFUSAL = text("""
-insert into audit (who, action, detail)
-select :who, :action, :detail from audit
-where who = :who and action = :action and at > now() - interval '1 minute'
-having count(*) < :most
-""")
 _MOST_REFUSALS = 60
 
 
 def write_refusal(connection: Connection, who: str, action: str, detail: str) -> None:
     """Note that somebody was refused, up to 60 times a minute: the audit must not be filled at will."""
     shown = detail.encode("unicode_escape").decode()[:500]
-    connection.execute(_REFUSAL, {"who": who, "action": action, "detail": shown, "most": _MOST_REFUSALS})
-
-
-_AUDIT = text("""
-select at, who, action, detail from audit
-where (cast(:who as text) is null or strpos(lower(who), lower(:who)) > 0)
-  and (cast(:about as text) is null or strpos(lower(action || ' ' || detail), lower(:about)) > 0)
-  and (cast(:since as timestamptz) is null or at >= :since)
-order by at desc, id desc limit :limit
-""")
+    connection.execute(
+        QUERIES["write_refusal"], {"who": who, "action": action, "detail": shown, "most": _MOST_REFUSALS}
+    )
 
 
 def find_audit(
@@ -217,4 +176,4 @@ def find_audit(
         Text that the name holds, or the action with its detail; capitals do not matter.
     """
     values = {"who": who, "about": about, "since": since, "limit": limit}
-    return [dict(row) for row in connection.execute(_AUDIT, values).mappings()]
+    return [dict(row) for row in connection.execute(QUERIES["find_audit"], values).mappings()]

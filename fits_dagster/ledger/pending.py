@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
+from fits_dagster.ledger.queries import QUERIES
+from fits_dagster.ledger.scope import EVERYTHING, Scope
 from fits_dagster.sites import Site
 
 __all__ = ["DueWork", "QueueDepth", "due_work", "has_work_in_hand", "next_due_s", "queue_depths"]
@@ -27,14 +29,7 @@ class QueueDepth:
 
 def queue_depths(connection: Connection) -> Mapping[str, QueueDepth]:
     """Count the items of every stage by state."""
-    rows = connection.execute(
-        text("""
-        select stage, count(*) filter (where state = 'waiting') as waiting,
-               count(*) filter (where state = 'running') as running,
-               count(*) filter (where state = 'failed') as failed
-        from work_item group by stage
-        """)
-    ).mappings()
+    rows = connection.execute(QUERIES["queue_depths"]).mappings()
     return {row["stage"]: QueueDepth(**row) for row in rows}
 
 
@@ -63,78 +58,32 @@ def due_work(
         Look at work of low priority instead of all other work.
     """
     rows = connection.execute(
-        text("""
-        select stage, night, count(*),
-               extract(epoch from now() - min(greatest(added_at, not_before)))::float
-        from work_item
-        where state = 'waiting' and stage = any(:stages) and not_before <= now()
-          and stage not in (select stage from pause)
-          and added_at <= now() - make_interval(secs => :settled) and (priority < 0) = :background
-        group by stage, night order by max(priority) desc, night desc, stage
-        """),
+        QUERIES["due_work"],
         {"stages": list(stages), "settled": settled_s, "background": background},
     )
     return [DueWork(*row) for row in rows]
 
 
-def next_due_s(site: Site, stage: str, nights: Sequence[str] | None, background: bool | None) -> float | None:
-    """Return in how many seconds the next waiting item of a stage is due; None if there is none.
-
-    Parameters
-    ----------
-    nights, background
-        As of :func:`has_work_in_hand`.
-    """
+def next_due_s(site: Site, stage: str, scope: Scope) -> float | None:
+    """Return in how many seconds the next waiting item of a stage is due; None if there is none."""
     with site.engine.connect() as connection:
-        seconds = connection.scalar(
-            text("""
-            select extract(epoch from min(not_before) - now()) from work_item
-            where state = 'waiting' and stage = :stage and not exists (select from pause where stage = :stage)
-              and (cast(:nights as text[]) is null or night = any(cast(:nights as text[])))
-              and (cast(:background as boolean) is null or (priority < 0) = cast(:background as boolean))
-            """),
-            {
-                "stage": stage,
-                "nights": list(nights) if nights is not None else None,
-                "background": background,
-            },
-        )
+        seconds = connection.scalar(QUERIES["next_due_s"], {"stage": stage, **scope.values()})
     return None if seconds is None else float(seconds)
 
 
 def has_work_in_hand(
-    connection: Connection,
-    nights: Sequence[str] | None,
-    *,
-    stages: Sequence[str] | None = None,
-    background: bool | None = None,
+    connection: Connection, scope: Scope = EVERYTHING, *, stages: Sequence[str] | None = None
 ) -> bool:
-    """Tell whether anything of these nights is being worked on, or is due now or within moments.
+    """Tell whether anything is being worked on, or is due now or within moments.
 
     Parameters
     ----------
     stages
         Stages to look at; None for all.
-    background
-        Keep to work of low priority (true) or to all other work (false); None for both.
     """
-    return bool(
-        connection.scalar(
-            text("""
-            select exists (select 1 from work_item
-                where (cast(:nights as text[]) is null or night = any(cast(:nights as text[])))
-                  and (cast(:stages as text[]) is null or stage = any(cast(:stages as text[])))
-                  and (cast(:background as boolean) is null
-                       or (priority < 0) = cast(:background as boolean))
-                  and (state = 'running'
-                       or (state = 'waiting' and not_before <= now() + make_interval(secs => :soon)
-                           and stage not in (select stage from pause))))
-            """),
-            {
-                "nights": list(nights) if nights is not None else None,
-                "stages": list(stages) if stages is not None else None,
-                "soon": _SOON_S,
-                "background": background,
-            },
-        )
-    )
+    values = {
+        "stages": list(stages) if stages is not None else None,
+        "soon": _SOON_S,
+        **scope.values(),
+    }
+    return bool(connection.scalar(QUERIES["has_work_in_hand"], values))

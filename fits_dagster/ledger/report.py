@@ -38,6 +38,8 @@ class DrainReport:
     """What a drain did."""
 
     stage: str
+    #: Dagster run that does it; empty outside of Dagster.
+    run_id: str = ""
     done: int = 0
     bytes: int = 0
     seconds: float = 0.0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import DBAPIError
@@ -14,6 +14,7 @@ from fits_dagster.errors import LeaseLostError, Retry, describe_error
 from fits_dagster.ledger import items as ledger
 from fits_dagster.ledger.items import Lease, WorkItem
 from fits_dagster.ledger.report import DrainReport, FileFailure, Finished
+from fits_dagster.ledger.retry import RetryPolicy
 from fits_dagster.ledger.stage import Committed, NotReady, Stage
 from fits_dagster.ledger.tables import event
 from fits_dagster.sites import Site
@@ -22,36 +23,43 @@ __all__ = ["settle"]
 
 log = logging.getLogger(__name__)
 
-#: Stages whose transient errors never become failures: the partner will come back some day.
-_RETRY_FOR_EVER: Final = frozenset({"export"})
-#: Reasons that never become failures: somebody will make room some day, and is told of it by the alerts.
-_WAITED_FOR: Final = frozenset({"disk_full"})
+
+@dataclass
+class _Outcome:
+    """What one transaction has settled; it is reported when the transaction has come through."""
+
+    done: list[tuple[Finished, Committed]] = field(default_factory=list)
+    deferred: int = 0
+    #: Failures, with the pause before the next attempt where there is one.
+    failures: list[FileFailure] = field(default_factory=list)
 
 
 def settle(
-    site: Site,
-    stage: Stage[Any],
-    lease: Lease,
-    finished: Sequence[Finished],
-    report: DrainReport,
-    run_id: str,
+    site: Site, stage: Stage[Any], lease: Lease, finished: Sequence[Finished], report: DrainReport
 ) -> None:
     """Make results durable: each file in a savepoint, all in one transaction.
 
-    A file whose lease was lost in the meantime changes nothing: somebody else has it.
+    A file whose lease was lost in the meantime changes nothing: another worker has it.
     """
-    done: list[tuple[Finished, Committed]] = []
     # follow-up work is added in one order by everybody, else two transactions may wait for each other
     finished = sorted(finished, key=lambda one: (one.item.path, one.item.filename))
+    settlement = _Settlement(site, stage, lease, report.run_id)
     with site.engine.begin() as connection:
-        rest: Sequence[Finished] = finished
-        if stage.commits_groups:
-            done, rest = _commit_group(site, stage, connection, lease, finished, run_id)
-        for one in rest:
-            committed = _commit_one(site, stage, connection, lease, one, report, run_id)
-            if committed is not None:
-                done.append((one, committed))
-    for one, committed in done:
+        outcome = settlement.settle(connection, finished)
+    report.deferred += outcome.deferred
+    for failure in outcome.failures:
+        (report.failures if failure.retry_in is None else report.retrying).append(failure)
+        key = f"{failure.path}/{failure.filename}" if failure.path else failure.filename
+        log.warning(
+            "%s %s: %s: %s%s",
+            stage.name,
+            key,
+            failure.reason,
+            failure.error,
+            f" (again in {failure.retry_in:.0f} s)" if failure.retry_in is not None else "",
+            extra={"action": "failed", "frame": key, "stage": stage.name},
+        )
+    for one, committed in outcome.done:
         report.count(one.item, committed)
         log.info(
             "%s %s %s%s",
@@ -67,133 +75,117 @@ def settle(
             log.warning("%s: left over after %s: %s", one.item.key, stage.name, error)
 
 
-def _commit_group(
-    site: Site,
-    stage: Stage[Any],
-    connection: Connection,
-    lease: Lease,
-    finished: Sequence[Finished],
-    run_id: str,
-) -> tuple[list[tuple[Finished, Committed]], Sequence[Finished]]:
-    """Commit all results without an error at once; returns what is done and what is left for one by one."""
-    good = [one for one in finished if one.error is None]
-    try:
-        with connection.begin_nested():
-            committed = stage.commit_group(site, connection, [(one.item, one.result) for one in good])
-            ids = [one.item.id for one in good]
-            if ledger.complete(connection, lease, ids) != set(ids):
-                raise LeaseLostError
-            done = list(zip(good, committed, strict=True))
-            ledger.add_work(connection, [work for _, c in done for work in c.follow_ups])
-            if done:
-                connection.execute(
-                    insert(event), [_event(stage, one.item, c, one.seconds, run_id) for one, c in done]
-                )
-    except Exception as error:
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            raise
-        log.warning("%s: a group of %d is committed one by one: %s", stage.name, len(good), error)
-        return [], finished
-    return done, [one for one in finished if one.error is not None]
+@dataclass(frozen=True)
+class _Settlement:
+    site: Site
+    stage: Stage[Any]
+    lease: Lease
+    run_id: str
 
+    def settle(self, connection: Connection, finished: Sequence[Finished]) -> _Outcome:
+        outcome = _Outcome()
+        rest = self._group(connection, finished, outcome) if self.stage.commits_groups else finished
+        for one in rest:
+            error = one.error or self._commit(connection, one, outcome)
+            if isinstance(error, NotReady):
+                self._defer(connection, one.item, error)
+                outcome.deferred += 1
+            elif error is not None:
+                with connection.begin_nested():
+                    failure = self._fail(connection, one.item, error)
+                outcome.failures.append(failure)
+        return outcome
 
-def _commit_one(
-    site: Site,
-    stage: Stage[Any],
-    connection: Connection,
-    lease: Lease,
-    one: Finished,
-    report: DrainReport,
-    run_id: str,
-) -> Committed | None:
-    item, error = one.item, one.error
-    if error is None:
+    def _group(
+        self, connection: Connection, finished: Sequence[Finished], outcome: _Outcome
+    ) -> Sequence[Finished]:
+        """Commit all results without an error at once; returns what is left for one by one."""
+        good = [one for one in finished if one.error is None]
         try:
             with connection.begin_nested():
-                committed: Committed = stage.commit(site, connection, item, one.result)
-                if item.id not in ledger.complete(connection, lease, [item.id]):
+                results = [(one.item, one.result) for one in good]
+                committed = self.stage.commit_group(self.site, connection, results)
+                ids = [one.item.id for one in good]
+                if ledger.complete(connection, self.lease, ids) != set(ids):
+                    raise LeaseLostError
+                done = list(zip(good, committed, strict=True))
+                self._follow_up(connection, done)
+        except Exception as error:
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise
+            log.warning("%s: a group of %d is committed one by one: %s", self.stage.name, len(good), error)
+            return finished
+        outcome.done += done
+        return [one for one in finished if one.error is not None]
+
+    def _commit(self, connection: Connection, one: Finished, outcome: _Outcome) -> Exception | None:
+        """Commit one result; returns what went wrong with it."""
+        item = one.item
+        try:
+            with connection.begin_nested():
+                committed = self.stage.commit(self.site, connection, item, one.result)
+                if item.id not in ledger.complete(connection, self.lease, [item.id]):
                     raise LeaseLostError(f"{item.key}: the lease ran out before the work was done")
-                ledger.add_work(connection, committed.follow_ups)
-                connection.execute(insert(event), _event(stage, item, committed, one.seconds, run_id))
-            return committed
+                self._follow_up(connection, [(one, committed)])
         except LeaseLostError as lost:
             log.warning("%s", lost)
             return None
         except Exception as raised:
             if isinstance(raised, DBAPIError) and raised.connection_invalidated:
                 raise
-            error = raised
-    if isinstance(error, NotReady):
+            return raised
+        outcome.done.append((one, committed))
+        return None
+
+    def _follow_up(self, connection: Connection, done: Sequence[tuple[Finished, Committed]]) -> None:
+        ledger.add_work(connection, [work for _, committed in done for work in committed.follow_ups])
+        self._note(connection, [(one.item, committed, one.seconds) for one, committed in done])
+
+    def _defer(self, connection: Connection, item: WorkItem, error: NotReady) -> None:
         ledger.defer(
             connection,
-            lease,
+            self.lease,
             item.id,
             delay=error.delay,
             reason=error.reason,
             message=str(error),
             payload=error.payload,
         )
-        report.deferred += 1
-        return None
-    with connection.begin_nested():
-        _failed(site, stage, connection, lease, item, error, report, run_id)
-    return None
 
+    def _fail(self, connection: Connection, item: WorkItem, error: BaseException) -> FileFailure:
+        """Record a failure: another attempt later, or kept until a person deals with it."""
+        reason, retry, line, trace = describe_error(error)
+        delay = None
+        if retry is Retry.BACKOFF:
+            policy = RetryPolicy.of(self.site.work, for_ever=self.stage.retries_for_ever)
+            delay = policy.delay(item.attempts, reason)
+        if delay is not None:
+            ledger.postpone(
+                connection, self.lease, item.id, delay=delay, reason=reason, message=line, trace=trace
+            )
+        else:
+            ledger.fail(connection, self.lease, item.id, reason=reason, message=line, trace=trace)
+        self.stage.after_failure(self.site, connection, item, error)
+        outcome = "failed" if delay is None else "retrying"
+        self._note(connection, [(item, Committed(outcome, detail=f"{reason}: {line}"), 0.0)])
+        return FileFailure(item.filename, item.path, item.night, reason, line, trace, delay)
 
-def _failed(
-    site: Site,
-    stage: Stage[Any],
-    connection: Connection,
-    lease: Lease,
-    item: WorkItem,
-    error: BaseException,
-    report: DrainReport,
-    run_id: str,
-) -> None:
-    """Record a failure: another attempt later, or kept until somebody deals with it."""
-    reason, retry, line, trace = describe_error(error)
-    again = retry is Retry.BACKOFF and (
-        item.attempts < site.work.max_attempts or stage.name in _RETRY_FOR_EVER or reason in _WAITED_FOR
-    )
-    delay = None
-    if again:
-        delay = ledger.retry_delay(
-            item.attempts, site.work.retry_base_seconds, site.work.retry_cap_seconds, random.random()
-        )
-        ledger.postpone(connection, lease, item.id, delay=delay, reason=reason, message=line, trace=trace)
-    else:
-        ledger.fail(connection, lease, item.id, reason=reason, message=line, trace=trace)
-    stage.after_failure(site, connection, item, error)
-    failure = FileFailure(item.filename, item.path, item.night, reason, line, trace, delay)
-    (report.retrying if again else report.failures).append(failure)
-    connection.execute(
-        insert(event),
-        _event(
-            stage, item, Committed("retrying" if again else "failed", detail=f"{reason}: {line}"), 0, run_id
-        ),
-    )
-    log.warning(
-        "%s %s: %s: %s%s",
-        stage.name,
-        item.key,
-        reason,
-        line,
-        f" (again in {delay:.0f} s)" if delay is not None else "",
-        extra={"action": "failed", "frame": item.key, "stage": stage.name, "attempt": item.attempts},
-    )
-
-
-def _event(
-    stage: Stage[Any], item: WorkItem, committed: Committed, seconds: float, run_id: str
-) -> dict[str, Any]:
-    return {
-        "stage": stage.name,
-        "outcome": committed.outcome,
-        "path": item.path,
-        "filename": item.filename,
-        "night": item.night,
-        "run_id": run_id,
-        "size": committed.size,
-        "seconds": seconds,
-        "detail": committed.detail[:2000],
-    }
+    def _note(self, connection: Connection, done: Sequence[tuple[WorkItem, Committed, float]]) -> None:
+        """Write the history."""
+        if not done:
+            return
+        rows = [
+            {
+                "stage": self.stage.name,
+                "outcome": committed.outcome,
+                "path": item.path,
+                "filename": item.filename,
+                "night": item.night,
+                "run_id": self.run_id,
+                "size": committed.size,
+                "seconds": seconds,
+                "detail": committed.detail[:2000],
+            }
+            for item, committed, seconds in done
+        ]
+        connection.execute(insert(event), rows)

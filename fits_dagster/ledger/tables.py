@@ -1,13 +1,6 @@
-"""Tables of the work in hand: work items, their history, uploads, edits, DHS files, destinations, drains.
+"""Tables of the work in hand: work items, their history, uploads, edits, DHS files, destinations, alerts.
 
-A work item is one file waiting for one stage. Its states:
-
-* ``waiting`` -> ``running``  a worker claims it and holds a lease;
-* ``running`` -> (deleted)    the stage is done, its follow-up work is in the same transaction;
-* ``running`` -> ``waiting``  deferred, a transient error that is tried again later, or a lost lease;
-* ``running`` -> ``failed``   a permanent error, or the third worker that died with it; kept with its reason
-  until somebody deals with it;
-* ``failed``  -> ``waiting``  retried by a person or because the file changed.
+A work item is one file waiting for one stage; its states are in :mod:`fits_dagster.ledger.states`.
 """
 
 from __future__ import annotations

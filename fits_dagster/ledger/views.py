@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from fits_dagster.fits.names import trimmed
+from fits_dagster.ledger.queries import QUERIES
 from fits_dagster.records.history import FileEvent, file_events
 
 __all__ = [
@@ -100,49 +101,6 @@ class QueueView:
         return self.total_waiting + self.failed
 
 
-_COLUMNS = "id, filename, path, state, added_at, not_before, failed_at, attempts, reason, error, run_id"
-# one pass over the table for all stages
-_COUNTS = text("""
-select stage,
-       count(*) filter (where state = 'waiting' and not_before <= now()) as due,
-       count(*) filter (where state = 'running') as running,
-       count(*) filter (where state = 'waiting' and not_before > now() and attempts > 0) as retrying,
-       count(*) filter (where state = 'waiting' and not_before > now() and attempts <= 0) as deferred,
-       count(*) filter (where state = 'failed') as failed,
-       min(added_at) filter (where state = 'waiting') as oldest
-from work_item where stage = any(:stages) group by stage
-""")
-# each half is the beginning of an index; one ``order by`` over both would sort the whole queue
-_WAITING = f"""
-(select {_COLUMNS} from work_item where stage = :stage and state = 'running'
- order by added_at, id limit :shown)
-union all
-(select {_COLUMNS} from work_item where stage = :stage and state = 'waiting'
- order by {{order}} limit :shown)
-limit :shown
-"""
-_WAITING_BY_AGE = text(_WAITING.format(order="added_at, id"))
-_WAITING_BY_NAME = text(_WAITING.format(order="filename desc, id"))
-_ERRORS = text(f"""
-select {_COLUMNS} from work_item where stage = :stage and state = 'failed'
-order by failed_at desc, id desc limit :shown
-""")
-_REASONS = text("""
-select stage, coalesce(reason, '') as reason, count(*) as number from work_item
-where stage = any(:stages) and state = 'failed' group by 1, 2 order by number desc, reason
-""")
-# slots lie on the clock, so that a finished one never changes
-_THROUGHPUT = text(f"""
-select stage, date_bin('{SLOT_SECONDS} s', at, 'epoch') as start,
-       count(*) filter (where outcome not in ('failed', 'retrying')) as done,
-       count(*) filter (where outcome = 'failed') as failed,
-       count(*) filter (where outcome = 'retrying') as retrying
-from event
-where at >= date_bin('{SLOT_SECONDS} s', now() - interval '1 hour', 'epoch') and stage = any(:stages)
-group by 1, 2 order by 1, 2
-""")
-
-
 def queue_views(
     connection: Connection, stages: Sequence[str], *, shown: int = _SHOWN
 ) -> Mapping[str, QueueView]:
@@ -154,27 +112,30 @@ def queue_views(
         Most rows in each of the two columns.
     """
     asked = {"stages": list(stages)}
-    now: datetime = connection.execute(text("select now()")).scalar_one()
-    counts = {row.pop("stage"): row for row in map(dict, connection.execute(_COUNTS, asked).mappings())}
+    now: datetime = connection.execute(QUERIES["server_time"]).scalar_one()
+    counts = {
+        row.pop("stage"): row
+        for row in map(dict, connection.execute(QUERIES["queue_counts"], asked).mappings())
+    }
     reasons: dict[str, dict[str, int]] = defaultdict(dict)
-    for stage, reason, number in connection.execute(_REASONS, asked):
+    for stage, reason, number in connection.execute(QUERIES["queue_reasons"], asked):
         reasons[stage][reason] = number
     throughput: dict[str, list[Slot]] = defaultdict(list)
-    for stage, *slot in connection.execute(_THROUGHPUT, asked):
+    for stage, *slot in connection.execute(QUERIES["queue_throughput"], {**asked, "slot": SLOT_SECONDS}):
         throughput[stage].append(Slot(*slot))
-    paused = {
-        stage: Pause(who, since)
-        for stage, who, since in connection.execute(text("select stage, paused_by, since from pause"))
-    }
+    paused = {stage: Pause(who, since) for stage, who, since in connection.execute(QUERIES["pauses"])}
     views = {}
     for stage in stages:
         values = {"stage": stage, "shown": shown}
-        waiting = _WAITING_BY_NAME if stage in _BY_NAME else _WAITING_BY_AGE
+        order = "filename desc, id" if stage in _BY_NAME else "added_at, id"
+        waiting = QUERIES.with_parts("queue_waiting", order=order)
         views[stage] = QueueView(
             now=now,
             **counts.get(stage, {}),
             waiting=[QueueRow(**row) for row in connection.execute(waiting, values).mappings()],
-            errors=[QueueRow(**row) for row in connection.execute(_ERRORS, values).mappings()],
+            errors=[
+                QueueRow(**row) for row in connection.execute(QUERIES["queue_failed"], values).mappings()
+            ],
             reasons=reasons[stage],
             throughput=throughput[stage],
             paused=paused.get(stage),
@@ -194,14 +155,9 @@ class ItemDetail:
     history: Sequence[FileEvent]
 
 
-_ITEM = text(f"""
-select {_COLUMNS}, stage, night, destination, traceback from work_item where id = :id and stage = :stage
-""")
-
-
 def item_detail(connection: Connection, stage: str, item_id: int) -> ItemDetail | None:
     """Return one item with its traceback and the history of its file; None when it is gone."""
-    row = connection.execute(_ITEM, {"id": item_id, "stage": stage}).mappings().one_or_none()
+    row = connection.execute(QUERIES["item_detail"], {"id": item_id, "stage": stage}).mappings().one_or_none()
     if row is None:
         return None
     own = ("stage", "night", "destination", "traceback")
@@ -215,8 +171,7 @@ def item_detail(connection: Connection, stage: str, item_id: int) -> ItemDetail 
 def last_files(connection: Connection, stage: str) -> tuple[str, datetime] | None:
     """Return name and time of the last file that got through a stage."""
     row = connection.execute(
-        text("select filename, at from event where stage = :stage and outcome not in ('failed', 'retrying') "
-             "order by at desc limit 1"),
+        QUERIES["last_files"],
         {"stage": stage},
     ).one_or_none()  # fmt: skip
     return (row.filename, row.at) if row is not None else None

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,10 +18,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from fits_dagster import __version__
 from fits_dagster.database.server import RUN_LOCKS
-from fits_dagster.monitoring import questions
+from fits_dagster.ledger.management import paused_stages
+from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.monitoring.catalogue import METRICS
 from fits_dagster.monitoring.disks import Disks, site_directories
 from fits_dagster.monitoring.progress import Progress
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
 from fits_dagster.stages.registry import stages_of
 
@@ -128,20 +131,21 @@ class SiteMetrics:
         states = ("due", "running", "retrying", "deferred", "failed")
         destinations = list(self._site.settings.export_destinations)
         with self._engine.connect() as connection:
-            rows = {row["stage"]: row for row in connection.execute(questions.QUEUES, asked).mappings()}
-            paused = set(connection.scalars(questions.PAUSED, asked))
-            alerts = _numbers(connection, questions.ALERTS)
-            told = {url: up for url, up in connection.execute(questions.DESTINATIONS, {"urls": destinations})}
+            rows = {row["stage"]: row for row in connection.execute(LEDGER["queue_counts"], asked).mappings()}
+            paused = paused_stages(connection)
+            alerts = _numbers(connection, LEDGER["alerts_by_kind"])
+            rows_of = connection.execute(LEDGER["destination_states"], {"urls": destinations})
+            answers = {url: up for url, up in rows_of}
         files = {(stage, state): rows[stage][state] if stage in rows else 0
                  for stage in self._stages for state in states}  # fmt: skip
         yield _gauges("fits_dagster_queue_files", files)
         yield _gauges(
             "fits_dagster_queue_oldest_seconds",
-            {(stage,): rows[stage]["oldest"] if stage in rows else 0 for stage in self._stages},
+            {(stage,): _age(rows[stage]["oldest"]) if stage in rows else 0 for stage in self._stages},
         )
         yield _gauges("fits_dagster_stage_paused", {(stage,): stage in paused for stage in self._stages})
         yield _gauges("fits_dagster_alerts", alerts)
-        yield _gauges("fits_dagster_destination_up", {(url,): told.get(url, True) for url in destinations})
+        yield _gauges("fits_dagster_destination_up", {(url,): answers.get(url, True) for url in destinations})
 
     def _events(self) -> Iterator[Family]:
         self._progress.update()
@@ -161,12 +165,12 @@ class SiteMetrics:
     def _runs(self) -> Iterator[Family]:
         assert self._dagster is not None
         with self._dagster.connect() as connection:
-            at_work = connection.scalar(questions.RUNS_AT_WORK, {"run_locks": RUN_LOCKS})
+            at_work = connection.scalar(RECORDS["runs_at_work"], {"run_locks": RUN_LOCKS})
             yield _gauges("fits_dagster_runs_at_work", {(): at_work or 0})
             under_way: dict[tuple[str, ...], int] = {(state,): 0 for state in _UNDER_WAY}
-            yield _gauges("fits_dagster_runs", under_way | _numbers(connection, questions.RUNS))
+            yield _gauges("fits_dagster_runs", under_way | _numbers(connection, RECORDS["runs_by_state"]))
             ended: dict[tuple[str, ...], int] = {(state,): 0 for state in _ENDED}
-            yield _gauges("fits_dagster_runs_last_hour", ended | _numbers(connection, questions.RUNS_ENDED))
+            yield _gauges("fits_dagster_runs_last_hour", ended | _numbers(connection, RECORDS["runs_ended"]))
 
     def _workers(self) -> Iterator[Family]:
         assert self._count_workers is not None
@@ -219,3 +223,7 @@ def _filled(family: Any, values: Mapping[Sequence[str], float]) -> Family:
         family.add_metric(list(labels), float(value))
     filled: Family = family
     return filled
+
+
+def _age(moment: datetime | None) -> float:
+    return (datetime.now(UTC) - moment).total_seconds() if moment is not None else 0.0

@@ -17,12 +17,14 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.monitoring.catalogue import LATENCY_BUCKETS
-from fits_dagster.monitoring.questions import EVENTS, PIECE_S
 from fits_dagster.records.horizon import settled_until
 
-__all__ = ["Latencies", "Progress"]
+__all__ = ["PIECE_S", "Latencies", "Progress"]
 
+#: Most time that one reading of the events covers.
+PIECE_S: Final = 600
 #: Longest time that one call reads; what is left is read by the next one.
 _PATIENCE_S: Final = 2.0
 
@@ -91,7 +93,7 @@ class Progress:
             while self._read_until < until and time.monotonic() < deadline:
                 end = min(until, self._read_until + timedelta(seconds=PIECE_S))
                 asked = {"begin": self._read_until, "end": end, "stages": self._stages}
-                rows = connection.execute(EVENTS, asked).all()
+                rows = connection.execute(LEDGER["stage_figures"], asked).all()
                 for stage, outcome, files, size, seconds, latencies in rows:
                     self.files[stage, outcome] += files
                     if outcome == "done":

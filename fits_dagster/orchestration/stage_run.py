@@ -10,6 +10,7 @@ import dagster as dg
 from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.management import retry_failed
 from fits_dagster.ledger.report import DrainReport
+from fits_dagster.ledger.scope import Scope, Urgency
 from fits_dagster.ledger.stage import Stage
 from fits_dagster.orchestration.figures import failure, listed, night_figures, report_nights, run_figures
 from fits_dagster.orchestration.partitions import (
@@ -108,12 +109,15 @@ def _unit(context: dg.OpExecutionContext) -> Unit | None:
     return Unit.parse(context.run.tags.get(UNIT_TAG, ""))
 
 
-def _background(context: dg.OpExecutionContext, nights: Sequence[str] | None) -> bool | None:
-    """Tell which work a run takes: of low priority, all other, or both."""
+def _scope(context: dg.OpExecutionContext, nights: Sequence[str] | None) -> Scope:
+    """Return which work a run takes."""
     if (unit := _unit(context)) is not None:
-        return unit.scope == Unit.BACKGROUND
-    # a run without nights, and one that tries failed files again, takes what there is
-    return True if nights is not None and _is_asked_by_hand(context) else None
+        urgency = Urgency.BACKGROUND if unit.scope == Unit.BACKGROUND else Urgency.LIVE
+    else:
+        # a run without nights, and one that tries failed files again, takes what there is
+        by_hand = nights is not None and _is_asked_by_hand(context)
+        urgency = Urgency.BACKGROUND if by_hand else Urgency.BOTH
+    return Scope(tuple(nights) if nights is not None else None, urgency)
 
 
 def _queue_again(
@@ -137,7 +141,7 @@ def _queue_again(
 def _work(
     context: dg.OpExecutionContext, site: Site, stage: Stage[Any], nights: Sequence[str] | None
 ) -> DrainReport:
-    background = _background(context, nights)
+    scope = _scope(context, nights)
     if context.run.parent_run_id is not None:
         earlier = [r for r in (context.run.parent_run_id, context.run.root_run_id) if r]
         with site.engine.begin() as connection:
@@ -149,10 +153,9 @@ def _work(
             report = drain(
                 site,
                 stage,
-                nights=nights,
+                scope,
                 run_id=context.run_id,
-                background=background,
-                linger=_linger(site, nights, _unit(context), background=background),
+                linger=_linger(site, scope, _unit(context)),
                 stop=stop_requested,
             )
         finally:
@@ -164,7 +167,7 @@ def _work(
     return report
 
 
-def _linger(site: Site, nights: Sequence[str] | None, unit: Unit | None, *, background: bool | None) -> float:
+def _linger(site: Site, scope: Scope, unit: Unit | None) -> float:
     """Return for how long a run waits for more work.
 
     A while for nights whose files may still be coming, so that a file that follows soon finds it at work;
@@ -175,6 +178,6 @@ def _linger(site: Site, nights: Sequence[str] | None, unit: Unit | None, *, back
         return min(longest, _LINGER_BY_HAND_S)
     if unit.share > 1:
         return min(longest, _LINGER_SHARED_S)
-    if not background and nights is not None and any(is_live(night) for night in nights):
+    if not scope.is_background and any(is_live(night) for night in scope.nights or ()):
         return longest
     return min(longest, _LINGER_OLD_S)

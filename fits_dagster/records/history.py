@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from fits_dagster.fits.names import stem, trimmed
+from fits_dagster.records.queries import QUERIES
 
 __all__ = [
     "Answer",
@@ -288,10 +289,6 @@ def find_file(connection: Connection, asked: str) -> Answer:
     return Answer(asked, None, names[:_MOST_NAMES], is_cut=len(names) > _MOST_NAMES)
 
 
-_NAMES = """
-select distinct case when {column} like '%.bz2' then left({column}, -4) else {column} end as name
-from {table} where strpos(lower({column}), :part) > 0 limit :limit
-"""
 _PLACES: Final = (("file", "name"), ("work_item", "filename"), ("dhs_file", "name"))
 
 
@@ -307,68 +304,40 @@ def find_names(connection: Connection, part: str, *, limit: int) -> list[str]:
         raise SearchTooWideError
     values = {"part": part.lower(), "limit": limit}
     found: set[str] = set()
-    connection.execute(text(f"set local statement_timeout = {_SEARCH_MS}"))
+    connection.execute(QUERIES.with_parts("time_limit", milliseconds=str(_SEARCH_MS)))
     try:
         for table, column in (*_PLACES, ("event", "filename")):
             if table == "event" and found:
                 break
-            found |= set(connection.scalars(text(_NAMES.format(table=table, column=column)), values))
+            found |= set(
+                connection.scalars(QUERIES.with_parts("names_like", table=table, column=column), values)
+            )
     except OperationalError as error:
         connection.rollback()
         if getattr(error.orig, "sqlstate", None) != _QUERY_CANCELLED:
             raise
         raise SearchTooWideError from error
-    connection.execute(text("set local statement_timeout = 0"))
+    connection.execute(QUERIES.with_parts("time_limit", milliseconds="0"))
     return sorted(found)[:limit]
-
-
-_EVENTS = text("""
-select at, stage, outcome, detail, path, filename, size, seconds, run_id from event
-where filename = any(:names) order by at desc, id desc limit :limit
-""")
 
 
 def file_events(connection: Connection, name: str, *, limit: int = _MOST_EVENTS) -> list[FileEvent]:
     """Return what happened to a file of a trimmed name, the newest first."""
-    rows = connection.execute(_EVENTS, {"names": _both(name), "limit": limit}).mappings()
+    rows = connection.execute(QUERIES["file_events"], {"names": _both(name), "limit": limit}).mappings()
     return [FileEvent(**row) for row in rows]
-
-
-_DHS = text("""
-select size, to_timestamp(mtime_ns / 1e9) as mtime, md5, landed_at from dhs_file where name = any(:names)
-""")
-_UPLOADS = text("""
-select path, filename, size, md5, remote_address, received_at, stored_at from upload
-where filename = any(:names) order by received_at desc limit 50
-""")
-_VERSIONS = text("""
-select d.path, d.filename, d.present, d.canonical, d.file_md5, d.data_md5, d.file_size, d.lastmod, d.entrytime
-from file f join diskfile d on d.file_id = f.id
-where f.name = :name order by d.present desc, d.entrytime desc, d.id desc limit 100
-""")
-_ITEMS = text("""
-select id, stage, state, path, filename, destination, added_at, not_before, failed_at, attempts, reason,
-       error, run_id
-from work_item where filename = any(:names)
-order by array_position(array['failed', 'waiting', 'running'], state), attempts desc, added_at, id limit 100
-""")
-_EDITS = text("""
-select id, path, filename, cards, asked_at, asked_by, applied_at, error from header_edit
-where filename = any(:names) order by id desc limit 100
-""")
 
 
 def file_history(connection: Connection, name: str) -> FileHistory:
     """Gather what is known of a trimmed name; the answer's ``is_known`` tells whether there is anything."""
     names = {"names": _both(name)}
-    dhs = connection.execute(_DHS, names).mappings().first()
+    dhs = connection.execute(QUERIES["dhs_copies"], names).mappings().first()
     return FileHistory(
         name,
         DhsCopy(**dhs) if dhs is not None else None,
-        [Upload(**row) for row in connection.execute(_UPLOADS, names).mappings()],
-        [FileVersion(**row) for row in connection.execute(_VERSIONS, {"name": name}).mappings()],
-        [FileItem(**row) for row in connection.execute(_ITEMS, names).mappings()],
-        [HeaderEdit(**row) for row in connection.execute(_EDITS, names).mappings()],
+        [Upload(**row) for row in connection.execute(QUERIES["uploads_of"], names).mappings()],
+        [FileVersion(**row) for row in connection.execute(QUERIES["versions_of"], {"name": name}).mappings()],
+        [FileItem(**row) for row in connection.execute(QUERIES["items_of"], names).mappings()],
+        [HeaderEdit(**row) for row in connection.execute(QUERIES["edits_of"], names).mappings()],
         file_events(connection, name),
     )
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
+
+from fits_dagster.records.queries import QUERIES
 
 __all__ = ["settled_until"]
 
@@ -18,17 +20,12 @@ _MARGIN_S: Final = 0.2
 #: A transaction that has written nothing for so long will not write.
 _IDLE_S: Final = 60
 
-# of other databases of the server the transactions do not matter; our own reads only
-_OLDEST = text("""
-select least(clock_timestamp() - make_interval(secs => :margin), min(xact_start)) from pg_stat_activity
-where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
-  and (backend_xid is not null or xact_start > clock_timestamp() - make_interval(secs => :idle))
-""")
-
 
 def settled_until(connection: Connection) -> datetime:
     """Return the time before which no row will come any more; ends the transaction."""
-    until: datetime = connection.execute(_OLDEST, {"idle": _IDLE_S, "margin": _MARGIN_S}).scalar_one()
+    until: datetime = connection.execute(
+        QUERIES["settled_until"], {"idle": _IDLE_S, "margin": _MARGIN_S}
+    ).scalar_one()
     # what is read next must see what has been committed until now
     connection.rollback()
     return until

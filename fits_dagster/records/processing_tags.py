@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Boolean, CheckConstraint, Column, Connection, Integer, Table, Text, text
 
+from fits_dagster.records.queries import QUERIES
 from fits_dagster.records.tables import metadata
 
 __all__ = [
@@ -66,40 +67,22 @@ class TagUse:
 
 
 _COLUMNS: Final = "tag, domain, priority, published, description"
-_FIND = text(f"select {_COLUMNS} from processingtag where tag = :tag")
-_SAVE = text(f"""
-insert into processingtag ({_COLUMNS}) values (:tag, :domain, :priority, :published, :description)
-on conflict (tag) do update set domain = excluded.domain, priority = excluded.priority,
-    published = excluded.published, description = excluded.description
-""")
-_LIST = text("""
-with carried as (
-    select h.processing_tag as tag, count(*) as files,
-           count(*) filter (where h.processing is distinct from 'Raw') as processed
-    from header h join diskfile d on d.id = h.diskfile_id and d.canonical
-    where h.processing_tag is not null or h.processing is distinct from 'Raw'
-    group by h.processing_tag)
-select coalesce(p.tag, c.tag) as tag, p.tag is not null as known, p.domain, p.priority, p.published,
-       p.description, coalesce(c.files, 0) as files, coalesce(c.processed, 0) as processed
-from processingtag p full join carried c on c.tag = p.tag
-order by coalesce(p.domain, ''), p.priority desc nulls last, coalesce(p.tag, c.tag) nulls last
-""")
 
 
 def find_tag(connection: Connection, tag: str) -> ProcessingTag | None:
     """Return what is known of a tag."""
-    row = connection.execute(_FIND, {"tag": tag}).mappings().one_or_none()
+    row = connection.execute(QUERIES["find_tag"], {"tag": tag}).mappings().one_or_none()
     return None if row is None else ProcessingTag(**row)
 
 
 def save_tag(connection: Connection, tag: ProcessingTag) -> None:
     """Write a tag, new or changed; whose calibrations that changes is for the caller to tell."""
-    connection.execute(_SAVE, asdict(tag))
+    connection.execute(QUERIES["save_tag"], asdict(tag))
 
 
 def delete_tag(connection: Connection, tag: str) -> None:
     """Forget a tag; files may still carry it."""
-    connection.execute(text("delete from processingtag where tag = :tag"), {"tag": tag})
+    connection.execute(QUERIES["delete_tag"], {"tag": tag})
 
 
 def list_tags(connection: Connection) -> Sequence[TagUse]:
@@ -107,7 +90,7 @@ def list_tags(connection: Connection) -> Sequence[TagUse]:
 
     Tags that only files know, and processed files without a tag, are told, too.
     """
-    return [_use(dict(row)) for row in connection.execute(_LIST).mappings()]
+    return [_use(dict(row)) for row in connection.execute(QUERIES["list_tags"]).mappings()]
 
 
 def _use(row: dict[str, Any]) -> TagUse:

@@ -6,9 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import get_args
 
-from sqlalchemy import text
-
 from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work, night_label
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.requeue.rescan import rescan
 from fits_dagster.requeue.versions import LaterStage, VersionRequest, queue_versions
 from fits_dagster.sites import Site
@@ -18,8 +17,6 @@ __all__ = ["queue_again", "queue_nights"]
 log = logging.getLogger(__name__)
 
 _BATCH = 1000
-
-_PRESENT = text("select path, filename from diskfile where present and filename ~ :nights")
 
 
 def queue_again(
@@ -81,7 +78,7 @@ def queue_nights(
     """
     wanted = set(nights)
     with site.engine.connect() as connection:
-        rows = connection.execute(_PRESENT, {"nights": "|".join(sorted(wanted))}).all()
+        rows = connection.execute(RECORDS["present_of_nights"], {"nights": "|".join(sorted(wanted))}).all()
     known = [(path, filename) for path, filename in rows if night_label(filename) in wanted]
     if site.store.has_reliable_times:
         queued = sum(

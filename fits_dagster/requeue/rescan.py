@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from fits_dagster.database.deadlocks import once_more_after_a_deadlock
 from fits_dagster.fits.names import fault_of_name, trimmed
 from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.records import files
 from fits_dagster.sites import Site
 from fits_dagster.storage import ObjectInfo
@@ -27,11 +28,6 @@ __all__ = ["RescanReport", "is_ingestible", "rescan"]
 
 log = logging.getLogger(__name__)
 
-_REFUSED = text("""
-select filename from work_item
-where stage = 'ingest' and state = 'failed' and reason = 'unsafe_name' and path = :path
-  and filename = any(:names)
-""")
 
 #: Time and size of a present version.
 _Known: TypeAlias = tuple[datetime, int]
@@ -185,7 +181,7 @@ def _refused_names(
     unsafe = [name for name, _ in chosen if fault_of_name(name) is not None]
     if not unsafe:
         return frozenset()
-    return frozenset(connection.scalars(_REFUSED, {"path": path, "names": unsafe}))
+    return frozenset(connection.scalars(LEDGER["refused_names"], {"path": path, "names": unsafe}))
 
 
 def _known_files(connection: Connection, path: str, names: Sequence[str] | None) -> Mapping[str, _Known]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from fits_dagster.errors import FileError
 from fits_dagster.fits.edit import EditReport
@@ -22,6 +22,7 @@ from fits_dagster.headers.apply import EditRefusedError, check_edit, edit_file, 
 from fits_dagster.headers.edits import WaitingEdit, chained, settle_edits, waiting_edits
 from fits_dagster.headers.request import RefusedItemError
 from fits_dagster.ledger.items import NewWork, WorkItem
+from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.ledger.stage import Committed, NotReady, Stage
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
@@ -33,11 +34,6 @@ __all__ = ["STAGE", "EditStage"]
 _AFTER_COPY_S: Final = 2.0
 #: Key of a payload: edits that were refused, by their ids, and why.
 _REFUSED: Final = "refused"
-
-_COPIES = text("""
-select distinct filename from work_item
-where stage = 'copy' and state in ('waiting', 'running') and filename = any(:names)
-""")
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ class EditStage(Stage[_Edited]):
         # what a person lets try again is tried again
         again = [number for item in items if item.payload.get("retried") for number in _refused(item)]
         edits = waiting_edits(connection, ((i.path, i.filename) for i in items), again=again)
-        copied = set(connection.scalars(_COPIES, {"names": [i.filename for i in items]}))
+        copied = set(connection.scalars(LEDGER["files_being_copied"], {"names": [i.filename for i in items]}))
         return {
             i.id: _Known(edits.get((i.path, i.filename), ()), not i.path and i.filename in copied)
             for i in items

@@ -17,6 +17,7 @@ from fits_dagster.ledger.items import NewWork, WorkItem
 from fits_dagster.ledger.stage import Committed, NewVersion, Stage
 from fits_dagster.previews import NoPreview, preview_name
 from fits_dagster.records import tables
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.storage.landing import md5_of
@@ -28,12 +29,6 @@ __all__ = ["STAGE", "PreviewStage", "preview_key"]
 
 #: The file is in order, there is just nothing to see in it.
 _NOTHING_TO_SEE: Final = frozenset({"no_image", "empty_image", "one_dimensional", "no_finite_pixels"})
-
-_SUBJECTS = text("""
-select d.id, d.canonical, h.instrument, coalesce(h.types, '{}') as types
-from diskfile d left join header h on h.diskfile_id = d.id
-where d.id = any(:ids)
-""")
 
 
 def preview_key(site: Site, path: str, filename: str) -> str:
@@ -99,7 +94,9 @@ class PreviewStage(Stage[_Rendered]):
         """Fetch what is known of the versions that are to be shown."""
         rows = {
             row["id"]: row
-            for row in connection.execute(_SUBJECTS, {"ids": [i.subject_id for i in items]}).mappings()
+            for row in connection.execute(
+                RECORDS["preview_subjects"], {"ids": [i.subject_id for i in items]}
+            ).mappings()
         }
         return {i.id: rows[i.subject_id] for i in items if i.subject_id in rows}
 

@@ -6,21 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from fits_dagster.errors import FileError
 from fits_dagster.ledger.items import NewWork, WorkItem
+from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.ledger.stage import Committed, Stage
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.storage.landing import md5_of
 
 __all__ = ["STAGE", "StoreStage"]
-
-_EARLIER = text("""
-select u.staged_name from upload u
-where u.filename = :filename and u.path = :path and u.id < :id and u.stored_at is null
-""")
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,8 @@ class StoreStage(Stage[_Stored]):
         """Look for earlier uploads of the same names that this one overtook while they waited."""
         return {
             item.id: connection.scalars(
-                _EARLIER, {"filename": item.filename, "path": item.path, "id": item.subject_id}
+                LEDGER["overtaken_uploads"],
+                {"filename": item.filename, "path": item.path, "id": item.subject_id},
             ).all()
             for item in items
         }
@@ -91,10 +88,7 @@ class StoreStage(Stage[_Stored]):
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Stored) -> Committed:
         """Note when it was stored and queue its ingest."""
         connection.execute(
-            text(
-                "update upload set stored_at = now() where filename = :filename and path = :path "
-                "and id <= :id and stored_at is null"
-            ),
+            LEDGER["uploads_stored"],
             {"filename": item.filename, "path": item.path, "id": item.subject_id},
         )
         return Committed(

@@ -6,19 +6,15 @@ import bz2
 import hashlib
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
-import requests
-
-from fits_dagster import __version__
+from fits_dagster.destinations.base import DestinationDownError, destination_path, open_destination
 from fits_dagster.fits.opening import NotAFileError
 from fits_dagster.sites import Site
-from fits_dagster.stages.export import destination_path
 from fits_dagster.storage.entries import open_regular
 from fits_dagster.storage.landing import TEMPORARY_MARK, copy_hashed
 
@@ -82,36 +78,17 @@ def _from_replicas(site: Site, version: Any, target: Path, tried: list[str]) -> 
     """Ask other servers, at the path where they have it."""
     there = destination_path(version.path, site.settings.export_path_map)
     key = f"{there}/{version.filename}" if there else version.filename
-    with requests.Session() as session:
-        session.headers["User-Agent"] = f"fits_dagster/{__version__}"
-        for url in _servers(site):
-            try:
-                md5 = _fetch(session, f"{url}/file/{quote(key)}", target, site)
-            except (requests.RequestException, OSError) as error:
-                tried.append(f"{url}: {error}")
-                target.unlink(missing_ok=True)
-                continue
-            found = _judged(version, target, md5, url, tried)
-            if found is not None:
-                return found
+    for address in site.settings.replicas or site.settings.export_destinations:
+        try:
+            md5 = open_destination(address, site.settings).fetch(key, target)
+        except (DestinationDownError, OSError) as error:
+            tried.append(str(error) if isinstance(error, DestinationDownError) else f"{address}: {error}")
+            target.unlink(missing_ok=True)
+            continue
+        found = _judged(version, target, md5, address, tried)
+        if found is not None:
+            return found
     return None
-
-
-def _servers(site: Site) -> Sequence[str]:
-    return [url.rstrip("/") for url in site.settings.replicas or site.settings.export_destinations]
-
-
-def _fetch(session: requests.Session, url: str, target: Path, site: Site) -> str:
-    timeout = site.settings.request_timeout_seconds
-    digest = hashlib.md5(usedforsecurity=False)
-    with session.get(url, timeout=timeout, stream=True, allow_redirects=False) as response:
-        if response.status_code != 200:
-            raise requests.HTTPError(f"status {response.status_code}")
-        with target.open("xb") as writer:
-            for chunk in response.iter_content(_CHUNK):
-                digest.update(chunk)
-                writer.write(chunk)
-    return digest.hexdigest()
 
 
 def _judged(version: Any, target: Path, md5: str, source: str, tried: list[str]) -> GoodCopy | None:

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import text
-
+from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.requeue.rescan import is_ingestible
 from fits_dagster.sites import Site
 from fits_dagster.storage import DirectoryStore, S3Store
@@ -32,13 +32,6 @@ _UNFINISHED_PUT: Final = timedelta(days=2)
 #: A file younger than this may be on its way into the database.
 _YOUNG_S: Final = 3600.0
 _BATCH: Final = 1000
-
-_PATHS: Final = text("select distinct path from diskfile")
-_KNOWN_UPLOADS: Final = text("select staged_name from upload where staged_name = any(:names)")
-_KNOWN: Final = text("""
-select filename from diskfile where path = :path and filename = any(:names)
-union select filename from work_item where path = :path and filename = any(:names)
-""")
 
 
 @dataclass
@@ -92,7 +85,7 @@ def find_orphans(site: Site, *, now: float | None = None) -> list[str]:
     """
     oldest = datetime.fromtimestamp((time.time() if now is None else now) - _YOUNG_S, UTC)
     with site.engine.connect() as connection:
-        paths = sorted({"", *connection.scalars(_PATHS)})
+        paths = sorted({"", *connection.scalars(RECORDS["known_paths"])})
     orphans: list[str] = []
     for path in paths:
         batch: list[str] = []
@@ -109,7 +102,7 @@ def find_orphans(site: Site, *, now: float | None = None) -> list[str]:
 
 def _unknown(site: Site, path: str, names: Sequence[str]) -> list[str]:
     with site.engine.connect() as connection:
-        known = set(connection.scalars(_KNOWN, {"path": path, "names": list(names)}))
+        known = set(connection.scalars(RECORDS["known_names"], {"path": path, "names": list(names)}))
     return [f"{path}/{name}" if path else name for name in sorted(set(names) - known)]
 
 
@@ -118,7 +111,7 @@ def _abandoned(site: Site, now: float) -> Iterator[tuple[Path, int]]:
     places: list[Path] = []
     if isinstance(site.store, DirectoryStore):
         with site.engine.connect() as connection:
-            paths = {"", site.settings.preview_path, *connection.scalars(_PATHS)}
+            paths = {"", site.settings.preview_path, *connection.scalars(RECORDS["known_paths"])}
         places += [site.store.root / path for path in sorted(paths)]
     if site.settings.staging_directory is not None:
         places += [site.settings.staging_directory / name for name in ("uploads", "fetched")]
@@ -142,7 +135,7 @@ def _unknown_uploads(site: Site, now: float) -> Iterator[tuple[Path, int]]:
         if now - changed > _UNKNOWN_UPLOAD_S:
             found[entry.name] = Path(entry.path), size
     with site.engine.connect() as connection:
-        known = set(connection.scalars(_KNOWN_UPLOADS, {"names": list(found)}))
+        known = set(connection.scalars(LEDGER["unknown_uploads"], {"names": list(found)}))
     yield from (each for name, each in found.items() if name not in known)
 
 

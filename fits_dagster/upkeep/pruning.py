@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import text
-
+from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.sites import Site
 
 __all__ = ["prune_records", "vacuum"]
@@ -32,10 +31,7 @@ def prune_records(site: Site, keep_days: float) -> Mapping[str, int]:
     """
     pruned = {}
     for table, (column, days) in _OLD.items():
-        statement = text(
-            f"delete from {table} where ctid in (select ctid from {table} "
-            f"where {column} < now() - make_interval(secs => :seconds) limit :batch)"
-        )
+        statement = LEDGER.with_parts("prune", table=table, column=column)
         values = {"seconds": (keep_days if days is None else days) * 86400.0, "batch": _BATCH}
         pruned[table] = 0
         while True:
@@ -50,4 +46,4 @@ def prune_records(site: Site, keep_days: float) -> Mapping[str, int]:
 def vacuum(site: Site) -> None:
     """Vacuum and analyse the site's database."""
     with site.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("vacuum (analyze)"))
+        connection.exec_driver_sql("vacuum (analyze)")

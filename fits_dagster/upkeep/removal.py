@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 
-from fits_dagster.destinations.holdings import Holding, holdings
+from fits_dagster.destinations.base import Holding, open_destination
 from fits_dagster.fits.chosen_names import name_matcher
 from fits_dagster.fits.names import trimmed
 from fits_dagster.ledger.management import write_audit
+from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
 from fits_dagster.storage import UnsafeNameError
 from fits_dagster.storage.landing import md5_of
@@ -25,17 +27,6 @@ log = logging.getLogger(__name__)
 
 _BATCH: Final = 200
 _GB: Final = 1024**3
-
-_CANDIDATES = text("""
-select d.id, d.path, d.filename, d.file_md5, d.data_md5, d.file_size, d.lastmod from diskfile d
-where d.present and d.canonical and (cast(:path as text) is null or d.path = :path) and d.lastmod < :before
-order by d.lastmod, d.filename
-""")
-_BUSY = text("select filename from work_item where filename = any(:names)")
-# nobody may ingest or queue the file between the last look and its removal
-_HOLD = text("select id from diskfile where id = :id and present and canonical for update")
-_STILL_BUSY = text("select 1 from work_item where filename = any(:names) limit 1")
-_GONE = text("update diskfile set present = false where id = :id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +85,7 @@ def remove_files(
     ------
     ValueError
         The settings name no destination, or the store is no directory: there would be no second copy.
-    fits_dagster.destinations.holdings.HoldingsError
+    fits_dagster.destinations.base.DestinationDownError
         A destination does not say what it has; nothing more is removed.
     """
     if not site.settings.export_destinations or site.settings.store != "directory":
@@ -105,10 +96,10 @@ def remove_files(
     with site.engine.connect() as connection:
         candidates = [
             row
-            for row in connection.execute(_CANDIDATES, {"path": request.path, "before": before})
+            for row in connection.execute(RECORDS["old_versions"], {"path": request.path, "before": before})
             if matches is None or matches(row.filename)
         ]
-        present = int(connection.scalar(text("select count(*) from diskfile where present")) or 0)
+        present = int(connection.scalar(RECORDS["count_present"]) or 0)
     for start in range(0, len(candidates), _BATCH):
         batch = candidates[start : start + _BATCH]
         safe = _held_elsewhere(site, batch)
@@ -154,9 +145,9 @@ def _held_elsewhere(site: Site, rows: Sequence[Row[Any]]) -> Mapping[int, str | 
     names = {row.id: trimmed(row.filename) for row in rows}
     with site.engine.connect() as connection:
         everything = [each for row in rows for each in _names(row.filename)]
-        busy = {trimmed(name) for name in connection.scalars(_BUSY, {"names": everything})}
+        busy = {trimmed(name) for name in connection.scalars(LEDGER["queued_names"], {"names": everything})}
     there = {
-        url: holdings(url, names.values(), site.settings.request_timeout_seconds)
+        url: open_destination(url, site.settings).holdings(names.values())
         for url in site.settings.export_destinations
     }
 
@@ -192,13 +183,13 @@ def _unsafe_here(site: Site, key: str, row: Row[Any], *, check_md5: bool) -> str
 def _remove(site: Site, key: str, row: Row[Any], who: str) -> str | None:
     """Remove one file; returns why not, if it may no longer be."""
     with site.engine.begin() as connection:
-        if connection.scalar(_HOLD, {"id": row.id}) is None:
+        if connection.scalar(RECORDS["lock_version"], {"id": row.id}) is None:
             return "superseded meanwhile"
-        if connection.scalar(_STILL_BUSY, {"names": _names(row.filename)}):
+        if connection.scalar(LEDGER["queued_names"], {"names": _names(row.filename)}):
             return "on a queue"
         # were the row changed first and the file left by a crash, a rescan would take it for a new one
         site.store.delete(key)
-        connection.execute(_GONE, {"id": row.id})
+        connection.execute(RECORDS["mark_absent"], {"id": row.id})
         write_audit(connection, who, "remove", f"{key}: {row.file_size} bytes, md5 {row.data_md5}")
     log.info("removed %s", key, extra={"action": "removed", "frame": key})
     return None

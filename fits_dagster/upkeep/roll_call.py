@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import text
-
+from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
 from fits_dagster.storage import UnsafeNameError
 from fits_dagster.storage.landing import md5_of
@@ -19,17 +19,6 @@ log = logging.getLogger(__name__)
 
 _BATCH: Final = 1000
 _BOOKMARK: Final = "roll_call"
-
-_NEXT = text("""
-select id, path, filename, file_md5 from diskfile where present and id > :after order by id limit :limit
-""")
-# a version that was superseded meanwhile is no longer the business of this look
-_GONE = text("update diskfile set present = false where id = any(:ids) and present returning id")
-_READ = text("select position from bookmark where name = :name")
-_WRITE = text("""
-insert into bookmark (name, position) values (:name, :position)
-on conflict (name) do update set position = excluded.position, set_at = now()
-""")
 
 
 @dataclass
@@ -81,11 +70,11 @@ def roll_call(
     after = 0
     if limit is not None:
         with site.engine.connect() as connection:
-            after = connection.scalar(_READ, {"name": _BOOKMARK}) or 0
+            after = connection.scalar(LEDGER["bookmark"], {"name": _BOOKMARK}) or 0
     while limit is None or report.called < limit:
         size = _BATCH if limit is None else min(_BATCH, limit - report.called)
         with site.engine.connect() as connection:
-            rows = connection.execute(_NEXT, {"after": after, "limit": size}).all()
+            rows = connection.execute(RECORDS["next_versions"], {"after": after, "limit": size}).all()
         if not rows:
             report.complete = True
             after = 0
@@ -121,7 +110,7 @@ def roll_call(
 def check_store(site: Site) -> None:
     """Refuse to take a store that is not mounted for one that has lost everything."""
     with site.engine.connect() as connection:
-        expected = connection.scalar(text("select 1 from diskfile where present and path = '' limit 1"))
+        expected = connection.scalar(RECORDS["has_versions_at_root"])
     if expected and next(iter(site.store.objects("")), None) is None:
         raise OSError(f"the store of the {site.name} is empty although it should hold files: is it mounted?")
 
@@ -129,9 +118,9 @@ def check_store(site: Site) -> None:
 def _mark(site: Site, missing: Sequence[int], position: int | None) -> None:
     with site.engine.begin() as connection:
         if missing:
-            connection.execute(_GONE, {"ids": missing})
+            connection.execute(RECORDS["mark_all_absent"], {"ids": missing})
         if position is not None:
-            connection.execute(_WRITE, {"name": _BOOKMARK, "position": position})
+            connection.execute(LEDGER["set_bookmark"], {"name": _BOOKMARK, "position": position})
 
 
 def _differs(site: Site, key: str, md5: str) -> bool:

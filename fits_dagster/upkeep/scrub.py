@@ -15,17 +15,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, text
+from sqlalchemy import Connection, Row, insert
 
+from fits_dagster.destinations.base import destination_path
 from fits_dagster.errors import DataflowError
 from fits_dagster.fits.names import trimmed
 from fits_dagster.fits.opening import NotAFileError, opened
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.management import write_audit
+from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.ledger.tables import quarantine, scrub
 from fits_dagster.records import files
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
-from fits_dagster.stages.export import destination_path
 from fits_dagster.storage import QUARANTINE_PATH, UnsafeNameError
 from fits_dagster.upkeep.copies import good_copy
 from fits_dagster.upkeep.roll_call import check_store
@@ -45,31 +47,6 @@ _BATCH: Final = 200
 _CHUNK: Final = 1 << 20
 _MEGABYTE: Final = 1_000_000
 _BOOKMARK: Final = "scrub"
-
-_NEXT = text("""
-select id, path, filename, file_md5, data_md5, file_size, lastmod, compressed from diskfile
-where present and id > :after and (cast(:path as text) is null or path = :path)
-  and (cast(:night as text) is null or strpos(filename, :night) > 0)
-order by id limit :limit
-""")
-_BYTES = text("""
-select coalesce(sum(file_size), 0) from diskfile
-where present and (cast(:path as text) is null or path = :path)
-  and (cast(:night as text) is null or strpos(filename, :night) > 0)
-""")
-_READ = text("select position from bookmark where name = :name")
-_WRITE = text("""
-insert into bookmark (name, position) values (:name, :position)
-on conflict (name) do update set position = excluded.position, set_at = now()
-""")
-_HOLD = text("select id from diskfile where id = :id and present for update")
-_BUSY = text(
-    "select 1 from work_item where filename = any(:names) and path = :path and state <> 'failed' limit 1"
-)
-_HELD = text("""
-select d.path, d.filename from diskfile d join file f on f.id = d.file_id where f.name = :name and d.present
-""")
-_GONE = text("update diskfile set present = false where id = :id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,12 +137,12 @@ def scrub_store(
     after = 0
     if until is not None:
         with site.engine.connect() as connection:
-            after = connection.scalar(_READ, {"name": _BOOKMARK}) or 0
+            after = connection.scalar(LEDGER["bookmark"], {"name": _BOOKMARK}) or 0
     values = {"night": request.night, "path": request.path, "limit": _BATCH}
     is_over = False
     while not is_over:
         with site.engine.connect() as connection:
-            rows = connection.execute(_NEXT, {**values, "after": after}).all()
+            rows = connection.execute(RECORDS["next_to_scrub"], {**values, "after": after}).all()
         if not rows:
             report.complete, after = True, 0
             break
@@ -181,7 +158,7 @@ def scrub_store(
         with site.engine.begin() as connection:
             _note(connection, report, began, who)
             if until is not None:
-                connection.execute(_WRITE, {"name": _BOOKMARK, "position": after})
+                connection.execute(LEDGER["set_bookmark"], {"name": _BOOKMARK, "position": after})
     return report
 
 
@@ -215,7 +192,9 @@ def _look(
             return
         with site.engine.begin() as connection:
             # nobody may ingest or edit the file between this look and what follows from it
-            if connection.scalar(_HOLD, {"id": row.id}) is None or _is_busy(connection, row):
+            if connection.scalar(RECORDS["lock_present"], {"id": row.id}) is None or _is_busy(
+                connection, row
+            ):
                 return
             bad = _fault(site, key, row, report, pace)
             if bad is None:
@@ -260,7 +239,7 @@ def _fault(site: Site, key: str, row: Row[Any], report: ScrubReport, pace: _Pace
 
 def _is_busy(connection: Connection, row: Row[Any]) -> bool:
     names = [trimmed(row.filename), f"{trimmed(row.filename)}.bz2"]
-    return connection.scalar(_BUSY, {"names": names, "path": row.path}) is not None
+    return connection.scalar(LEDGER["is_queued"], {"names": names, "path": row.path}) is not None
 
 
 def _mend(
@@ -290,7 +269,7 @@ def _mend(
     if bad.restored_from is None:
         if bad.kept_as is not None:
             site.store.delete(key)
-        connection.execute(_GONE, {"id": row.id})
+        connection.execute(RECORDS["mark_absent"], {"id": row.id})
         asked = requeue(row.path, trimmed(row.filename))
         tried.append("asked for again" if asked else "to be sent again by hand")
     bad.detail = "; ".join(tried)
@@ -313,7 +292,7 @@ def _mend(
 def bytes_to_read(site: Site, night: str | None, path: str | None) -> int:
     """Return how many bytes a scrub has before it."""
     with site.engine.connect() as connection:
-        return int(connection.scalar(_BYTES, {"night": night, "path": path}) or 0)
+        return int(connection.scalar(RECORDS["bytes_to_read"], {"night": night, "path": path}) or 0)
 
 
 def send_again(site: Site, path: str, name: str) -> bool:
@@ -325,7 +304,7 @@ def send_again(site: Site, path: str, name: str) -> bool:
         As at the destination; the path here is the one that is mapped to it, or the same.
     """
     with site.engine.begin() as connection:
-        held = connection.execute(_HELD, {"name": name}).all()
+        held = connection.execute(RECORDS["send_again"], {"name": name}).all()
         found = [row for row in held if destination_path(row.path, site.settings.export_path_map) == path]
         work = [
             NewWork(stage="export", path=row.path, filename=row.filename, destination=url, priority=1)

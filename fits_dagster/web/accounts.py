@@ -10,10 +10,11 @@ from typing import Final, Literal, TypeAlias, get_args
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from fits_dagster.ledger.management import write_audit
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import SiteName
 from fits_dagster.web.throttling import Attempt, clear_failures, hold, note_failure, refuse_if_locked
 
@@ -129,23 +130,15 @@ def add_user(
     """
     check_password_strength(password)
     with engine.begin() as connection:
-        before = connection.execute(
-            text("select role from users where username = :u for update"), {"u": username}
-        ).one_or_none()
+        before = connection.execute(RECORDS["lock_user"], {"u": username}).one_or_none()
         if before is not None and keep_role:
             role = before.role
         connection.execute(
-            text("""
-            insert into users (username, fullname, password_hash, role)
-            values (:username, :fullname, :hash, :role)
-            on conflict (username) do update set password_hash = excluded.password_hash,
-                role = excluded.role, fullname = coalesce(excluded.fullname, users.fullname),
-                password_changed = now()
-            """),
+            RECORDS["add_user"],
             {"username": username, "fullname": fullname, "hash": _hasher.hash(password), "role": role},
         )
         connection.execute(
-            text("delete from session where user_id = (select id from users where username = :u)"),
+            RECORDS["end_sessions"],
             {"u": username},
         )
         clear_failures(connection, Attempt.of(username, ""))
@@ -161,7 +154,7 @@ def add_user(
 
 def list_users(connection: Connection) -> list[Person]:
     """Return all users by name."""
-    rows = connection.execute(text("select username, role from users order by username"))
+    rows = connection.execute(RECORDS["list_users"])
     return [Person(name, role) for name, role in rows]
 
 
@@ -205,28 +198,18 @@ def _sign_in(engine: Engine, username: str, password: str, *, hours: float, addr
         clear_failures(connection, attempt)
         token = secrets.token_urlsafe(32)
         connection.execute(
-            text("""
-            insert into session (token_hash, user_id, expires_at)
-            values (:token, :id, now() + make_interval(secs => :seconds))
-            """),
+            RECORDS["begin_session"],
             {"token": _hashed(token), "id": user_id, "seconds": hours * 3600},
         )
-        connection.execute(text("update users set last_login = now() where id = :id"), {"id": user_id})
-        connection.execute(_OLD_SESSIONS, {"id": user_id, "most": _MOST_SESSIONS})
+        connection.execute(RECORDS["note_sign_in"], {"id": user_id})
+        connection.execute(RECORDS["end_old_sessions"], {"id": user_id, "most": _MOST_SESSIONS})
     return token
-
-
-_OLD_SESSIONS = text("""
-delete from session where expires_at <= now() or token_hash in
-    (select token_hash from session where user_id = :id and expires_at > now()
-     order by created_at desc, token_hash offset :most)
-""")
 
 
 def _verified(connection: Connection, username: str, password: str) -> int | None:
     """Return the user of a name and a password; takes the same time when there is no such user."""
     row = connection.execute(
-        text("select id, password_hash from users where username = :u"),
+        RECORDS["password_of"],
         {"u": username.replace("\x00", "\ufffd")},
     ).one_or_none()
     try:
@@ -242,10 +225,7 @@ def find_session(engine: Engine, token: str | None) -> Person | None:
         return None
     with engine.connect() as connection:
         row = connection.execute(
-            text("""
-            select u.username, u.role from session s join users u on u.id = s.user_id
-            where s.token_hash = :token and s.expires_at > now()
-            """),
+            RECORDS["find_session"],
             {"token": _hashed(token)},
         ).one_or_none()
     return Person(row.username, row.role) if row is not None else None
@@ -255,9 +235,7 @@ def sign_out(engine: Engine, token: str | None) -> None:
     """Close a session."""
     if token:
         with engine.begin() as connection:
-            connection.execute(
-                text("delete from session where token_hash = :token"), {"token": _hashed(token)}
-            )
+            connection.execute(RECORDS["sign_out"], {"token": _hashed(token)})
 
 
 def _hashed(token: str) -> str:

@@ -8,11 +8,11 @@ from typing import Final
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
-from sqlalchemy import text
 from starlette.requests import ClientDisconnect
 
 from fits_dagster import __version__
 from fits_dagster.monitoring.collector import SiteMetrics
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.records.selection import BadSelectionError
 from fits_dagster.sites import Site
 from fits_dagster.web import (
@@ -89,7 +89,7 @@ def create_app(
     @app.get("/health")
     def health() -> dict[str, str]:
         with site.engine.connect() as connection:
-            connection.execute(text("select 1"))
+            connection.execute(RECORDS["is_alive"])
         return {"site": site.name, "version": __version__, "status": "ok"}
 
     @app.exception_handler(HTTPException)

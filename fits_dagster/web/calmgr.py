@@ -11,12 +11,13 @@ from xml.etree import ElementTree
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 
 from fits_dagster.calibration.caltypes import CALTYPES
 from fits_dagster.calibration.lookup import answers_of, current_header
 from fits_dagster.calibration.requests import RequestError, answer_request
 from fits_dagster.calibration.why import explain_all
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.records.selection import path_elements
 from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.web.access import site_of
@@ -162,11 +163,6 @@ _TARGET = select(
     header.c.proprietary_coordinates.label("header_proprietary_coordinates"),
     header.c.release.label("header_release"),
 )
-_FILES = text("""
-select h.id, h.data_label, f.name, d.path, d.filename, d.file_md5 from header h
-join diskfile d on d.id = h.diskfile_id join file f on f.id = d.file_id
-where h.id = any(:ids) and d.present
-""")
 
 
 def _elements(request: Request) -> list[str]:
@@ -181,7 +177,7 @@ def _calibrations(connection: Connection, request: Request, ids: Iterable[int]) 
     """Return what is told of calibrations, of those whose file is present."""
     base = str(request.base_url)
     found = {}
-    for row in connection.execute(_FILES, {"ids": sorted(set(ids))}):
+    for row in connection.execute(RECORDS["calibration_files"], {"ids": sorted(set(ids))}):
         place = quote(f"{row.path}/{row.filename}" if row.path else row.filename)
         found[row.id] = _Calibration(row.data_label, row.name, row.file_md5, f"{base}file/{place}")
     return found

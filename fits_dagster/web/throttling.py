@@ -12,9 +12,10 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from fits_dagster.ledger.management import write_audit
+from fits_dagster.records.queries import QUERIES as RECORDS
 
 __all__ = [
     "ADDRESS_LIMIT",
@@ -71,18 +72,11 @@ def _network(address: str) -> str:
     return str(ipaddress.ip_network((parsed, _IPV6_NETWORK_BITS), strict=False))
 
 
-# a row that is locked for long must not hold a connection as long
-_PATIENCE = text("set local lock_timeout = '5s'")
-_HOLD = text("""
-select pg_advisory_xact_lock(726874, hashtext(:username)), pg_advisory_xact_lock(726875, hashtext(:address))
-""")
 # the clock, not the beginning of the transaction, which may have waited for its turn
 _COUNT = """
 select count(*) as number, extract(epoch from clock_timestamp() - max(at))::float as age from login_failure
 where {column} = :value and at > clock_timestamp() - make_interval(secs => :window)
 """
-_BY_NAME = text(_COUNT.format(column="username"))
-_BY_ADDRESS = text(_COUNT.format(column="address"))
 
 
 def hold(connection: Connection, attempt: Attempt) -> None:
@@ -90,8 +84,8 @@ def hold(connection: Connection, attempt: Attempt) -> None:
 
     Else many at once would all be looked at before the first failure is noted.
     """
-    connection.execute(_PATIENCE)
-    connection.execute(_HOLD, {"username": attempt.username, "address": attempt.address})
+    connection.execute(RECORDS["limit_lock_wait"])
+    connection.execute(RECORDS["lock_attempts"], {"username": attempt.username, "address": attempt.address})
 
 
 def refuse_if_locked(connection: Connection, attempt: Attempt) -> None:
@@ -110,11 +104,11 @@ def refuse_if_locked(connection: Connection, attempt: Attempt) -> None:
 def note_failure(connection: Connection, attempt: Attempt) -> None:
     """Note a failure; those that start a pause leave a row in the audit. Failures too old to count go."""
     connection.execute(
-        text("delete from login_failure where at <= now() - make_interval(secs => :window)"),
+        RECORDS["forget_old_failures"],
         {"window": WINDOW_S},
     )
     connection.execute(
-        text("insert into login_failure (at, username, address) values (clock_timestamp(), :name, :address)"),
+        RECORDS["add_failure"],
         {"name": attempt.username, "address": attempt.address},
     )
     left = max(_pause_left(connection, attempt))
@@ -125,15 +119,15 @@ def note_failure(connection: Connection, attempt: Attempt) -> None:
 
 def clear_failures(connection: Connection, attempt: Attempt) -> None:
     """Forget the failures of a name that has signed in."""
-    connection.execute(text("delete from login_failure where username = :name"), {"name": attempt.username})
+    connection.execute(RECORDS["clear_failures"], {"name": attempt.username})
 
 
 def _pause_left(connection: Connection, attempt: Attempt) -> tuple[float, float]:
     """Return the seconds left of the name's pause and of the address's."""
     left = []
     for query, value, limit in (
-        (_BY_NAME, attempt.username, NAME_LIMIT),
-        (_BY_ADDRESS, attempt.address, ADDRESS_LIMIT),
+        (RECORDS["failures_by_name"], attempt.username, NAME_LIMIT),
+        (RECORDS["failures_by_address"], attempt.address, ADDRESS_LIMIT),
     ):
         number, age = connection.execute(query, {"value": value, "window": WINDOW_S}).one()
         pause = min(_FIRST_PAUSE_S * 2.0 ** (number - limit), WINDOW_S) if number >= limit else 0.0

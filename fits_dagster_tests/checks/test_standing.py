@@ -17,7 +17,8 @@ from sqlalchemy import text
 
 from fits_dagster.checks.reconcile import night_reports
 from fits_dagster.checks.standing import CheckResult, checks_of, recent_nights
-from fits_dagster.destinations.holdings import HoldingsError, holdings, name_prefix
+from fits_dagster.destinations.base import DestinationDownError, name_prefix
+from fits_dagster.destinations.holdings import holdings
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.management import pause_stage, resume_stage, retry_failed
@@ -214,5 +215,5 @@ def test_an_answer_that_is_no_list_is_an_error(
     archive_http: object, cutting_server: tuple[str, list[str]]
 ) -> None:
     url = archive_http.url  # type: ignore[attr-defined]
-    with pytest.raises(HoldingsError, match="status 404"):
+    with pytest.raises(DestinationDownError, match="status 404"):
         holdings(f"{url}/nowhere", ["N20251123S0001.fits"], 5.0)

@@ -11,6 +11,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, text
 from fits_dagster.ledger import items as work
 from fits_dagster.ledger.items import NewWork, new_lease
 from fits_dagster.ledger.management import retry_failed
+from fits_dagster.ledger.retry import RetryPolicy
+from fits_dagster.ledger.scope import Scope, Urgency
 
 NAME = "N20251123S0001.fits"
 
@@ -74,8 +76,8 @@ def test_newest_night_first_live_before_backfill_and_oldest_on_request(engine: E
 
 def test_claims_keep_to_the_nights_asked_for(engine: Engine) -> None:
     add(engine, "N20200101S0001.fits", "N20251123S0001.fits", "nodate.fits")
-    assert [i.night for i in claim(engine, nights=["20200101"])[1]] == ["20200101"]
-    assert [i.filename for i in claim(engine, nights=[work.UNDATED])[1]] == ["nodate.fits"]
+    assert [i.night for i in claim(engine, scope=Scope(("20200101",)))[1]] == ["20200101"]
+    assert [i.filename for i in claim(engine, scope=Scope((work.UNDATED,)))[1]] == ["nodate.fits"]
 
 
 def test_two_workers_at_once_never_hold_the_same_file(engine: Engine) -> None:
@@ -171,13 +173,19 @@ def test_an_item_cannot_run_without_a_lease(engine: Engine) -> None:
 
 
 def test_pauses_between_attempts_double_up_to_the_cap() -> None:
-    pauses = [work.retry_delay(n, 5, 300, 1.0) for n in range(1, 9)]
-    assert pauses == [5, 10, 20, 40, 80, 160, 300, 300]
-    assert work.retry_delay(3, 5, 300, 0.0) == 10
+    policy = RetryPolicy(base_seconds=5, cap_seconds=300, max_attempts=9)
+    longest = [max(policy.delay(n, "network") or 0 for _ in range(200)) for n in range(1, 9)]
+    for pause, most in zip(longest, [5, 10, 20, 40, 80, 160, 300, 300], strict=True):
+        assert 0.9 * most < pause <= most
+    assert policy.delay(9, "network") is None
+    assert policy.delay(9, "disk_full") is not None
+    assert RetryPolicy(5, 300, None).delay(1000, "network") is not None
 
 
 def test_background_work_is_claimed_only_by_who_asks_for_it(engine: Engine) -> None:
     add(engine, "N20250110S0001.fits", priority=work.BACKGROUND)
     add(engine, NAME)
-    assert [i.filename for i in claim(engine, background=False)[1]] == [NAME]
-    assert [i.filename for i in claim(engine, background=True)[1]] == ["N20250110S0001.fits"]
+    assert [i.filename for i in claim(engine, scope=Scope(urgency=Urgency.LIVE))[1]] == [NAME]
+    assert [i.filename for i in claim(engine, scope=Scope(urgency=Urgency.BACKGROUND))[1]] == [
+        "N20250110S0001.fits"
+    ]

@@ -24,10 +24,10 @@ from fits_dagster.broker import broker_url, count_workers, embedded_broker, wait
 from fits_dagster.ledger import tables as queues
 from fits_dagster.ledger.items import NewWork, add_work, claim, fail, new_lease
 from fits_dagster.ledger.management import pause_stage
+from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.monitoring.catalogue import LATENCY_BUCKETS, METRICS
 from fits_dagster.monitoring.collector import SiteMetrics
-from fits_dagster.monitoring.progress import Progress
-from fits_dagster.monitoring.questions import EVENTS, PIECE_S
+from fits_dagster.monitoring.progress import PIECE_S, Progress
 from fits_dagster.settings import load_settings
 from fits_dagster.sites import Site
 from fits_dagster.system.ports import free_port
@@ -328,6 +328,6 @@ def test_events_are_read_by_the_index_of_their_times(summit: Site) -> None:
         connection.execute(text("analyze event"))
         now = datetime.now(UTC)
         asked = {"begin": now - timedelta(seconds=PIECE_S), "end": now, "stages": ["copy"]}
-        plan = "\n".join(connection.scalars(text(f"explain {EVENTS.text}"), asked))
+        plan = "\n".join(connection.scalars(text(f"explain {LEDGER['stage_figures'].text}"), asked))
     assert "ix_event_at" in plan
     assert "Seq Scan on event" not in plan

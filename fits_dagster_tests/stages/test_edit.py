@@ -16,8 +16,9 @@ from sqlalchemy import text
 from fits_dagster.fits.header_update import HINT, HeaderUpdate
 from fits_dagster.headers import apply
 from fits_dagster.headers.updates import update_headers
+from fits_dagster.ledger.batches import drain_once
 from fits_dagster.ledger.items import NewWork, add_work, claim, new_lease
-from fits_dagster.ledger.loop import drain, drain_once
+from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.management import retry_failed
 from fits_dagster.ledger.report import DrainReport, Finished
 from fits_dagster.ledger.settlement import settle
@@ -206,7 +207,7 @@ def run_until_the_commit(site: Site) -> None:
 
         assert reap(connection) == 1
     # it comes back to life: its lease is lost, and nothing of what it says counts
-    settle(site, edit.STAGE, lease, [Finished(item, result, None, 0.1)], DrainReport("edit"), "")
+    settle(site, edit.STAGE, lease, [Finished(item, result, None, 0.1)], DrainReport("edit"))
 
 
 def test_a_worker_killed_before_its_commit_does_no_harm(summit: Site, night: list[Path]) -> None:

@@ -14,12 +14,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from sqlalchemy import text
 
+from fits_dagster.destinations.base import destination_path
+from fits_dagster.ledger import batches
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.report import DrainReport
 from fits_dagster.sites import Site
 from fits_dagster.stages import export, ingest, store
-from fits_dagster.stages.export import destination_path
 from fits_dagster_tests.conftest import HttpServer, serve
 
 
@@ -198,10 +199,9 @@ def test_a_bad_answer_is_never_taken_for_success(
 
 
 def drain_once(site: Site) -> DrainReport:
-    from fits_dagster.ledger import loop as drains
 
     report = DrainReport("export")
-    drains.drain_once(site, export.ExportStage(), report)
+    batches.drain_once(site, export.ExportStage(), report)
     return report
 
 
@@ -222,7 +222,7 @@ def test_a_destination_that_is_down_is_probed_once_not_once_per_file(
         connection.execute(text("update work_item set not_before = now()"))
         connection.execute(text("update destination set retry_at = now()"))
     partner.listing = lambda: JSONResponse([{"data_md5": _md5_of(site, night[0].name)}])
-    drain(site, export.ExportStage(), nights=None)
+    drain(site, export.ExportStage())
     with site.engine.connect() as connection:
         assert connection.scalar(text("select failures from destination")) == 0
 
