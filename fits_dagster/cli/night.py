@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fits_dagster.cli.options import home_option, json_option, site_option
+from fits_dagster.nights import Night
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import opened_site
 
@@ -42,8 +42,7 @@ def night(nights: tuple[str, ...], last: int | None, as_json: bool, site: SiteNa
     with opened_site(settings, site) as opened:
         asked = list(nights)
         if last is not None:
-            newest = datetime.strptime(recent_nights(opened)[0], "%Y%m%d").replace(tzinfo=UTC)
-            asked += [f"{newest - timedelta(days=back):%Y%m%d}" for back in range(last)]
+            asked += map(str, opened.settings.night_clock.tonight().back(last))
         reports = night_reports(opened, asked or recent_nights(opened)[:1])
     if as_json:
         click.echo(json.dumps([report.as_dict() for report in reports], indent=1))
@@ -70,9 +69,9 @@ def night(nights: tuple[str, ...], last: int | None, as_json: bool, site: SiteNa
 
 def _check_label(label: str) -> None:
     try:
-        datetime.strptime(label, "%Y%m%d").replace(tzinfo=UTC)
+        Night.parse(label)
     except ValueError as error:
-        raise click.BadParameter(f"{label!r} is no night label YYYYMMDD") from error
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command()

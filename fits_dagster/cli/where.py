@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fits_dagster.cli.options import home_option, json_option, sites_option
+from fits_dagster.nights import FileKey
 from fits_dagster.settings import SiteName, load_settings
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _print(console: Console, place: str, answer: Answer) -> None:
 def _lines(history: FileHistory) -> Iterator[str]:
     """Write what is known of a file, but for what happened to it."""
     for version in history.versions:
-        key = f"{version.path}/{version.filename}" if version.path else version.filename
+        key = str(FileKey(version.path, version.filename))
         words = f"{'present' if version.present else 'gone'}{', canonical' if version.canonical else ''}"
         yield f"version {key}: {words}, MD5 {version.file_md5}, since {_time(version.entrytime)}"
     if history.dhs is not None:

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import get_args
 
-from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work, night_label
+from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work
+from fits_dagster.nights import night_label
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.requeue.rescan import rescan
 from fits_dagster.requeue.versions import LaterStage, VersionRequest, queue_versions

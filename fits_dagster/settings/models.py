@@ -7,6 +7,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr
 
+from fits_dagster.nights import NightClock
+
 __all__ = [
     "AlertSettings",
     "Frozen",
@@ -139,7 +141,9 @@ class SiteSettings(Frozen):
     #: Follow links of the DHS directory that end at a regular file inside it; others are always refused.
     dhs_links: bool = False
     #: Hours by which the label of the night runs ahead of the UTC date: 0 in the North, 6 in the South.
-    night_hours_ahead: float = 0.0
+    night_hours_ahead: float = Field(default=0.0, gt=-24, lt=24)
+    #: A bare date in a selection means the night of this label, not the UTC date.
+    dates_are_nights: bool = False
     #: Store of the data: a directory or S3.
     store: Literal["directory", "s3"] = "directory"
     #: Root of the directory store (the dataflow directory at the summit).
@@ -198,6 +202,11 @@ class SiteSettings(Frozen):
     upload_least_rate: int = Field(default=10_000, ge=0)
     #: Largest accepted upload.
     max_upload_bytes: int = Field(default=100_000_000_000, gt=0)
+
+    @property
+    def night_clock(self) -> NightClock:
+        """Which night it is here."""
+        return NightClock(self.night_hours_ahead)
 
     @property
     def url(self) -> str:

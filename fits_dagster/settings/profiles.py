@@ -53,7 +53,7 @@ PROFILES: Final[Mapping[str, SiteProfile]] = MappingProxyType(
                     "store_directory": "dataflow",
                     "staging_directory": "staging",
                 },
-                settings={"rescans": _RESCANS},
+                settings={"rescans": _RESCANS, "dates_are_nights": True},
             ),
             SiteProfile(
                 "archive",

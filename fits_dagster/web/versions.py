@@ -10,6 +10,7 @@ from fastapi import HTTPException
 from sqlalchemy import ColumnElement, Date, Row, Select, case, cast, func, select
 
 from fits_dagster.ledger.tables import work_item
+from fits_dagster.nights import FileKey
 from fits_dagster.records.tables import HEADER_COLUMNS, diskfile, file, header, miscfile, obslog
 from fits_dagster.sites import Site
 
@@ -98,7 +99,7 @@ def header_values(row: Row[Any]) -> dict[str, Any]:
 
 def key_of(row: Row[Any]) -> str:
     """Return the key of a version in the store."""
-    return f"{row.path}/{row.filename}" if row.path else str(row.filename)
+    return str(FileKey(row.path, row.filename))
 
 
 def find_version(site: Site, rest: str, *, canonical: bool = False) -> Row[Any]:

@@ -14,7 +14,6 @@ from sqlalchemy import text
 
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.orchestration.definitions import build_definitions
-from fits_dagster.orchestration.partitions import tonight
 from fits_dagster.settings import SiteName
 from fits_dagster.sites import Site
 
@@ -198,7 +197,7 @@ def test_the_first_file_of_tonight_wakes_every_stage_that_it_will_need(
     summit: Site, night: list[Path]
 ) -> None:
     assert summit.settings.dhs_directory is not None
-    label = tonight(summit.settings)
+    label = str(summit.settings.night_clock.tonight())
     (summit.settings.dhs_directory / f"N{label}S0001.fits").write_bytes(b"begun")
     requests = evaluate("summit", "dhs_files")
     # edits are asked for by hand, so their stage sleeps on
@@ -223,7 +222,7 @@ def waiting(site: Site, *work: NewWork, seconds: int = 5) -> None:
 @pytest.mark.usefixtures("use_settings")
 def test_many_nights_share_a_run_and_a_name_without_a_night_comes_along(summit: Site) -> None:
     nights = [f"202501{day:02d}" for day in range(1, 11)]
-    label = tonight(summit.settings)
+    label = str(summit.settings.night_clock.tonight())
     waiting(
         summit,
         *(NewWork(stage="export", filename=f"N{night}S0001.fits") for night in nights),
