@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fits_dagster.calibration.caltypes import CALTYPES
-from fits_dagster.calibration.engine import associate_headers
-from fits_dagster.calibration.index import index_headers
+from fits_dagster.calibration.associate import associate_headers
+from fits_dagster.calibration.keys import index_headers
+from fits_dagster.calibration.rules import CALTYPES
 
 __all__ = ["CALTYPES", "associate_headers", "index_headers"]

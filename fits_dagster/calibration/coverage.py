@@ -10,9 +10,9 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from fits_dagster.calibration.caltypes import CALTYPES
 from fits_dagster.calibration.facts import load_facts
-from fits_dagster.calibration.index import applicable_types
+from fits_dagster.calibration.keys import applicable_types
+from fits_dagster.calibration.rules import CALTYPES
 from fits_dagster.nights import Night, NightClock, night_label
 
 __all__ = ["CalibrationCoverage", "ScienceFile", "calibration_coverage"]

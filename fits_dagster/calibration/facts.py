@@ -13,9 +13,8 @@ from sqlalchemy import BigInteger, Connection, Select, Text, any_, bindparam, se
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from fits_dagster.calibration.conditions import Facts
-from fits_dagster.calibration.handicap import NO_TAG, handicap_of
-from fits_dagster.calibration.queries import QuerySet, compile_ruleset
-from fits_dagster.calibration.ruleset import load_rulesets
+from fits_dagster.calibration.queries import NO_TAG, QuerySet, compile_ruleset, handicap_of
+from fits_dagster.calibration.rules import load_rulesets
 from fits_dagster.records.instruments import INSTRUMENT_TABLES
 from fits_dagster.records.processing_tags import processingtag
 from fits_dagster.records.tables import diskfile, header
@@ -69,7 +68,7 @@ class HeaderFacts:
     rows: tuple[Facts, ...]
     #: The same, and for a target without a row one whose columns are all null.
     targets: tuple[Facts, ...]
-    #: See :mod:`fits_dagster.calibration.handicap`.
+    #: See :mod:`fits_dagster.calibration.queries`.
     handicap: int = NO_TAG
 
     @property

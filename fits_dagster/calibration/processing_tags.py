@@ -8,11 +8,15 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from fits_dagster.calibration.engine import INGEST_BARRIER
-from fits_dagster.calibration.freshness import OF_THE_NEED, RUNNING, as_work
-from fits_dagster.calibration.handicap import handicap_of, remoteness
-from fits_dagster.calibration.queries import compile_ruleset
-from fits_dagster.calibration.slots import fits, need_slot, offer_slot
+from fits_dagster.calibration.associate import INGEST_BARRIER, OF_THE_NEED, RUNNING, as_work
+from fits_dagster.calibration.queries import (
+    compile_ruleset,
+    fits,
+    handicap_of,
+    need_slot,
+    offer_slot,
+    remoteness,
+)
 from fits_dagster.ledger.items import NewWork
 from fits_dagster.records.processing_tags import ProcessingTag, delete_tag, find_tag, save_tag
 

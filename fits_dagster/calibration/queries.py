@@ -1,9 +1,4 @@
-"""Rules made ready for use: every branch of a rule is a query with a name of its own.
-
-A query splits what a rule says in three: conditions on the candidate alone, which decide at ingest whether
-the candidate is offered for the query at all; equalities, which become the key that offers and needs share;
-and the rest, which a need says as a JSON path condition on the attributes that offers of the query carry.
-"""
+"""The statements of a rule: offers, needs, candidates in order, processing tags' handicaps among it."""
 
 from __future__ import annotations
 
@@ -17,9 +12,53 @@ from functools import cache
 from typing import Any, Final
 
 from fits_dagster.calibration.conditions import Condition, Facts, json_path
-from fits_dagster.calibration.ruleset import Criteria, RuleBody, RuleSet, Score, Side, load_rulesets
+from fits_dagster.calibration.rules import Criteria, RuleBody, RuleSet, Score, Side, load_rulesets
+from fits_dagster.records.processing_tags import MOST_PRIORITY
 
-__all__ = ["UNDATED_SECS", "Query", "QuerySet", "Variant", "compile_ruleset", "whole_seconds"]
+__all__ = [
+    "HIDDEN",
+    "NO_TAG",
+    "UNDATED_SECS",
+    "Query",
+    "QuerySet",
+    "Variant",
+    "compile_ruleset",
+    "fits",
+    "handicap_of",
+    "need_slot",
+    "offer_slot",
+    "remoteness",
+    "whole_seconds",
+]
+
+#: Of a candidate that is not to be seen. Its offers lie in the index where nobody looks.
+HIDDEN: Final = -1
+#: Of a candidate whose tag has no row, or that has none: before every candidate with a tag.
+NO_TAG: Final = 0
+
+#: More than the distance of a candidate without a time, which is some thirty thousand years.
+_STEP: Final = 2**41
+
+
+def handicap_of(processing: str | None, *, priority: int | None, published: bool | None) -> int:
+    """Return the handicap of a candidate.
+
+    Parameters
+    ----------
+    processing
+        How far it is processed, as its header says.
+    priority, published
+        Of the row of its tag; None where there is no row.
+    """
+    if processing != "Raw" and not published:
+        return HIDDEN
+    return NO_TAG if priority is None else (MOST_PRIORITY + 1 - priority) * _STEP
+
+
+def remoteness(offer: str, need: str) -> str:
+    """Return the SQL of the distance of an offer from a need, handicap included, by their aliases."""
+    return f"abs({offer}.secs - {need}.secs) + {offer}.handicap"
+
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 #: Time of a candidate without one: nobody is farther away, handicaps apart.
@@ -302,3 +341,56 @@ def _json_value(value: Any) -> Any:
 def whole_seconds(moment: datetime) -> int:
     """Return the whole seconds since 2000 of a time."""
     return math.floor((moment - _EPOCH).total_seconds())
+
+
+# The indexes hold a hash, which keeps them narrow; that the texts are equal is checked besides, joined so
+# that no other index looks fit.
+_SAME_KEY: Final = "{need}.query || {need}.key = {offer}.query || {offer}.key"
+
+
+def offer_slot(offer: str, need: str, handicap: str) -> str:
+    """Return the SQL condition that an offer has the query and key of a need, and a certain handicap.
+
+    It is for a walk along the offers. The handicap is the seed of the hash: offers of each handicap lie
+    together, and the index is none the wider.
+
+    Parameters
+    ----------
+    offer, need
+        Aliases of the tables.
+    handicap
+        SQL of the handicap.
+    """
+    return (
+        f"hashtextextended({offer}.query || {offer}.key, {offer}.handicap) "
+        f"= hashtextextended({need}.query || {need}.key, {handicap}) and {offer}.handicap + 0 = {handicap} "
+        f"and {_SAME_KEY.format(need=need, offer=offer)}"
+    )
+
+
+def fits(offer: str, need: str, path: str) -> str:
+    """Return the SQL condition that an offer of the same query and key fulfils the rest of a need.
+
+    Parameters
+    ----------
+    offer, need
+        Aliases of the tables.
+    path
+        SQL of the need's condition as a JSON path.
+    """
+    return (
+        f"{offer}.wavelength > {need}.least_wavelength and {offer}.wavelength < {need}.most_wavelength "
+        f"and ({need}.low is null or {offer}.ut > {need}.low) "
+        f"and ({need}.high is null or {offer}.ut < {need}.high) "
+        f"and ({need}.any_engineering or {offer}.engineering is false) "
+        f"and ({need}.condition is null or {offer}.attributes @@ {path})"
+    )
+
+
+def need_slot(need: str, offer: str) -> str:
+    """Return the SQL condition that a need has the query and key of an offer, for a walk along the needs."""
+    return (
+        f"hashtextextended({need}.query || {need}.key, 0) "
+        f"= hashtextextended({offer}.query || {offer}.key, 0) "
+        f"and {_SAME_KEY.format(need=need, offer=offer)}"
+    )

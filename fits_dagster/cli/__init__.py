@@ -40,6 +40,7 @@ _COMMANDS = {
     "ingest": "files",
     "calibrations": "calibrations",
     "processing-tags": "processing_tags",
+    "rebuild-match-keys": "match_keys",
     "bench": "bench",
 }
 

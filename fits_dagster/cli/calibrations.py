@@ -12,20 +12,20 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fits_dagster.calibration.associated import (
+from fits_dagster.calibration.lookup import (
     MOST_LEVELS,
     AssociatedCalibration,
     associated_calibrations,
 )
-from fits_dagster.calibration.caltypes import CALTYPES
+from fits_dagster.calibration.rules import CALTYPES
 from fits_dagster.cli.options import home_option, json_option, site_option
 from fits_dagster.settings import SiteName, load_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from fits_dagster.calibration.explain import Candidate, Explanation
     from fits_dagster.calibration.lookup import CalibrationList
-    from fits_dagster.calibration.why import Candidate, Explanation
 
 __all__ = ["calibrations"]
 
@@ -66,8 +66,8 @@ def calibrations(
 
     NAMES come first where --why has no type. Exits with 1 if a name is not known.
     """
+    from fits_dagster.calibration.explain import explain_all
     from fits_dagster.calibration.lookup import associations_of, current_header
-    from fits_dagster.calibration.why import explain_all
     from fits_dagster.database.session import site_database
 
     def lists(connection: Connection, name: str) -> list[CalibrationList]:

@@ -49,7 +49,7 @@ calibration_offer = Table(
     #: Micrometres; -1 if not known.
     Column("wavelength", Double, nullable=False),
     Column("attributes", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    #: What the processing tag does to the rank, see :mod:`fits_dagster.calibration.handicap`.
+    #: What the processing tag does to the rank, see :mod:`fits_dagster.calibration.queries`.
     Column("handicap", BigInteger, nullable=False, server_default=text("0")),
     Index(
         "ix_calibration_offer_walk", text("hashtextextended(query || key, handicap)"), "secs", "wavelength"

@@ -225,7 +225,7 @@ where h.id = any(:ids) and d.present
 
 -- limit_lock_wait --
 -- A row that is locked for long must not hold a connection as long.
-set local lock_timeout = '5s'
+set local lock_timeout = {milliseconds}
 
 -- lock_attempts --
 -- Attempts to sign in by one name, or from one address, take turns.

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from fits_dagster.calibration import associate_headers
+from fits_dagster.calibration.associate import follow_ups as calibration_follow_ups
 from fits_dagster.calibration.coverage import calibration_coverage
-from fits_dagster.calibration.freshness import follow_ups as calibration_follow_ups
 from fits_dagster.ledger.items import NewWork, WorkItem
 from fits_dagster.ledger.stage import Committed, NewVersion, NightSummary, Stage
 from fits_dagster.settings import SiteSettings

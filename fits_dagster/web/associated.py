@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy import any_, bindparam, select
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
-from fits_dagster.calibration.associated import MOST_LEVELS, associated_calibrations
-from fits_dagster.calibration.caltypes import CALTYPES
+from fits_dagster.calibration.lookup import MOST_LEVELS, associated_calibrations
+from fits_dagster.calibration.rules import CALTYPES
 from fits_dagster.records.selection import path_elements
 from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.web.access import site_of

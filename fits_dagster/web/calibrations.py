@@ -9,7 +9,7 @@ from typing import Final
 from fastapi import APIRouter, HTTPException, Request, Response
 from sqlalchemy import func, select
 
-from fits_dagster.calibration.overview import TargetNeeds, calibration_needs
+from fits_dagster.calibration.explain import TargetNeeds, calibration_needs
 from fits_dagster.records.selection import path_elements
 from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.web.access import current_person, site_of

@@ -13,10 +13,10 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy import Connection, select
 
-from fits_dagster.calibration.caltypes import CALTYPES
+from fits_dagster.calibration.explain import explain_all
 from fits_dagster.calibration.lookup import answers_of, current_header
 from fits_dagster.calibration.requests import RequestError, answer_request
-from fits_dagster.calibration.why import explain_all
+from fits_dagster.calibration.rules import CALTYPES
 from fits_dagster.nights import FileKey
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.records.selection import path_elements

@@ -22,7 +22,7 @@ from sqlalchemy import Row, and_, any_, bindparam, or_
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 from starlette.concurrency import run_in_threadpool
 
-from fits_dagster.calibration.associated import associated_calibrations
+from fits_dagster.calibration.lookup import associated_calibrations
 from fits_dagster.records.selection import path_elements
 from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.sites import Site

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
-from fits_dagster.calibration.caltypes import CALTYPES
+from fits_dagster.calibration.rules import CALTYPES
 from fits_dagster.records.selection import GRAMMAR
 from fits_dagster.records.selection.ordering import ORDER_COLUMNS
 from fits_dagster.web.access import current_person

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import Row, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
-from fits_dagster.calibration.associated import associated_calibrations
+from fits_dagster.calibration.lookup import associated_calibrations
 from fits_dagster.nights import FileKey
 from fits_dagster.records.selection import path_elements, select_files
 from fits_dagster.records.tables import diskfile, file, header, obslog

@@ -36,6 +36,8 @@ WINDOW_S: Final = 15 * 60
 _FIRST_PAUSE_S: Final = 30.0
 _LONGEST_NAME: Final = 200
 _IPV6_NETWORK_BITS: Final = 64
+#: Longest wait for a row that another attempt has locked.
+_LOCK_WAIT_MS: Final = 5000
 
 
 class TooManyFailuresError(Exception):
@@ -84,7 +86,7 @@ def hold(connection: Connection, attempt: Attempt) -> None:
 
     Else many at once would all be looked at before the first failure is noted.
     """
-    connection.execute(RECORDS["limit_lock_wait"])
+    connection.execute(RECORDS.with_parts("limit_lock_wait", milliseconds=str(_LOCK_WAIT_MS)))
     connection.execute(RECORDS["lock_attempts"], {"username": attempt.username, "address": attempt.address})
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.observing import simulate_records
-from fits_dagster.calibration.ruleset import load_rulesets
+from fits_dagster.calibration.rules import load_rulesets
 from fits_dagster.cli import cli
 from fits_dagster.records.instruments import INSTRUMENT_TABLES
 from fits_dagster.records.tables import header

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, insert, select, text, update
 
-from fits_dagster.calibration.freshness import follow_ups
-from fits_dagster.database import schema
+from fits_dagster.calibration.associate import follow_ups
 from fits_dagster.ledger.items import NewWork
 from fits_dagster.records.instruments import INSTRUMENT_TABLES
 from fits_dagster.records.tables import calcache, diskfile, file, header
+from fits_dagster.schema import tables as schema
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _DATABASE = "calibration_tests"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from fits_dagster.calibration.associated import MOST_LEVELS, AssociatedCalibration, associated_calibrations
+from fits_dagster.calibration.lookup import MOST_LEVELS, AssociatedCalibration, associated_calibrations
 
 
 @pytest.fixture

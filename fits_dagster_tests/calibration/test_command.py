@@ -31,6 +31,9 @@ RECORD: dict[str, Any] = {
 ROW = {"disperser": "K_G5605", "filter_name": "HK", "focal_plane_mask": "3.0"}
 TARGET, NEAR, FAR = "N20190601S0001.fits", "N20190531S0007.fits", "N20190603S0009.fits"
 
+OFFERS = "select header_id, query, key, secs from calibration_offer order by 1, 2, 3"
+NEEDS = "select header_id, caltype, part, query, key from calibration_need order by 1, 2, 3"
+
 
 @pytest.fixture
 def filled(
@@ -133,3 +136,26 @@ def test_levels_are_one_list_of_all_files(filled: Site) -> None:
     assert run("nothing", "--levels", "1").exit_code == 1
     assert run(TARGET, "--levels", "6").exit_code == 2
     assert run(TARGET, "--levels", "2", "--all").exit_code == 2
+
+
+def test_match_keys_are_rebuilt_and_associations_follow(filled: Site) -> None:
+    with filled.engine.begin() as connection:
+        before = connection.execute(text(OFFERS)).all()
+        needs = connection.execute(text(NEEDS)).all()
+        connection.execute(text("update calibration_offer set key = 'of other rules'"))
+        connection.execute(text("delete from calibration_need"))
+        connection.execute(text("delete from work_item"))
+    dry = CliRunner().invoke(cli, ["rebuild-match-keys", "--dry-run"])
+    assert (dry.exit_code, dry.stdout) == (
+        0,
+        "4 headers would be matched again, and their associations queued\n",
+    )
+    done = CliRunner().invoke(cli, ["rebuild-match-keys"])
+    assert done.exit_code == 0, done.output
+    with filled.engine.connect() as connection:
+        assert connection.execute(text(OFFERS)).all() == before
+        assert connection.execute(text(NEEDS)).all() == needs
+        queued = connection.execute(
+            text("select stage, priority, count(*) from work_item group by 1, 2")
+        ).all()
+    assert [tuple(row) for row in queued] == [("associate", -1, 4)]

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
 from fits_dagster.calibration import associate_headers
-from fits_dagster.calibration.engine import INGEST_BARRIER
+from fits_dagster.calibration.associate import INGEST_BARRIER
 from fits_dagster.calibration.facts import load_facts
-from fits_dagster.calibration.freshness import withdraw
-from fits_dagster.calibration.index import applicable_types, index_headers, needs_of
+from fits_dagster.calibration.keys import applicable_types, index_headers, needs_of
 from fits_dagster.calibration.lookup import compute
 from fits_dagster.calibration.processing_tags import remove_processing_tag, set_processing_tag
 from fits_dagster.records.processing_tags import ProcessingTag
@@ -114,7 +113,7 @@ TagChange = tuple[str, int | None, bool, bool]
 Sequence = list[Arrival | TagChange]
 
 DAYS = [-400.0, -91.0, -5.0, -0.5, 0.0, 0.25, 0.9, 3.0, 89.0]
-QUALITIES = ["Pass", "Pass", "Pass", "Undefined", "Fail", "withdrawn"]
+QUALITIES = ["Pass", "Pass", "Pass", "Undefined", "Fail"]
 PROCESSINGS: list[tuple[str, str | None]] = [
     *[("Raw", None)] * 4,
     *[("Raw", "B"), ("Science-Quality", None), ("Science-Quality", "unknown")],
@@ -183,16 +182,12 @@ def check_sequence(engine: Engine, archive_class: Any, world: str, sequence: Seq
             else:
                 number, kind, days, configuration, qa_state, (processing, tag), _ = step
                 name = f"{number}.fits"
-                if qa_state == "withdrawn":
-                    work = withdraw_file(archive, current.pop(name, None))
-                    queue.pop(name, None)
-                else:
-                    state = {"qa_state": qa_state, "ut_datetime": UT + timedelta(days=days)}
-                    state |= {"processing": processing, "processing_tag": tag}
-                    values = record | kinds[kind % len(kinds)] | state
-                    rows = configurations[configuration % len(configurations)]
-                    header, work = archive.arrive(name, values, table, rows)
-                    current[name] = queue[name] = header
+                state = {"qa_state": qa_state, "ut_datetime": UT + timedelta(days=days)}
+                state |= {"processing": processing, "processing_tag": tag}
+                values = record | kinds[kind % len(kinds)] | state
+                rows = configurations[configuration % len(configurations)]
+                header, work = archive.arrive(name, values, table, rows)
+                current[name] = queue[name] = header
                 assert name not in targets(work)
             queue |= {item.filename: item.subject_id for item in work}
             if step[-1]:
@@ -212,18 +207,6 @@ def change_tag(connection: Connection, tag: str, priority: int | None, published
         return remove_processing_tag(connection, tag)
     except LookupError:
         return []
-
-
-def withdraw_file(archive: Any, header: int | None) -> list[Any]:
-    """Take a file out of service without a successor."""
-    if header is None:
-        return []
-    archive.connection.execute(
-        text("""update diskfile set canonical = false, present = false
-                where id = (select diskfile_id from header where id = :id)"""),
-        {"id": header},
-    )
-    return withdraw(archive.connection, [header])
 
 
 def from_scratch(archive: Any, headers: list[int]) -> dict[str, dict[str, list[str]]]:
@@ -314,18 +297,8 @@ def test_a_changed_calibration_concerns_its_old_and_its_new_users(
     assert {item.subject_id for item in work} == {short, long}
 
 
-def test_a_withdrawn_calibration_is_missed(connection: Connection, archive_class: Any) -> None:
-    archive = archive_class(connection)
-    target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)
-    pinhole, _ = arrive(archive, "pinhole.fits", 1.0, PINHOLE)
-    associate(archive, target)
-    assert targets(withdraw(connection, [pinhole])) == {"target.fits"}
-    associate(archive, target)
-    assert archive.cached() == {}
-
-
 def test_work_carries_the_priority_of_what_caused_it(connection: Connection, archive_class: Any) -> None:
-    from fits_dagster.calibration.freshness import follow_ups
+    from fits_dagster.calibration.associate import follow_ups
 
     archive = archive_class(connection)
     target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)

@@ -13,11 +13,11 @@ from alembic import command
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from fits_dagster.calibration import associate_headers
-from fits_dagster.calibration.engine import INGEST_BARRIER
+from fits_dagster.calibration.associate import INGEST_BARRIER
+from fits_dagster.calibration.explain import explain
 from fits_dagster.calibration.lookup import associations_of
 from fits_dagster.calibration.processing_tags import remove_processing_tag, set_processing_tag
 from fits_dagster.calibration.requests import answer_request
-from fits_dagster.calibration.why import explain
 from fits_dagster.ledger.items import NewWork
 from fits_dagster.records.processing_tags import ProcessingTag
 from fits_dagster.schema.migrate import alembic_config

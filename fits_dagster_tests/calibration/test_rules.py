@@ -15,7 +15,7 @@ from fits_dagster.calibration.conditions import Condition, Facts
 from fits_dagster.calibration.lookup import associations_of
 from fits_dagster.calibration.processing_tags import set_processing_tag
 from fits_dagster.calibration.queries import compile_ruleset
-from fits_dagster.calibration.ruleset import RuleSet, load_rulesets
+from fits_dagster.calibration.rules import RuleSet, load_rulesets
 from fits_dagster.metadata.instruments.gmos import Gmos
 from fits_dagster.metadata.instruments.michelle import Michelle
 from fits_dagster.metadata.instruments.nici import Nici

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from fits_dagster.calibration.why import Explanation, explain
+from fits_dagster.calibration.explain import Explanation, explain
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
 RECORD: dict[str, Any] = {

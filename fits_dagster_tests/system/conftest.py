@@ -20,6 +20,8 @@ import pytest
 import requests
 
 PASSWORD = "A-long-passw0rd-for-tests"
+#: A child of the worker is replaced after so many runs.
+RUNS_OF_A_CHILD = 3
 
 _RUN_TIMES = ("creationTime", "startTime", "endTime")
 RUNS = """{ runsOrError(limit: 40) { ... on Runs { results {
@@ -51,6 +53,7 @@ def environment(home: Path) -> dict[str, str]:
         "FITS_DAGSTER_HOME": str(home),
         "FITS_DAGSTER_WORK__LINGER_SECONDS": "3",
         "FITS_DAGSTER_WORK__LEASE_SECONDS": "5",
+        "FITS_DAGSTER_WORK__WORKER_RECYCLE_RUNS": str(RUNS_OF_A_CHILD),
         "FITS_DAGSTER_SUMMIT__DHS_GIVE_UP_SECONDS": "2",
     }
 

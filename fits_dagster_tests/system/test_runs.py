@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import psutil
 import pytest
 
 from fits_dagster.settings import load_settings
-from fits_dagster_tests.system.conftest import RunningSystem, wait_until
+from fits_dagster_tests.system.conftest import RUNS_OF_A_CHILD, RunningSystem, wait_until
 from fits_dagster_tests.system.stream import failed_runs, processes, runs, workers
 
 pytestmark = pytest.mark.timeout(400)
@@ -24,6 +26,8 @@ TERMINATE = """mutation($id: String!) { terminateRun(runId: $id) {
     __typename ... on TerminateRunFailure { message } } }"""
 LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+PLACES = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
+    ... on EngineEvent { message } } } } }"""
 STEPS = (
     """query($id: ID!) { runOrError(runId: $id) { ... on Run { status stepStats { stepKey status } } } }"""
 )
@@ -113,6 +117,21 @@ def test_several_assets_of_a_night_are_made_again_in_one_run_op_after_op(
     steps = {step["stepKey"]: step["status"] for step in run["stepStats"]}
     assert steps.keys() >= {"ingest", "preview", "associate"}
     assert set(steps.values()) == {"SUCCESS"}
+
+
+def test_a_child_of_the_worker_is_replaced_after_a_number_of_runs(system: RunningSystem) -> None:
+    wait_until(lambda: not at_work(system), seconds=60, what="no run is at work")
+    served = Counter(process_of(system, run_id) for run_id in runs(system, "SUCCESS"))
+    served.pop(None, None)
+    assert len(served) > 1
+    assert max(served.values()) <= RUNS_OF_A_CHILD
+
+
+def process_of(system: RunningSystem, run_id: str) -> str | None:
+    """Return the process that executed a run."""
+    events = system.graphql("summit", PLACES, id=run_id)["logsForRun"]["events"]
+    told = (re.search(r"in process \(pid: (\d+)\)", event.get("message", "")) for event in events)
+    return next((found[1] for found in told if found), None)
 
 
 def test_idle_children_of_the_worker_go(system: RunningSystem) -> None:

@@ -280,7 +280,7 @@ def test_strange_names_are_merely_wrong(archive: Site, archive_http: HttpServer,
 def test_a_locked_row_of_accounts_holds_nobody_for_long(
     archive: Site, archive_http: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fits_dagster.web.throttling._PATIENCE", text("set local lock_timeout = '200ms'"))
+    monkeypatch.setattr("fits_dagster.web.throttling._LOCK_WAIT_MS", 200)
     add_user(archive.engine, "anna", PASSWORD, role="staff")
     with archive.engine.begin() as locked:
         locked.execute(text("select * from users for update"))

@@ -11,7 +11,7 @@ import requests
 from astropy.io import fits
 from sqlalchemy import text
 
-from fits_dagster.calibration.why import Candidate, Explanation, Miss
+from fits_dagster.calibration.explain import Candidate, Explanation, Miss
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site

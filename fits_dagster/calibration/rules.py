@@ -1,22 +1,99 @@
-"""The rule files: their schema, and the loading of all that the package has."""
+"""The rules of association, as data: which calibrations a file needs, and what makes one fit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from fits_dagster.calibration.caltypes import CALTYPES
 from fits_dagster.calibration.conditions import Condition, Facts
-from fits_dagster.calibration.functions import FUNCTIONS
 from fits_dagster.records.instruments import INSTRUMENT_TABLES
 
-__all__ = ["Criteria", "Rule", "RuleBody", "RuleSet", "Score", "Side", "load_rulesets"]
+__all__ = [
+    "CALTYPES",
+    "FUNCTIONS",
+    "Criteria",
+    "Rule",
+    "RuleBody",
+    "RuleSet",
+    "Score",
+    "Side",
+    "load_rulesets",
+]
+
+CALTYPES: Final[tuple[str, ...]] = (
+    "bias",
+    "processed_bias",
+    "dark",
+    "processed_dark",
+    "processed_bpm",
+    "flat",
+    "processed_flat",
+    "arc",
+    "processed_arc",
+    "pinhole",
+    "processed_pinhole",
+    "processed_fringe",
+    "ronchi_mask",
+    "lampoff_flat",
+    "qh_flat",
+    "domeflat",
+    "lampoff_domeflat",
+    "mask",
+    "slitillum",
+    "processed_slitillum",
+    "standard",
+    "processed_standard",
+    "telluric",
+    "processed_telluric",
+    "polarization_standard",
+    "astrometric_standard",
+    "polarization_flat",
+    "specphot",
+    "photometric_standard",
+    "processed_slitflat",
+    "processed_slit",
+)
+
+
+#: GMOS gratings whose ruling sets the scale; what is not here counts as 1200 lines per mm.
+_GMOS_GRATINGS: Final = frozenset({"B480", "B600", "R600", "R400", "R831", "R150", "B1200"})
+_GMOS_DISPERSION: Final = 0.03
+_DEFAULT_RULING: Final = 1200.0
+
+
+def divide_by_cosine(angle: Any, elevation: Any) -> float | None:
+    """Return an angle on the sky as one of the rotator: divided by the cosine of the elevation, degrees."""
+    if angle is None or elevation is None:
+        return None
+    return float(angle) / math.cos(math.radians(float(elevation)))
+
+
+def gmos_pixels(disperser: Any, pixels: Any) -> float:
+    """Return the wavelength range of a number of GMOS pixels, micrometres."""
+    name = (disperser or "").split("_G")[0].strip("+")
+    ruling = float("".join(filter(str.isdigit, name))) if name in _GMOS_GRATINGS else _DEFAULT_RULING
+    return float(pixels) * (_GMOS_DISPERSION / ruling)
+
+
+def second_part(text: Any) -> str | None:
+    """Return the second of the parts that ``&`` joins (GNIRS: the decker), or None."""
+    parts = text.split("&") if isinstance(text, str) else []
+    return parts[1] if len(parts) > 1 else None
+
+
+FUNCTIONS: Final[Mapping[str, Callable[..., float | str | None]]] = {
+    "divide_by_cosine": divide_by_cosine,
+    "gmos_pixels": gmos_pixels,
+    "second_part": second_part,
+}
+
 
 Side = Literal["around", "until", "before", "after"]
 

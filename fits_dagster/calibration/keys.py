@@ -106,7 +106,8 @@ def offers_of(facts: HeaderFacts) -> list[dict[str, Any]]:
 def index_headers(connection: Connection, header_ids: Sequence[int]) -> None:
     """Write the offers and needs of headers anew, from their rows in the database.
 
-    Ingest does this for every new header; after a change of the rules it must be done for all.
+    Ingest does this for every new header; after a change of the rules the command
+    ``fits-dagster rebuild-match-keys`` does it for all.
     """
     for start in range(0, len(header_ids), _CHUNK):
         ids = header_ids[start : start + _CHUNK]

@@ -1,0 +1,360 @@
+"""The cache of associations: computed for many headers at once, kept fresh when something arrives late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, Engine, text
+
+from fits_dagster.calibration.facts import load_facts
+from fits_dagster.calibration.keys import forget_headers, index_headers, write_index
+from fits_dagster.calibration.queries import NO_TAG, compile_ruleset, fits, need_slot, offer_slot, remoteness
+from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work
+
+__all__ = [
+    "INGEST_BARRIER",
+    "OF_THE_NEED",
+    "RUNNING",
+    "arrival_statement",
+    "as_work",
+    "associate_headers",
+    "count_current_headers",
+    "follow_ups",
+    "ranked_statement",
+    "rebuild_match_keys",
+    "replace_statement",
+]
+
+#: Advisory lock: ingest holds it shared until its commit, association waits until nobody does.
+INGEST_BARRIER: Final = 7268732
+
+_FITS: Final = f"{offer_slot('o', 'n', 'c.handicap')} and {fits('o', 'n', 'n.path')}"
+
+_BACK: Final = f"""
+select o.* from calibration_offer o
+where {_FITS} and o.secs <= n.secs and o.secs >= n.low_secs
+order by o.secs desc fetch first (n.walk) rows with ties
+"""
+
+_FORTH: Final = f"""
+select o.* from calibration_offer o
+where {_FITS} and o.secs > n.secs and o.secs <= n.high_secs
+order by o.secs fetch first (n.walk) rows with ties
+"""
+
+# the handicaps of a query, found by hopping along an index that is mostly empty
+_TAGGED: Final = """
+tagged as (
+    (select query, handicap from calibration_offer where handicap > 0 order by query, handicap limit 1)
+    union all
+    select further.query, further.handicap from tagged t cross join lateral (
+        select query, handicap from calibration_offer o
+        where o.handicap > 0 and (o.query, o.handicap) > (t.query, t.handicap)
+        order by o.query, o.handicap limit 1) further)
+"""
+
+_ORDER: Final = """
+w.handicap,
+case when n.score_days is null then abs(w.secs - n.secs)::float8
+     else abs((w.secs - n.secs)::float8 / (n.score_days * 86400))
+        + abs((w.wavelength::numeric - n.wavelength::numeric)::float8 / n.score_range) end,
+case when n.score_days is null then w.processing end desc,
+coalesce(w.attributes ->> 'observation_id' = n.observation_id, false) desc,
+w.entrytime desc, w.header_id desc
+"""
+
+_REPEATS: Final = "cardinality(cal_hids) > (select count(distinct each) from unnest(cal_hids) each)"
+
+# Lists of several parts take turns, a header counts where it comes first; most answers are one list as it is.
+_ANSWERED: Final = f"""
+{_TAGGED},
+found as materialized (
+    select n.header_id, n.caltype, n.part, n.cut, best.*
+    from need n cross join lateral (
+        select array_agg(b.header_id) as cal_hids,
+               case when n.score_days is null and count(*) >= n.howmany
+                    then max({remoteness("b", "n")}) end as farthest
+        from (select w.header_id, w.secs, w.handicap
+              from (select {NO_TAG}::bigint as handicap
+                    union all select t.handicap from tagged t where t.query = n.query) c
+              cross join lateral (({_BACK}) union all ({_FORTH})) w
+              order by {_ORDER} limit n.howmany) b) best),
+merged as (
+    select header_id, caltype,
+           (array_agg(cal_hid order by place, part))[1:coalesce(min(cut), 32767)] as cal_hids
+    from (select distinct on (f.header_id, f.caltype, c.cal_hid)
+                 f.header_id, f.caltype, f.part, f.cut, c.cal_hid, c.place
+          from found f cross join lateral unnest(f.cal_hids) with ordinality as c(cal_hid, place)
+          where (f.header_id, f.caltype) in (
+              select header_id, caltype from found group by header_id, caltype
+              having count(*) > 1 or bool_or({_REPEATS}))
+          order by f.header_id, f.caltype, c.cal_hid, c.place, f.part) once
+    group by header_id, caltype),
+gathered as (
+    select header_id, caltype, min(cal_hids) as cal_hids, array_agg(farthest order by part) as farthest
+    from found group by header_id, caltype),
+answer as materialized (
+    select g.header_id, g.caltype, coalesce(m.cal_hids, g.cal_hids) as cal_hids, g.farthest
+    from gathered g left join merged m on m.header_id = g.header_id and m.caltype = g.caltype
+    where g.cal_hids is not null)
+"""
+
+_NEED_COLUMNS: Final = """
+n.*, n.condition::jsonpath as path, case when n.score_days is null then n.howmany else 1000000 end as walk
+"""
+
+_STORED_NEEDS: Final = f"""
+select {_NEED_COLUMNS} from calibration_need n
+where n.header_id = any(:ids)
+"""
+
+_GIVEN_NEEDS: Final = f"""
+select {_NEED_COLUMNS} from jsonb_populate_recordset(null::calibration_need, cast(:needs as jsonb)) n
+"""
+
+
+def ranked_statement(*, stored: bool) -> str:
+    """Return the statement that answers needs: header, type, and the calibrations, best first.
+
+    Parameters
+    ----------
+    stored
+        Answer the stored needs of the headers ``:ids``; else those given as JSON rows in ``:needs``.
+    """
+    needs = _STORED_NEEDS if stored else _GIVEN_NEEDS
+    return f"""
+with recursive need as materialized ({needs}), {_ANSWERED}
+select header_id, caltype, cal_hids from answer order by header_id, caltype
+"""
+
+
+_REPLACE: Final = f"""
+with recursive need as materialized ({_STORED_NEEDS}), {_ANSWERED},
+known as materialized (select * from calibration_answer where header_id = any(:replaced)),
+dropped as (
+    delete from calibration_answer c using known k
+    where c.header_id = k.header_id and c.caltype = k.caltype
+      and not exists (select from answer a where a.header_id = k.header_id and a.caltype = k.caltype)),
+written as (
+    insert into calibration_answer (header_id, caltype, cal_hids, farthest)
+    select header_id, caltype, cal_hids, farthest from answer
+    except select header_id, caltype, cal_hids, farthest from known
+    on conflict (header_id, caltype) do update
+    set cal_hids = excluded.cal_hids, farthest = excluded.farthest)
+select header_id, sum(cardinality(cal_hids)) from answer group by header_id
+"""
+
+
+def replace_statement() -> str:
+    """Return the statement that gives the headers ``:replaced`` the answers of those of them in ``:ids``.
+
+    Rows of the cache that stay the same are not written.
+    """
+    return _REPLACE
+
+
+_BARRIER = text("select pg_advisory_lock(:key), pg_advisory_unlock(:key)")
+_CURRENT = text("""
+select h.id from header h join diskfile d on d.id = h.diskfile_id where h.id = any(:ids) and d.canonical
+""")
+
+
+def associate_headers(connection: Connection, header_ids: Sequence[int]) -> Mapping[int, int]:
+    """Replace the associations of headers, of all types at once, on the caller's transaction.
+
+    Rows of types that are no longer applicable vanish. A header that is not canonical any more, has no
+    instrument or time, or failed its quality assessment, has none.
+
+    Before it looks, it waits for the ingest transactions that are under way: what they bring is then
+    either seen here, or their follow-ups see this target and queue it again.
+
+    Parameters
+    ----------
+    connection
+        A connection at the isolation level READ COMMITTED.
+    header_ids
+        Targets, indexed by `fits_dagster.calibration.associate.follow_ups`.
+
+    Returns
+    -------
+    mapping
+        Number of associated calibrations of each header.
+    """
+    ids = sorted(set(header_ids))
+    if not ids:
+        return {}
+    connection.execute(_BARRIER, {"key": INGEST_BARRIER})
+    current = list(connection.scalars(_CURRENT, {"ids": ids}))
+    rows = connection.execute(text(_REPLACE), {"ids": current, "replaced": ids})
+    found = {int(header_id): int(number) for header_id, number in rows}
+    return {header_id: found.get(header_id, 0) for header_id in ids}
+
+
+_STAGE: Final = "associate"
+
+_SUPERSEDED = text("""
+select old.id from header h join diskfile d on d.id = h.diskfile_id
+join diskfile v on v.file_id = d.file_id and v.path = d.path and v.id <> d.id and not v.canonical
+join header old on old.diskfile_id = v.id
+where h.id = :id
+""")
+
+_HOLD = text("select pg_advisory_xact_lock_shared(:key)")
+_CLEAR = text("delete from calibration_answer where header_id = any(:ids)")
+
+# An association that runs now may have read the offers before this transaction began, and its result is
+# not to be seen yet: what the cache says of such a target is no ground to leave it alone.
+RUNNING: Final = f"""
+exists (select 1 from work_item r where r.state = 'running' and r.stage = '{_STAGE}' and r.path = d.path
+          and r.filename = d.filename and r.destination = '')
+"""
+
+#: What belongs to a need ``n``: the file of the target, ``d``, and the answer, ``a``.
+OF_THE_NEED: Final = """
+join header h on h.id = n.header_id join diskfile d on d.id = h.diskfile_id and d.canonical
+left join calibration_answer a on a.header_id = n.header_id and a.caltype = n.caltype
+"""
+
+_MEETS = f"""
+join calibration_need n on {need_slot("n", "o")} and n.secs between reach.first and reach.last
+ and {fits("o", "n", "n.condition::jsonpath")}
+{OF_THE_NEED}
+"""
+
+_REACH = """
+calibration_offer o
+join unnest(cast(:offering as bigint[]), cast(:queries as text[]), cast(:firsts as bigint[]),
+            cast(:lasts as bigint[])) as reach(header_id, query, first, last)
+  on reach.header_id = o.header_id and reach.query = o.query
+"""
+
+
+def arrival_statement() -> str:
+    """Return the statement that tells whom new offers concern: header, path and file name."""
+    return f"""
+select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
+where a.farthest[n.part + 1] is null or {remoteness("o", "n")} <= a.farthest[n.part + 1] or {RUNNING}
+"""
+
+
+_AFFECTED_BY_ARRIVAL = text(arrival_statement())
+
+# whoever has a calibration in its list is met by one of the calibration's offers
+_AFFECTED_BY_LOSS = text(f"""
+select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
+where o.header_id = any(a.cal_hids) or {RUNNING}
+""")
+
+
+def follow_ups(connection: Connection, header_id: int, *, priority: int = 0) -> list[NewWork]:
+    """Index a header that was just ingested, and tell whose associations it changes.
+
+    It writes the header's offers and needs, and removes the offers, needs and cached associations of the
+    versions of the file that it supersedes.
+
+    Parameters
+    ----------
+    connection
+        The transaction of the ingest, in which the header, its instrument rows and the demotion of the
+        older versions were written.
+    priority
+        Priority of the work that follows.
+
+    Returns
+    -------
+    list of NewWork
+        Associations of the *other* targets whose answer can change; the header's own is not among them.
+    """
+    connection.execute(_HOLD, {"key": INGEST_BARRIER})
+    older = list(connection.scalars(_SUPERSEDED, {"id": header_id}))
+    affected = _withdraw(connection, older) if older else {}
+    if write_index(connection, load_facts(connection, [header_id])):
+        affected |= _affected(connection, [header_id], arrived=True)
+    affected.pop(header_id, None)
+    return as_work(affected, priority)
+
+
+def _withdraw(connection: Connection, header_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+    affected = _affected(connection, header_ids, arrived=False)
+    forget_headers(connection, header_ids)
+    connection.execute(_CLEAR, {"ids": list(header_ids)})
+    return {target: place for target, place in affected.items() if target not in header_ids}
+
+
+# what is out of sight concerns nobody
+_OFFERED = text(f"""
+select distinct o.header_id, o.query, o.secs, h.instrument
+from calibration_offer o join header h on h.id = o.header_id
+where o.header_id = any(:ids) and o.handicap >= {NO_TAG}
+""")
+
+
+def _affected(
+    connection: Connection, header_ids: Sequence[int], *, arrived: bool
+) -> dict[int, tuple[str, str]]:
+    """Return path and file name of the targets that the offers of headers concern, by header."""
+    offered = connection.execute(_OFFERED, {"ids": list(header_ids)}).all()
+    if not offered:
+        return {}
+    reaches = [_reach(instrument, query, secs) for _, query, secs, instrument in offered]
+    places: dict[str, object] = {
+        "offering": [row.header_id for row in offered],
+        "queries": [row.query for row in offered],
+        "firsts": [first for first, _ in reaches],
+        "lasts": [last for _, last in reaches],
+    }
+    rows = connection.execute(_AFFECTED_BY_ARRIVAL if arrived else _AFFECTED_BY_LOSS, places)
+    return {header: (path, filename) for header, path, filename in rows}
+
+
+def _reach(instrument: str, query: str, secs: int) -> tuple[int, int]:
+    known = compile_ruleset(instrument).queries.get(query)
+    # a query that the rules no longer have concerns nobody
+    return known.reach(secs) if known is not None else (1, 0)
+
+
+def as_work(affected: Mapping[int, tuple[str, str]], priority: int) -> list[NewWork]:
+    """Return associations of targets as work, from their paths and file names by header."""
+    return [
+        NewWork(stage=_STAGE, path=path, filename=filename, subject_id=header, priority=priority)
+        for header, (path, filename) in sorted(affected.items())
+    ]
+
+
+_NEXT_HEADERS = text("""
+select h.id, d.path, d.filename from header h join diskfile d on d.id = h.diskfile_id and d.canonical
+where h.id > :after order by h.id limit :limit
+""")
+
+
+def rebuild_match_keys(engine: Engine, *, batch: int = 500) -> Iterator[int]:
+    """Write the offers and needs of all current headers anew, and queue their associations in the background.
+
+    It is for a change of the rules. Each batch is a transaction; what was done stays when it is interrupted,
+    and files may be ingested meanwhile.
+
+    Yields
+    ------
+    int
+        Number of headers of each batch that is done.
+    """
+    after = 0
+    while True:
+        with engine.begin() as connection:
+            connection.execute(_HOLD, {"key": INGEST_BARRIER})
+            rows = connection.execute(_NEXT_HEADERS, {"after": after, "limit": batch}).all()
+            if not rows:
+                return
+            index_headers(connection, [row.id for row in rows])
+            add_work(connection, as_work({row.id: (row.path, row.filename) for row in rows}, BACKGROUND))
+        after = rows[-1].id
+        yield len(rows)
+
+
+def count_current_headers(connection: Connection) -> int:
+    """Return the number of headers that :func:`rebuild_match_keys` would go through."""
+    return int(connection.scalar(_COUNT_HEADERS) or 0)
+
+
+_COUNT_HEADERS = text("select count(*) from header h join diskfile d on d.id = h.diskfile_id and d.canonical")
