@@ -23,6 +23,7 @@ from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.nights import night_label
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
+from fits_dagster.stages.registry import arrivals, stages_of, way_to
 
 __all__ = ["COMPLETE", "ExpectedFile", "NightReport", "night_reports"]
 
@@ -164,7 +165,8 @@ def _known(site: Site, nights: Sequence[str]) -> Mapping[str, _Known]:
     for name in _dhs_names(site, nights):
         about(name).at_source = True
     pattern = {"nights": "|".join(nights) or "^$"}
-    stages = ["copy", "edit", "ingest", "export"] if summit else ["store", "ingest"]
+    stages = stages_of(site.settings)
+    way = [stage.name for stage in way_to(stages, arrivals(site.settings)[-1])]
     with site.engine.connect() as connection:
         for name, md5 in connection.execute(
             LEDGER["landed_files"] if summit else LEDGER["uploaded_files"], pattern
@@ -172,7 +174,7 @@ def _known(site: Site, nights: Sequence[str]) -> Mapping[str, _Known]:
             about(name).came_md5 = md5
         _add_versions(connection, pattern["nights"], about)
         for name, stage, state, reason in connection.execute(
-            LEDGER["items_of_nights"], {**pattern, "stages": stages}
+            LEDGER["items_of_nights"], {**pattern, "stages": way}
         ):
             about(name).queue = f"{stage} {state}" + (f" ({reason})" if reason else "")
         for name in connection.scalars(LEDGER["recent_files"], {**pattern, "recent": _RECENT_S}):

@@ -20,7 +20,8 @@ from fits_dagster.nights import UNDATED, FileKey
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
-from fits_dagster.stages.registry import stages_of
+from fits_dagster.stages import associate
+from fits_dagster.stages.registry import arrivals, stages_of
 
 __all__ = ["Check", "CheckResult", "checks_of", "recent_nights"]
 
@@ -74,12 +75,12 @@ def nights_with_work(site: Site) -> list[str]:
 
 def checks_of(site: SiteSettings) -> Sequence[Check]:
     """Return the checks of a site."""
-    stages = [stage.name for stage in stages_of(site)]
-    found = [check for stage in stages for check in _stage_checks(stage)]
-    arrival = [stage.name for stage in stages_of(site) if stage.is_arrival][-1]
-    found += [Check(name, arrival, told, look, every_s=120.0) for name, told, look in _NIGHT_CHECKS]
-    found.append(_intact("ingest"))
-    found += [_room(stage) for stage in ("copy", "store") if stage in stages]
+    stages = stages_of(site)
+    found = [check for stage in stages for check in _stage_checks(stage.name)]
+    here, last = arrivals(site)[0], arrivals(site)[-1]
+    found += [Check(name, last.name, asked, look, every_s=120.0) for name, asked, look in _NIGHT_CHECKS]
+    found.append(_intact(here.name))
+    found += [_room(stage.name) for stage in stages if stage.takes_in]
     if site.using_calibration_cache:
         found.append(_CALIBRATED)
     return found
@@ -283,7 +284,7 @@ _NIGHT_CHECKS: Final = (
 )
 _CALIBRATED: Final = Check(
     "every_science_file_has_what_it_needs",
-    "associate",
+    associate.STAGE.name,
     "Every science exposure of the last nights has a calibration of each type that it needs.",
     _calibrated,
     warns=True,

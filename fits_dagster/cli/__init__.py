@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 
 import click
@@ -25,9 +26,6 @@ _COMMANDS = {
     "queue": "queue",
     "where": "where",
     "add-to-ingest-queue": "adding",
-    "add-to-export-queue": "adding",
-    "add-to-preview-queue": "adding",
-    "add-to-calcache-queue": "adding",
     "night": "night",
     "reconcile": "night",
     "scrub": "scrub",
@@ -49,16 +47,22 @@ class _Commands(click.Group):
     """A group that imports a command when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return [*_COMMANDS, *_commands_of_stages()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         module = _COMMANDS.get(cmd_name)
         if module is None:
-            return None
+            return _commands_of_stages().get(cmd_name) if cmd_name.startswith("add-to-") else None
         command: click.Command = getattr(
             import_module(f"fits_dagster.cli.{module}"), cmd_name.replace("-", "_")
         )
         return command
+
+
+def _commands_of_stages() -> Mapping[str, click.Command]:
+    from fits_dagster.cli.adding import commands_of_stages
+
+    return commands_of_stages()
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from fits_dagster.cli.options import home_option, site_option
+from fits_dagster.cli.options import StageName, home_option, site_option
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import opened_site
 
 if TYPE_CHECKING:
-    from fits_dagster.requeue.versions import LaterStage
+    from fits_dagster.ledger.stage import Stage
 
-__all__ = ["add_to_calcache_queue", "add_to_export_queue", "add_to_ingest_queue", "add_to_preview_queue"]
+__all__ = ["add", "add_to_ingest_queue", "commands_of_stages"]
 
 _Command: TypeAlias = Callable[..., Any]
 
@@ -45,7 +45,7 @@ def _combined(*options: Callable[[_Command], _Command]) -> Callable[[_Command], 
     return decorate
 
 
-def _telling(profile: str) -> Callable[[_Command], _Command]:
+def _closing(profile: str | None) -> Callable[[_Command], _Command]:
     """Return the options that all these commands end with."""
     return _combined(
         click.option("--dry-run", is_flag=True, help="Only say which."),
@@ -57,7 +57,7 @@ def _telling(profile: str) -> Callable[[_Command], _Command]:
 
 
 #: What chooses among the files that the database knows.
-_choosing = _combined(
+_criteria = _combined(
     _file_re,
     click.option("--path", help="Directory relative to the store; default: all of them."),
     _filename,
@@ -83,7 +83,7 @@ _choosing = _combined(
 @_filename
 @_listfile
 @_selection
-@_telling("summit")
+@_closing("summit")
 def add_to_ingest_queue(
     file_re: str | None,
     path: str,
@@ -126,68 +126,100 @@ def add_to_ingest_queue(
             report = queue_for_ingest(opened, request, dry_run=dry_run)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
-    _tell(report.queued, report.looked_at, dry_run=dry_run, debug=debug, demon=demon)
+    _print(report.queued, report.looked_at, dry_run=dry_run, debug=debug, demon=demon)
     for key in report.missing:
         click.echo(f"{key} is not in the store", err=True)
     sys.exit(1 if report.missing else 0)
 
 
-@click.command()
-@_choosing
-@click.option("--destination", "destinations", multiple=True, help="Base URL; default: all of the settings.")
-@_telling("summit")
-def add_to_export_queue(**options: Any) -> None:
-    """Queue present files for export. What the destination has already is not sent again."""
-    _queue_versions("export", options)
+def commands_of_stages() -> Mapping[str, click.Command]:
+    """Make the commands that queue files for the stages that declare one, by their names."""
+    from fits_dagster.stages.registry import all_stages
+
+    return {
+        f"add-to-{stage.command}-queue": _command_of(stage)
+        for stage in all_stages().values()
+        if stage.command
+    }
+
+
+def _command_of(stage: Stage[Any]) -> click.Command:
+    options = []
+    if not stage.is_local:
+        options.append(_destination)
+    if stage.is_made is not None:
+        options.append(_missing)
+    if stage.leaves_out_unfit:
+        options += [_include_engineering, _ignore_mdbad]
+
+    @_combined(_criteria, *options, _closing(None))
+    def command(**values: Any) -> None:
+        _queue_versions(stage, values)
+
+    text = f"Queue files that the database knows for {stage.title.lower()}: {stage.asset_description}"
+    return click.command(f"add-to-{stage.command}-queue", help=text)(command)
+
+
+_destination = click.option(
+    "--destination", "destinations", multiple=True, help="Base URL; default: all of the settings."
+)
+_missing = click.option(
+    "--missing", "only_missing", is_flag=True, help="Only files of which it has not made anything yet."
+)
+_include_engineering = click.option(
+    "--include-eng", "include_engineering", is_flag=True, help="Engineering files too."
+)
+_ignore_mdbad = click.option(
+    "--ignore-mdbad", "include_unready", is_flag=True, help="Files with unfit metadata too."
+)
 
 
 @click.command()
-@_choosing
-@click.option("--missing", "without_preview", is_flag=True, help="Only files without a preview.")
-@_telling("archive")
-def add_to_preview_queue(**options: Any) -> None:
-    """Queue current files for a new preview."""
-    _queue_versions("preview", options)
+@click.argument("stage", type=StageName())
+@_combined(_criteria, _destination, _missing, _include_engineering, _ignore_mdbad, _closing(None))
+def add(stage: str, **values: Any) -> None:
+    """Queue files that the database knows for a stage behind ingest.
+
+    What the destination of an export has already is not sent again.
+    """
+    from fits_dagster.stages.registry import all_stages
+
+    _queue_versions(all_stages()[stage], values)
 
 
-@click.command()
-@_choosing
-@click.option("--include-eng", "include_engineering", is_flag=True, help="Engineering files too.")
-@click.option("--ignore-mdbad", "include_unready", is_flag=True, help="Files with unfit metadata too.")
-@_telling("archive")
-def add_to_calcache_queue(**options: Any) -> None:
-    """Queue current files for a new computation of their calibration associations."""
-    _queue_versions("associate", options)
-
-
-def _queue_versions(stage: LaterStage, options: dict[str, Any]) -> None:
+def _queue_versions(stage: Stage[Any], values: dict[str, Any]) -> None:
     from fits_dagster.logs import configure_logging
     from fits_dagster.requeue.versions import VersionRequest, queue_versions
 
-    settings = load_settings(options.pop("home"))
-    site, dry_run, debug, demon = (options.pop(name) for name in ("site", "dry_run", "debug", "demon"))
+    settings = load_settings(values.pop("home"))
+    site, dry_run, debug, demon = (values.pop(name) for name in ("site", "dry_run", "debug", "demon"))
     if demon:
-        configure_logging(settings, f"add_to_{stage}_queue")
-    everything, filename, listfile = (options.pop(name) for name in ("everything", "filename", "listfile"))
+        configure_logging(settings, f"add_to_{stage.command or stage.name}_queue")
+    everything, filename, listfile = (values.pop(name) for name in ("everything", "filename", "listfile"))
     names = None
     if filename is not None or listfile is not None:
         names = [filename] if filename is not None else listfile.read_text().split()
     criteria = ("file_re", "path", "selection", "instrument", "last_days")
-    if names is None and not everything and all(options[name] is None for name in criteria):
+    if names is None and not everything and all(values[name] is None for name in criteria):
         raise click.UsageError("say which files: --file-re, --filename, --selection …, or --all")
-    after = options.pop("after")
+    after = values.pop("after")
+    if not stage.leaves_out_unfit:
+        values |= {"include_engineering": True, "include_unready": True}
     request = VersionRequest(
-        names=names, after=after.replace(tzinfo=UTC) if after is not None else None, **options
+        names=names, after=after.replace(tzinfo=UTC) if after is not None else None, **values
     )
-    with opened_site(settings, site) as opened:
+    having = [name for name in settings.sites if stage.is_part_of(settings.site(name))]
+    if site is None and len(having) > 1:
+        raise click.UsageError(f"{' and '.join(having)} have the stage {stage.name}: say which with --site")
+    with opened_site(settings, site or next(iter(having), settings.sites[0])) as opened:
         try:
-            keys = queue_versions(opened, stage, request, dry_run=dry_run)
+            keys = queue_versions(opened, stage.name, request, dry_run=dry_run)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
-    _tell(keys, None, dry_run=dry_run, debug=debug, demon=demon)
+    _print(keys, None, dry_run=dry_run, debug=debug, demon=demon)
 
 
-def _tell(keys: Sequence[str], looked_at: int | None, *, dry_run: bool, debug: bool, demon: bool) -> None:
+def _print(keys: Sequence[str], looked_at: int | None, *, dry_run: bool, debug: bool, demon: bool) -> None:
     if demon:
         return
     for key in keys if debug or dry_run else ():

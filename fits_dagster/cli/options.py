@@ -32,10 +32,15 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def site_option(profile: str) -> _Decorator:
-    """Make the option ``--site``. Without it, it is the one site here of a profile, or else the only one."""
+def site_option(profile: str | None) -> _Decorator:
+    """Make the option ``--site``. Without it, it is the one site here of a profile, or else the only one.
 
-    def choose(context: click.Context, parameter: click.Parameter, given: str | None) -> SiteName:
+    Where the default is another one, there is no profile, and the command is given None.
+    """
+
+    def choose(context: click.Context, parameter: click.Parameter, given: str | None) -> SiteName | None:
+        if given is None and profile is None:
+            return None
         settings = _settings(context)
         if given is not None:
             return _site_here(settings, given, context, parameter)
@@ -47,11 +52,12 @@ def site_option(profile: str) -> _Decorator:
             )
         return fitting[0]
 
+    default = f"the {profile}, or the only one there is" if profile else "the one that has the stage"
     return click.option(
         "--site",
         metavar="NAME",
         callback=choose,
-        help=f"Which site of this machine.  [default: the {profile}, or the only one there is]",
+        help=f"Which site of this machine.  [default: {default}]",
     )
 
 

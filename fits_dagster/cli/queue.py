@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
 
+from fits_dagster.cli.adding import add
 from fits_dagster.cli.options import StageName, home_option, json_option, person_at_the_keyboard, site_option
 from fits_dagster.ledger.management import (
     Selection,
@@ -66,6 +67,9 @@ def _opened(home: Path, site: SiteName) -> Iterator[Site]:
 @click.group()
 def queue() -> None:
     """Look after the queues: what waits, what failed, try again, pause."""
+
+
+queue.add_command(add)
 
 
 @queue.command("list")

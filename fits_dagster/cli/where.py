@@ -50,7 +50,9 @@ def where(name: str, sites: Sequence[SiteName], as_json: bool, home: Path) -> No
         except SearchTooWideError as error:
             raise click.ClickException(str(error)) from error
     if as_json:
-        objects = [{"site": place, **answer.as_dict()} for place, answer in answers.items()]
+        from fits_dagster.stages.whereabouts import answer_as_dict
+
+        objects = [{"site": place, **answer_as_dict(answer)} for place, answer in answers.items()]
         click.echo(json.dumps(objects, indent=1))
     else:
         console = Console(soft_wrap=True)
@@ -60,7 +62,9 @@ def where(name: str, sites: Sequence[SiteName], as_json: bool, home: Path) -> No
 
 
 def _print(console: Console, place: str, answer: Answer) -> None:
-    console.print(Text.assemble((f"{place}: ", "bold"), answer.sentence()))
+    from fits_dagster.stages.whereabouts import answer_sentence
+
+    console.print(Text.assemble((f"{place}: ", "bold"), answer_sentence(answer)))
     for candidate in answer.candidates:
         console.print(Text(f"  {candidate}"))
     if answer.history is None:

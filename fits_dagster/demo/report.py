@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,14 +14,9 @@ from rich.table import Table
 from fits_dagster.demo.feed import FedFile
 from fits_dagster.demo.watch import Failure, Watcher
 from fits_dagster.fits.names import trimmed
+from fits_dagster.ledger.stage import Stage
 
 __all__ = ["DemoReport", "Latency", "make_report", "print_report"]
-
-_LATENCIES = {
-    "summit_database": ("summit", "ingest"),
-    "archive_database": ("archive", "ingest"),
-    "archive_preview": ("archive", "preview"),
-}
 
 
 @dataclass(frozen=True)
@@ -39,13 +35,8 @@ class DemoReport:
     files: int
     bytes: int
     dhs: int
-    dataflow: int
-    summit_database: int
-    exported: int
-    stored: int
-    archive_database: int
-    previews: int
-    without_image: int
+    #: What the stages declare, in the order in which a file meets them.
+    figures: dict[str, int]
     associations: int
     files_with_associations: int
     md5_equal: int
@@ -63,7 +54,9 @@ class DemoReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Write it for programs."""
-        return {**asdict(self), "missing_count": len(self.missing), "altered_count": len(self.altered)}
+        values = asdict(self)
+        figures = values.pop("figures")
+        return {**values, **figures, "missing_count": len(self.missing), "altered_count": len(self.altered)}
 
 
 def make_report(
@@ -78,35 +71,43 @@ def make_report(
     archived = watcher.archived()
     refused = [f for f in watcher.failures if trimmed(f.filename) in names]
     stuck = {trimmed(f.filename) for f in refused}
-    complete = {
-        name
-        for name in names
-        if name in archived and name in watcher.journeys and watcher.journeys[name].has_arrived
-    }
+    complete = {name for name in names if name in archived and watcher.has_arrived(name)}
     altered = [n for n in names if n in archived and n in fed and archived[n] != (fed[n].md5, fed[n].size)]
-    outcomes = [journey.outcome.get(("archive", "preview")) for journey in watcher.journeys.values()]
     associations, with_associations = watcher.associations("archive")
     return DemoReport(
         files=len(names),
         bytes=sum(file.size for file in fed.values()),
         dhs=len(fed),
-        dataflow=watcher.count(("summit", "copy")),
-        summit_database=watcher.count(("summit", "ingest")),
-        exported=watcher.count(("summit", "export")),
-        stored=watcher.count(("archive", "store")),
-        archive_database=watcher.count(("archive", "ingest")),
-        previews=outcomes.count("rendered"),
-        without_image=outcomes.count("no_preview"),
+        figures=_figures(watcher),
         associations=associations,
         files_with_associations=with_associations,
         md5_equal=sum(n in archived and n in fed and archived[n][0] == fed[n].md5 for n in names),
         missing=sorted(set(names) - complete - stuck),
         altered=altered,
         refused=refused,
-        latency={name: _latency(step, fed, watcher) for name, step in _LATENCIES.items()},
+        latency={
+            _name(site, stage): _latency((site, stage.name), fed, watcher)
+            for (site, _), stage in watcher.steps.items()
+        },
         seconds=round(seconds, 1),
         timed_out=timed_out,
     )
+
+
+def _figures(watcher: Watcher) -> dict[str, int]:
+    """Count what has passed each step, as its stage declares; sites of one kind are counted together."""
+    found: Counter[str] = Counter()
+    for step, stage in watcher.steps.items():
+        outcomes = [j.outcome[step] for j in watcher.journeys.values() if step in j.outcome]
+        for figure, counting in (stage.figures or {f"{{site}}_{stage.asset}": ()}).items():
+            found[figure.format(site=step[0])] += sum(not counting or each in counting for each in outcomes)
+    return dict(found)
+
+
+def _name(site: str, stage: Stage[Any]) -> str:
+    """Return the name of a step: that of its figure if there is one for each site."""
+    own = (figure for figure in stage.figures if "{site}" in figure)
+    return next(own, f"{{site}}_{stage.name}").format(site=site)
 
 
 def _latency(step: tuple[str, str], fed: dict[str, FedFile], watcher: Watcher) -> Latency:
@@ -125,13 +126,8 @@ def print_report(report: DemoReport, console: Console) -> None:
     """Show the figures."""
     table = Table(title="From the DHS to the archive", title_justify="left", show_header=False)
     table.add_row("files fed into the DHS directory", f"{report.dhs} of {report.files}")
-    table.add_row("in the dataflow directory", str(report.dataflow))
-    table.add_row("in the summit database", str(report.summit_database))
-    table.add_row("exported", str(report.exported))
-    table.add_row("in the archive's store", str(report.stored))
-    table.add_row("in the archive database", str(report.archive_database))
-    without = f" ({report.without_image} files without an image)" if report.without_image else ""
-    table.add_row("previews", f"{report.previews}{without}")
+    for name, count in report.figures.items():
+        table.add_row(name.replace("_", " "), str(count))
     table.add_row(
         "calibration associations",
         f"{report.associations} for {report.files_with_associations} files",

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fits_dagster.database.server import stop_embedded_server
 from fits_dagster.demo.feed import Feeder, choose_files, prepare_night
 from fits_dagster.demo.report import DemoReport, make_report
-from fits_dagster.demo.watch import STEPS, Watcher
+from fits_dagster.demo.watch import Watcher
 from fits_dagster.settings import Settings, load_settings
 from fits_dagster.sites import open_site
 from fits_dagster.system.home import AlreadyRunningError, read_running
@@ -29,15 +29,6 @@ _STAFF = "staff"
 _POLL_S = 0.5
 #: A demonstration in which nothing moves for this long has failed.
 _PATIENCE_S = 180.0
-_LABELS = {
-    ("summit", "copy"): "copied",
-    ("summit", "ingest"): "summit database",
-    ("summit", "export"): "exported",
-    ("archive", "store"): "stored",
-    ("archive", "ingest"): "archive database",
-    ("archive", "preview"): "previews",
-    ("archive", "associate"): "associated",
-}
 
 
 @dataclass(frozen=True)
@@ -156,7 +147,7 @@ def _show(system: System, sources: Sequence[Path], seconds: float, console: Cons
     watcher = Watcher(sites)
     feeder = Feeder(sources, directory, seconds)
     progress = Progress(
-        TextColumn("{task.description:>16}"),
+        TextColumn("{task.description:>18}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -167,14 +158,17 @@ def _show(system: System, sources: Sequence[Path], seconds: float, console: Cons
     timed_out = False
     try:
         with progress:
-            labels = ["on the DHS", *(_LABELS[step] for step in STEPS)]
+            labels = [
+                "on the DHS",
+                *(f"{site} {stage.title.lower()}" for (site, _), stage in watcher.steps.items()),
+            ]
             bars = [progress.add_task(label, total=len(names)) for label in labels]
             travelling = frozenset(names)
             feeder.start()
             while True:
                 system.look()
                 watcher.look()
-                counts = [len(feeder.fed), *(watcher.count(step, travelling) for step in STEPS)]
+                counts = [len(feeder.fed), *(watcher.count(step, travelling) for step in watcher.steps)]
                 for task, count in zip(bars, counts, strict=True):
                     progress.update(task, completed=count)
                 if counts != seen:

@@ -5,24 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from fits_dagster.fits.names import trimmed
 from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.ledger.stage import Stage
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
+from fits_dagster.stages.registry import stages_of
 
-__all__ = ["STEPS", "Failure", "Journey", "Watcher"]
+__all__ = ["Failure", "Journey", "Watcher"]
 
-#: (site, stage) in the order in which a file meets them.
-STEPS: Sequence[tuple[str, str]] = (
-    ("summit", "copy"),
-    ("summit", "ingest"),
-    ("summit", "export"),
-    ("archive", "store"),
-    ("archive", "ingest"),
-    ("archive", "preview"),
-    ("archive", "associate"),
-)
 _NOT_DONE = ("failed", "retrying")
 _OVERLAP = 2000
 
@@ -45,17 +38,19 @@ class Journey:
     passed: dict[tuple[str, str], datetime] = field(default_factory=dict)
     outcome: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    @property
-    def has_arrived(self) -> bool:
-        """Whether it has passed every step."""
-        return len(self.passed) == len(STEPS)
-
 
 class Watcher:
     """Follows all files through both sites."""
 
     def __init__(self, sites: Mapping[str, Site]) -> None:
         self.sites = sites
+        #: By (site, stage), in the order in which a file meets them.
+        self.steps: Mapping[tuple[str, str], Stage[Any]] = {
+            (name, stage.name): stage
+            for name, site in sites.items()
+            for stage in stages_of(site.settings)
+            if stage.is_on_the_way(site)
+        }
         self.journeys: dict[str, Journey] = {}
         self.failures: list[Failure] = []
         self._after = dict.fromkeys(sites, 0)
@@ -85,12 +80,14 @@ class Watcher:
             if names is None or name in names
         )
 
+    def has_arrived(self, name: str) -> bool:
+        """Tell whether a file has passed every step."""
+        return name in self.journeys and self.steps.keys() <= self.journeys[name].passed.keys()
+
     def is_settled(self, names: Sequence[str]) -> bool:
         """Tell whether every file has arrived, or stands still for a reason that is known."""
         stuck = {trimmed(failure.filename) for failure in self.failures}
-        return all(
-            name in stuck or (name in self.journeys and self.journeys[name].has_arrived) for name in names
-        )
+        return all(name in stuck or self.has_arrived(name) for name in names)
 
     def archived(self) -> Mapping[str, tuple[str, int]]:
         """Return MD5 and size of the uncompressed data of every file that the archive holds."""

@@ -6,44 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fits_dagster.settings import SiteName
+from fits_dagster.settings import Settings, SiteName, SiteSettings
+from fits_dagster.stages.registry import stages_of
 from fits_dagster.system.home import code_server
 
-__all__ = ["DAEMON", "PREPARE", "WORKER_STAGES", "Program", "programs"]
+__all__ = ["DAEMON", "PREPARE", "Program", "programs", "worker_services"]
 
 PREPARE: Final = "fits-prepare"
 DAEMON: Final = "fits-dagster-daemon"
 
-#: The services that work through the stages; one that operators know keeps its name.
-WORKER_STAGES: Final[dict[SiteName, dict[str, str]]] = {
-    "summit": {
-        "copy_from_dhs": "copy",
-        "service_ingest_queue1": "ingest",
-        "service_ingest_queue2": "ingest",
-        "service_export_queue1": "export",
-        "service_export_queue2": "export",
-        "service_fileops_queue": "edit",
-        "operations": "operations",
-    },
-    "archive": {
-        "ingest_uploaded_file": "store",
-        "service_ingest_queue1": "ingest",
-        "service_ingest_queue2": "ingest",
-        "service_preview_queue": "preview",
-        "service_calcache_queue": "associate",
-        "operations": "operations",
-    },
-}
-_STAGE_WORDS: Final = {
-    "copy": "copies files from the DHS",
-    "ingest": "ingests files into the database",
-    "export": "sends files to the destinations",
-    "edit": "applies header updates",
-    "store": "stores uploaded files",
-    "preview": "makes previews",
-    "associate": "associates calibrations",
-    "operations": "rescans, upkeep and checks",
-}
+#: The service of a site that works at no stage, and its queue.
+_OPERATIONS: Final = "operations"
 #: Runs of one service at a time.
 _RUNS: Final = 4
 
@@ -66,7 +39,17 @@ class Program:
     stop_seconds: int = 15
 
 
-def programs(sites: Sequence[SiteName], *, workspace: str, sockets: dict[SiteName, str]) -> list[Program]:
+def worker_services(site: SiteSettings) -> Iterator[tuple[str, str, str]]:
+    """Yield name, queue and duty of the services of a site that work; operators know them by these names."""
+    for stage in stages_of(site):
+        for service in stage.services or (f"service_{stage.name}_queue",):
+            yield service, stage.name, stage.duty
+    yield _OPERATIONS, _OPERATIONS, "rescans, upkeep and checks"
+
+
+def programs(
+    settings: Settings, sites: Sequence[SiteName], *, workspace: str, sockets: dict[SiteName, str]
+) -> list[Program]:
     """Return the services of one machine that runs some sites.
 
     Parameters
@@ -78,7 +61,7 @@ def programs(sites: Sequence[SiteName], *, workspace: str, sockets: dict[SiteNam
     """
     found: list[Program] = []
     for site in sites:
-        found += _of_site(site, sockets[site], is_alone=len(sites) == 1)
+        found += _of_site(settings, site, sockets[site], is_alone=len(sites) == 1)
     earlier = tuple(program.name for program in found if "web" not in program.name)
     daemon = ("-m", "dagster._daemon", "run", "-w", workspace)
     found.append(Program(DAEMON, "Dagster's daemon: sensors, schedules, runs", daemon, "2G", earlier))
@@ -88,18 +71,18 @@ def programs(sites: Sequence[SiteName], *, workspace: str, sockets: dict[SiteNam
     return [*found, alerts]
 
 
-def _of_site(site: SiteName, socket: str, *, is_alone: bool) -> Iterator[Program]:
+def _of_site(settings: Settings, site: SiteName, socket: str, *, is_alone: bool) -> Iterator[Program]:
     code = code_server(site, socket)
     yield Program(f"fits-code-{site}", f"Dagster's code server of the {site}", code, "2G")
     web = ("-m", "fits_dagster.web", site)
     yield Program(f"fits-web-{site}", f"web application of the {site}", web, "4G", (f"fits-code-{site}",))
-    for service, stage in WORKER_STAGES[site].items():
+    for service, queue, duty in worker_services(settings.site(site)):
         # two sites on one machine have services of the same name
         name = f"fits-{service}" if is_alone else f"fits-{site}-{service}"
-        worker = ("-m", "fits_dagster", "worker", "--site", site, "--stages", stage)
+        worker = ("-m", "fits_dagster", "worker", "--site", site, "--stages", queue)
         yield Program(
             name,
-            f"{_STAGE_WORDS[stage]} ({site})",
+            f"{duty} ({site})",
             (*worker, "--concurrency", str(_RUNS)),
             "6G",
             stop_seconds=60,

@@ -97,7 +97,7 @@ def unit_files(machine: Machine) -> dict[str, str]:
             "choose a shorter home"
         )
     workspace = str(machine.dagster_home / "workspace.yaml")
-    services = programs(machine.sites, workspace=workspace, sockets=sockets)
+    services = programs(machine.settings, machine.sites, workspace=workspace, sockets=sockets)
     files = {f"{program.name}.service": _service(machine, program) for program in services}
     files[f"{PREPARE}.service"] = _prepare(machine)
     files[TARGET] = _target(machine, files)

@@ -485,7 +485,7 @@ group by stage having count(*) >= :most order by stage
 -- Destinations that have taken nothing for too long, and what waits for them.
 select w.destination, count(*) as waiting, min(w.added_at) as oldest, max(d.error) as error
 from work_item w join destination d on d.url = w.destination and d.failures > 0
-where w.stage = 'export' and w.state in ('waiting', 'running')
+where w.state in ('waiting', 'running')
 group by w.destination having min(w.added_at) < now() - make_interval(secs => :seconds)
 
 -- alert_seen --

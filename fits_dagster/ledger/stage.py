@@ -5,16 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, MetaData
 
+from fits_dagster.database.own_tables import ensure_tables
 from fits_dagster.fits.header_update import HeaderUpdate
 from fits_dagster.ledger.items import NewWork, WorkItem
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 
-__all__ = ["Committed", "NewVersion", "NightSummary", "NotReady", "Result", "Stage"]
+__all__ = ["Committed", "NewVersion", "NightSummary", "NotReady", "Result", "Stage", "Subject"]
 
 Result = TypeVar("Result")
 
@@ -66,10 +68,30 @@ class NewVersion:
     header_update: HeaderUpdate | None
 
 
+class Subject(Enum):
+    """What an item of a stage is about, and so what is queued when its nights are to be made again."""
+
+    #: What the store has, whether the database knows it or not: the store is looked through.
+    STORED = "stored"
+    #: The file that is present, whatever its version.
+    FILE = "file"
+    #: The current version; ``subject_id`` is its ``diskfile.id``.
+    VERSION = "version"
+    #: The header record of the current version; ``subject_id`` is its ``header.id``.
+    HEADER = "header"
+
+
 class Stage(ABC, Generic[Result]):
     """One stage of the dataflow: what it does to a file, and all that the rest needs to know of it.
 
-    A stage is registered by the entry point group ``fits_dagster.stages``, those of this package as well.
+    A stage is an instance that is registered by the entry point group ``fits_dagster.stages``, those of this
+    package as well. Everything else is made from what the registry finds: Dagster's assets and jobs, the
+    queue page, commands, the services of a deployment, histories, checks, metrics. ``docs/plugins.md`` has an
+    example.
+
+    At the least a stage has ``name``, ``title``, ``tab``, ``asset``, ``asset_description``, ``words`` and
+    ``duty``, and the methods :meth:`work` and :meth:`commit`. A stage behind ingest names it in ``after``;
+    :meth:`work_for` then queues each new version.
     """
 
     #: Name of the stage and of its queue.
@@ -91,15 +113,35 @@ class Stage(ABC, Generic[Result]):
     #: Stage of another site that sends what comes here.
     sent_by: str | None = None
     #: Name of the sensor that asks for runs when files come here from outside, and what it looks for.
-    arrivals: str = ""
-    arrivals_description: str = ""
+    sensor: str = ""
+    sensor_description: str = ""
     #: How a file's history says that the file is here: "waits for …".
     words: str
     #: Whether its success means that the file has arrived somewhere.
     is_arrival = False
-    #: What its worker does, and the names by which operators know its services.
+    #: What its worker does, and the names of its services; without any there is ``service_<name>_queue``.
     duty: str
     services: Sequence[str] = ()
+    #: ``queue add`` queues files for it by hand and, where this is given, ``add-to-<command>-queue``.
+    command: str = ""
+    #: What is queued when it is asked to make something again; None where everything comes from outside.
+    subject: Subject | None = Subject.VERSION
+    #: Whether a file without a header record has nothing for it; see also :attr:`Subject.HEADER`.
+    needs_header = False
+    #: Whether engineering files and unfit metadata are left out by hand unless they are asked for.
+    leaves_out_unfit = False
+    #: Condition on ``diskfile``: the version has what this stage makes. Lets only the missing be queued.
+    is_made: ColumnElement[bool] | None = None
+    #: Figures of a demonstration, ``{site}`` being the site, each with the outcomes that count; none: all.
+    figures: Mapping[str, Sequence[str]] = {}
+    #: Switches of a run that makes nights again, with their descriptions.
+    switches: Mapping[str, str] = {}
+    #: Whether a load without a running system works here too: it needs no other server.
+    is_local = True
+    #: Whether it writes what comes in to the disk that files are taken into.
+    takes_in = False
+    #: Its own tables, in a database schema of their own, which no migration of this package looks at.
+    tables: MetaData | None = None
     #: Whether transient errors never become failures: the partner will come back some day.
     retries_for_ever = False
     #: Whether :meth:`work` may run in several threads at once.
@@ -118,6 +160,15 @@ class Stage(ABC, Generic[Result]):
     def is_on_the_way(self, site: Site) -> bool:
         """Tell whether every file that comes to a site meets this stage there."""
         return True
+
+    def destinations(self, site: SiteSettings) -> Sequence[str]:
+        """Return where each file goes, one item each; by default nowhere but here."""
+        return ("",)
+
+    def prepare_database(self, connection: Connection) -> None:
+        """Make the tables that are missing, in the transaction of the migrations; called by each of them."""
+        if self.tables is not None:
+            ensure_tables(connection, self.tables)
 
     def begin(self) -> None:
         """Get ready for files that may come; a process that works at a stage calls this first."""
@@ -157,14 +208,19 @@ class Stage(ABC, Generic[Result]):
     def work_for(self, site: Site, connection: Connection, version: NewVersion) -> Sequence[NewWork]:
         """Return the work here that follows from a new version, where this stage comes behind ingest."""
         item = version.item
+        if version.header_id is None and (self.needs_header or self.subject is Subject.HEADER):
+            return []
+        subjects = {Subject.VERSION: version.diskfile_id, Subject.HEADER: version.header_id}
         return [
             NewWork(
                 stage=self.name,
                 path=item.path,
                 filename=item.filename,
-                subject_id=version.diskfile_id,
+                destination=destination,
+                subject_id=subjects.get(self.subject) if self.subject is not None else None,
                 priority=item.priority,
             )
+            for destination in self.destinations(site.settings)
         ]
 
     def after_commit(self, site: Site, item: WorkItem, result: Result) -> None:

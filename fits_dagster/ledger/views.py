@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -28,8 +28,6 @@ __all__ = [
 _SHOWN = 20
 #: Length of one bar of the throughput, seconds.
 SLOT_SECONDS = 120
-#: Queues whose waiting rows are listed by name, the largest first; the others by the time they were added.
-_BY_NAME = frozenset({"preview"})
 
 
 @dataclass(frozen=True)
@@ -102,12 +100,14 @@ class QueueView:
 
 
 def queue_views(
-    connection: Connection, stages: Sequence[str], *, shown: int = _SHOWN
+    connection: Connection, stages: Sequence[str], *, by_name: Collection[str] = (), shown: int = _SHOWN
 ) -> Mapping[str, QueueView]:
     """Look at the queues of some stages.
 
     Parameters
     ----------
+    by_name
+        Those whose waiting rows are listed by name, the largest first; others by the time they were added.
     shown
         Most rows in each of the two columns.
     """
@@ -127,7 +127,7 @@ def queue_views(
     views = {}
     for stage in stages:
         values = {"stage": stage, "shown": shown}
-        order = "filename desc, id" if stage in _BY_NAME else "added_at, id"
+        order = "filename desc, id" if stage in by_name else "added_at, id"
         waiting = QUERIES.with_parts("queue_waiting", order=order)
         views[stage] = QueueView(
             now=now,

@@ -56,6 +56,8 @@ class Description:
 
     #: Every field of the record, null where there is no value; ``types`` is a sorted list.
     record: dict[str, object]
+    #: The observatory by whose rules it is described; None if there is none.
+    observatory: str | None
     #: The classification tags.
     tags: frozenset[str]
     #: Name of the instrument's table, if it has one.
@@ -110,6 +112,7 @@ def describe(hdus: Sequence[HDU], filename: str) -> Description:
     warnings += dict.fromkeys(subject.findings)
     return Description(
         record=record,
+        observatory=subject.observatory,
         tags=frozenset(str(tag) for tag in _sequence(record["types"])),
         instrument_table=subject.table,
         instrument_rows=rows,

@@ -60,6 +60,8 @@ class HeaderValues:
     wavelength_unit: ClassVar[float] = 1.0
     #: Whether the exposure time of one coadd is multiplied by the coadds (unless prepared).
     sums_coadds: ClassVar[bool] = True
+    #: Tag rules of the whole observatory.
+    common_rules: ClassVar[Sequence[TagRule]] = COMMON_RULES
     #: Tag rules of this instrument.
     tag_rules: ClassVar[Sequence[TagRule]] = ()
     #: Purposes of common tag rules that do not apply.
@@ -72,7 +74,7 @@ class HeaderValues:
             vars(parent).get("keywords", {}) for parent in reversed(cls.__mro__)
         ]
         cls.keywords = {name: keys for parent in parents for name, keys in parent.items()}
-        cls._all_rules = merged(COMMON_RULES, cls.tag_rules, cls.without_rules)
+        cls._all_rules = merged(cls.common_rules, cls.tag_rules, cls.without_rules)
 
     def __init__(self, hdus: Sequence[HDU], filename: str) -> None:
         self.hdus = hdus

@@ -52,7 +52,7 @@ def fill_row(subject: Translator, warnings: list[str]) -> dict[str, object]:
         Takes a line for each column that could not be filled; that column is null.
     """
     row: dict[str, object] = {}
-    for column in subject.columns:
+    for column in subject.columns or subject.column_kinds:
         try:
             own = getattr(subject, f"column_{column}", None)
             value = COMMON_COLUMNS[column](subject) if own is None else own()

@@ -20,7 +20,6 @@ Kind = Literal["text", "bool", "int", "float", "date", "time", "datetime", "enum
 
 #: Values of the enumerated fields. ``processing`` is ordered from least to most processed.
 ENUMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "telescope": ("Gemini-North", "Gemini-South"),
     "observation_type": (
         "DARK",
         "ARC",
@@ -121,7 +120,7 @@ FIELDS: Final[Mapping[str, FieldDefinition]] = {
     "processing_tag": FieldDefinition("text", "tag of the reduction that made the file"),
     "observation_id": FieldDefinition("text", "observation identifier, upper case"),
     "data_label": FieldDefinition("text", "data label, upper case"),
-    "telescope": _enum("telescope", "site"),
+    "telescope": FieldDefinition("text", "telescope, in official spelling"),
     "instrument": FieldDefinition("text", "instrument in official spelling"),
     "ut_datetime": FieldDefinition("datetime", "UTC start of the observation"),
     "ut_datetime_secs": FieldDefinition("int", "the same, whole seconds since 2000-01-01T00:00:00"),

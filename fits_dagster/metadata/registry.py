@@ -8,7 +8,7 @@ can also replace a class of this package.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -18,9 +18,18 @@ from fits_dagster.fits.hdu import HDU
 
 from .translator import Translator
 from .values import text
-from .vocabulary import official_instrument
+from .vocabulary import OFFICIAL_INSTRUMENTS, official_instrument
 
-__all__ = ["ENTRY_POINT_GROUP", "known_instruments", "register", "translator_for"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "instrument_names",
+    "known_instruments",
+    "plug_ins",
+    "register",
+    "telescope_names",
+    "translator_class",
+    "translator_for",
+]
 
 ENTRY_POINT_GROUP: Final = "fits_dagster.instruments"
 
@@ -77,8 +86,7 @@ def register(translator: type[Translator]) -> type[Translator]:
 
 def known_instruments() -> list[str]:
     """Return the values of INSTRUME, upper case, that have rules of their own, sorted."""
-    _load_entry_points()
-    return sorted({*_OWN, *_registered})
+    return sorted({*_OWN, *_registered, *plug_ins()})
 
 
 def translator_for(hdus: Sequence[HDU], filename: str) -> Translator:
@@ -97,10 +105,9 @@ def translator_for(hdus: Sequence[HDU], filename: str) -> Translator:
         Of the instrument; else Gemini in general if the file names a Gemini site; else the
         generic fallback, which reads plain keywords and gives no tags.
     """
-    _load_entry_points()
     for name in _names(hdus):
-        chosen = _registered.get(name) or _own(name)
-        if chosen is not None:
+        chosen = translator_class(name)
+        if chosen is not Translator:
             return chosen(hdus, filename)
     primary = hdus[0].cards
     sites = {(text(primary, key) or "").upper() for key in ("OBSERVAT", "TELESCOP")}
@@ -132,9 +139,33 @@ def _own(name: str) -> type[Translator] | None:
 
 
 @cache
-def _load_entry_points() -> None:
+def plug_ins() -> Mapping[str, type[Translator]]:
+    """Return the classes of other packages by the values of INSTRUME, upper case, that they serve."""
+    found: dict[str, type[Translator]] = {}
     for point in entry_points(group=ENTRY_POINT_GROUP):
         try:
-            register(point.load())
+            translator: type[Translator] = point.load()
+            found |= {name.upper(): translator for name in translator.instrume}
         except Exception:  # a broken plug-in must not stop the ingest of other instruments
-            _log.exception("instrument plug-in %s cannot be loaded", point.name)
+            _log.exception("instrument plug-in %s (%s) cannot be loaded", point.name, point.value)
+    return found
+
+
+def translator_class(instrument: str | None) -> type[Translator]:
+    """Return the rules of an instrument by its name, in any case; the general ones where it has none."""
+    name = (instrument or "").upper()
+    return _registered.get(name) or plug_ins().get(name) or _own(name) or Translator
+
+
+def instrument_names() -> Iterator[str]:
+    """Yield the official spellings of instruments, for searches."""
+    yield from OFFICIAL_INSTRUMENTS
+    for translator in (*plug_ins().values(), *_registered.values()):
+        yield from translator.names
+
+
+def telescope_names() -> Iterator[str]:
+    """Yield the official spellings of telescopes, for searches."""
+    yield from Translator.telescopes
+    for translator in (*plug_ins().values(), *_registered.values()):
+        yield from translator.telescopes

@@ -14,6 +14,7 @@ from . import observing, times
 from .header_values import HeaderValues
 from .identifiers import parse_program_id
 from .instrument_table import fill_row
+from .pictures import Picture
 from .time_scales import fits_local_time
 from .values import angle, is_true, text, truth
 from .vocabulary import FILTER_WAVELENGTHS, nearest_band, official_instrument, official_telescope
@@ -32,16 +33,29 @@ class Translator(HeaderValues):
     A rule that cannot be applied returns None, or raises; the caller turns that into a null field.
     """
 
+    #: The observatory; None: files of unknown origin, whose records are not fit for searches.
+    observatory: ClassVar[str | None] = "Gemini"
+    #: Official spellings of its telescopes, for the record and for searches.
+    telescopes: ClassVar[tuple[str, ...]] = ("Gemini-North", "Gemini-South")
     #: Values of ``INSTRUME``, upper case, that this class serves.
     instrume: ClassVar[tuple[str, ...]] = ()
+    #: Official spellings of the instruments, for the record and for searches, where they are not Gemini's.
+    names: ClassVar[tuple[str, ...]] = ()
     #: Fields that are always the same.
     constants: ClassVar[Mapping[str, Any]] = {}
     #: Effective wavelengths of this instrument's filters, micron; these beat the common ones.
     filter_wavelengths: ClassVar[Mapping[str, float]] = {}
+    #: What previews show.
+    picture: ClassVar[Picture] = Picture.FIRST
+    #: Of :attr:`Picture.AMPLIFIERS`: unbinned columns of a chip, and pixels between chips.
+    chip_columns: ClassVar[int] = 2048
+    chip_gap: ClassVar[int] = 40
     #: Name of the instrument's table; None for instruments without one.
     table: ClassVar[str | None] = None
     #: Columns of the table.
     columns: ClassVar[tuple[str, ...]] = ()
+    #: Of an instrument from another package, its columns with their types: str, int, float, bool.
+    column_kinds: ClassVar[Mapping[str, type]] = {}
     #: Columns with a closed list of values; others become null.
     column_values: ClassVar[Mapping[str, frozenset[str]]] = {}
 
@@ -87,14 +101,16 @@ class Translator(HeaderValues):
 
     def to_telescope(self) -> str | None:
         named = text(self.primary, "TELESCOP")
-        return (official_telescope(named) if named else None) or self._telescope_of_name()
+        return (official_telescope(named, self.telescopes) if named else None) or self._telescope_of_name()
 
     def _telescope_of_name(self) -> str | None:
-        return {"N20": "Gemini-North", "S20": "Gemini-South"}.get(self.filename[:3])
+        named = {"N20": "Gemini-North", "S20": "Gemini-South"}.get(self.filename[:3])
+        return named if named in self.telescopes else None
 
     def to_instrument(self) -> str | None:
         named = text(self.primary, "INSTRUME")
-        return official_instrument(named) if named else None
+        own = (name for name in self.names if named is not None and name.upper() == named.upper().strip())
+        return next(own, official_instrument(named) if named else None)
 
     def to_ut_datetime(self) -> datetime | None:
         local = self.to_local_time()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 __all__ = [
@@ -80,8 +80,6 @@ FILTER_WAVELENGTHS: Final[Mapping[str, float]] = {
     "FeII": 1.644,
 }
 
-_TELESCOPES: Final = {"gemininorth": "Gemini-North", "geminisouth": "Gemini-South"}
-
 
 def official_instrument(name: str) -> str:
     """Return an instrument's name in official spelling; unknown names are kept as they are."""
@@ -91,9 +89,13 @@ def official_instrument(name: str) -> str:
     return _OFFICIAL.get(folded, name.strip())
 
 
-def official_telescope(name: str) -> str | None:
-    """Return Gemini-North or Gemini-South, or None; letter case, hyphens and underscores do not count."""
-    return _TELESCOPES.get(name.strip().lower().replace("-", "").replace("_", ""))
+def official_telescope(name: str, telescopes: Iterable[str]) -> str | None:
+    """Return the one of some telescopes that is meant; letter case, hyphens and underscores do not count."""
+    return next((each for each in telescopes if _folded(each) == _folded(name)), None)
+
+
+def _folded(name: str) -> str:
+    return name.strip().lower().replace("-", "").replace("_", "")
 
 
 def nearest_band(wavelength: float) -> str:

@@ -52,7 +52,7 @@ _BROKER_PATIENCE_S = 1.0
 def build_sensors(site: SiteName, assets: Sequence[StageAsset]) -> list[dg.SensorDefinition]:
     """Make the sensors of a site: one for each stage at which files arrive, one for its queues."""
     by_stage = {each.stage: each for each in assets}
-    first = [all_stages()[name] for name in by_stage if all_stages()[name].arrivals]
+    first = [all_stages()[name] for name in by_stage if all_stages()[name].takes_in]
     return [*(_arrivals_sensor(stage, by_stage) for stage in first), _queue_sensor(site, by_stage)]
 
 
@@ -62,8 +62,8 @@ def _jobs(assets: Mapping[str, StageAsset]) -> list[Job]:
 
 def _arrivals_sensor(stage: Stage[Any], by_stage: Mapping[str, StageAsset]) -> dg.SensorDefinition:
     @dg.sensor(
-        name=stage.arrivals,
-        description=stage.arrivals_description,
+        name=stage.sensor or f"{stage.name}_arrivals",
+        description=stage.sensor_description or f"What comes in by the stage {stage.name}.",
         jobs=_jobs(by_stage),
         minimum_interval_seconds=_INTERVAL_S,
         default_status=dg.DefaultSensorStatus.RUNNING,

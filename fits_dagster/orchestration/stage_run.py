@@ -11,7 +11,7 @@ from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.management import retry_failed
 from fits_dagster.ledger.report import DrainReport
 from fits_dagster.ledger.scope import Scope, Urgency
-from fits_dagster.ledger.stage import Stage
+from fits_dagster.ledger.stage import Stage, Subject
 from fits_dagster.orchestration.figures import failure, listed, night_figures, report_nights, run_figures
 from fits_dagster.orchestration.partitions import (
     NIGHT_TAG,
@@ -26,6 +26,7 @@ from fits_dagster.orchestration.presence import is_canceled, stop_requested, sto
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.requeue.nights import queue_again
 from fits_dagster.sites import Site
+from fits_dagster.stages.registry import stages_of
 
 __all__ = ["stage_op"]
 
@@ -35,30 +36,16 @@ _LINGER_BY_HAND_S = 3.0
 #: A run that helps with a backlog ends when the backlog does.
 _LINGER_SHARED_S = 1.0
 
-#: What a person may choose who materializes nights, one or a range of them.
-_REINGEST_OPTIONS = {
-    "force": dg.Field(
-        bool,
-        default_value=False,
-        description="Make new versions of all files of the nights, even of unchanged content.",
-    ),
-    "force_md5": dg.Field(
-        bool,
-        default_value=False,
-        description="Compare all files of the nights by MD5, not only by size and time.",
-    ),
-}
-#: The same as tags of a run or a backfill.
-_OPTION_TAG = "fits_dagster/"
-_INGEST = "ingest"
+#: Switches of a stage as tags of a run or a backfill, where its configuration does not give them.
+_SWITCH_TAG = "fits_dagster/"
 
 
 def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, inputs: Sequence[str]) -> dg.OpDefinition:
     """Make the op of a stage.
 
     A run that a person asks for, for one night or a range of them, makes the stage's asset of these nights
-    again: their files are queued as background work, and the run does that work and no other. Where it has
-    ingest among its ops, the later ones take what follows from that.
+    again: their files are queued as background work, and the run does that work and no other. Where an
+    earlier op of the run looks through the store, the later ones take what follows from that.
 
     Parameters
     ----------
@@ -73,7 +60,11 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, inputs: Sequence[str]) -
         ins={name: dg.In(dg.Nothing) for name in inputs},
         out={asset: dg.Out(dg.Nothing, description=f"The night's {asset}, as far as they are known.")},
         tags={STAGE_TAG: stage.name},
-        config_schema=_REINGEST_OPTIONS if stage.name == _INGEST else None,
+        config_schema={
+            name: dg.Field(bool, default_value=False, description=description)
+            for name, description in stage.switches.items()
+        }
+        or None,
     )
     def run_stage(context: dg.OpExecutionContext, site: SiteResource) -> Iterator[Any]:
         opened = site.open(stage.name)
@@ -123,18 +114,17 @@ def _scope(context: dg.OpExecutionContext, nights: Sequence[str] | None) -> Scop
 def _queue_again(
     context: dg.OpExecutionContext, site: Site, stage: Stage[Any], nights: Sequence[str]
 ) -> None:
-    def chosen(option: str) -> bool:
-        tag = context.run.tags.get(f"{_OPTION_TAG}{option}", "")
-        return bool(context.op_config[option]) or tag.lower() in ("1", "true", "yes")
+    def is_on(switch: str) -> bool:
+        tag = context.run.tags.get(f"{_SWITCH_TAG}{switch}", "")
+        return bool(context.op_config[switch]) or tag.lower() in ("1", "true", "yes")
 
     tags = {SITE_TAG: site.name}
     context.instance.add_run_tags(context.run_id, tags | ({NIGHT_TAG: nights[0]} if len(nights) == 1 else {}))
-    if stage.name == _INGEST:
-        queued = queue_again(site, stage.name, nights, force=chosen("force"), force_md5=chosen("force_md5"))
-    elif _INGEST in {node.name for node in context.job_def.nodes}:
+    in_run = {node.name for node in context.job_def.nodes}
+    earlier = [each for each in stages_of(site.settings) if each.name in in_run and each.name in stage.after]
+    if any(each.subject is Subject.STORED for each in earlier):
         return
-    else:
-        queued = queue_again(site, stage.name, nights)
+    queued = queue_again(site, stage, nights, {switch: is_on(switch) for switch in stage.switches})
     context.log.info(f"{queued} files of {len(nights)} nights queued for {stage.name}, as background work")
 
 

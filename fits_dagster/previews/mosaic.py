@@ -12,11 +12,8 @@ from fits_dagster.previews.sections import Section, binning, parse_section
 from fits_dagster.previews.shrink import block_of, mean_columns, mean_rows
 from fits_dagster.previews.stretch import Counted, count_values, limits_of_counted, limits_of_pixels
 
-__all__ = ["MosaicPart", "gmos_parts", "gsaoi_parts", "paste"]
+__all__ = ["MosaicPart", "amplifier_parts", "array_parts", "paste"]
 
-#: unbinned pixels between the chips of GMOS and columns of one chip
-GMOS_GAP = 40
-GMOS_CHIP = 2048
 #: pixels between the arrays of GSAOI; a section that starts at or beyond SECOND is on the far side of the gap
 GSAOI_GAP = 125
 GSAOI_SECOND = 2000
@@ -37,8 +34,13 @@ class MosaicPart:
     gain: float = 1.0
 
 
-def gmos_parts(images: list[Image]) -> list[MosaicPart] | None:
-    """Amplifiers of GMOS at their detector sections, chips one gap apart, bias taken off, times the gain.
+def amplifier_parts(images: list[Image], chip: int, gap: int) -> list[MosaicPart] | None:
+    """Amplifiers at their detector sections, chips one gap apart, bias taken off, times the gain.
+
+    Parameters
+    ----------
+    chip, gap
+        Unbinned columns of a chip, and between two.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def gmos_parts(images: list[Image]) -> list[MosaicPart] | None:
         if not data.inside(stored.shape):
             return None
         xbin, ybin = binning(cards.get("CCDSUM"))
-        shift = detector.x1 // GMOS_CHIP * (GMOS_GAP // xbin)
+        shift = detector.x1 // chip * (gap // xbin)
         gain = cards.get("GAIN")
         factor = float(gain) if isinstance(gain, int | float) and gain > 0 else 1.0
         parts.append(
@@ -71,8 +73,8 @@ def gmos_parts(images: list[Image]) -> list[MosaicPart] | None:
     return _to_origin(parts)
 
 
-def gsaoi_parts(images: list[Image]) -> list[MosaicPart] | None:
-    """Arrays of GSAOI at their detector sections, the gap between them; None where sections are missing."""
+def array_parts(images: list[Image]) -> list[MosaicPart] | None:
+    """Whole arrays at their detector sections, the gap between them; None where sections are missing."""
     parts = []
     for image in images:
         detector = parse_section(image.hdu.cards.get("DETSEC"))

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from fits_dagster.metadata.pictures import Picture
+from fits_dagster.metadata.registry import translator_class
 from fits_dagster.previews.chopnod import chop_nod_picture
 from fits_dagster.previews.errors import NoPreview
-from fits_dagster.previews.mosaic import gmos_parts, gsaoi_parts, paste
+from fits_dagster.previews.mosaic import amplifier_parts, array_parts, paste
 from fits_dagster.previews.reading import Image, OpenFile, Pixels, open_images
 from fits_dagster.previews.shrink import fit, shrink
 from fits_dagster.previews.stretch import limits_of_pixels, to_grey
@@ -28,7 +30,7 @@ Layout = Literal["image", "cube", "mosaic", "chop_nod"]
 
 #: percentile left out at each end
 PERCENTILE = 0.3
-GMOS_MOSAIC_PERCENTILE = 5.0
+AMPLIFIERS_PERCENTILE = 5.0
 #: planes of a cube that are averaged at most, evenly spread
 CUBE_PLANES = 48
 JPEG_QUALITY = 88
@@ -43,9 +45,9 @@ class PreviewRequest:
     Attributes
     ----------
     instrument : str or None
-        Official spelling.
+        Official spelling; its rules say what a preview shows.
     tags : frozenset of str
-        Classification tags; ``BUNDLE`` matters for GHOST.
+        Classification tags; ``BUNDLE`` matters for :attr:`Picture.BUNDLE`.
     """
 
     instrument: str | None
@@ -119,21 +121,22 @@ _Rendered = tuple[NDArray[np.float32], tuple[float, float], Layout]
 
 def _picture(file: OpenFile, description: PreviewRequest) -> _Rendered:
     """The picture by the rules of the instrument; the first extension where its keywords forbid them."""
-    instrument, images = description.instrument, file.images
-    if instrument in ("GMOS-N", "GMOS-S") and len(images) > 1:
-        parts = gmos_parts(images)
-        if parts is not None:
-            return *paste(parts, GMOS_MOSAIC_PERCENTILE), "mosaic"
-    elif instrument == "GSAOI":
-        parts = gsaoi_parts(images)
-        if parts is not None:
-            return *paste(parts, PERCENTILE), "mosaic"
-    elif instrument in ("TReCS", "michelle"):
-        picture = chop_nod_picture(images, file.primary.cards.get("CYCLE"))
-        if picture is not None:
-            return shrink(picture), limits_of_pixels(picture, PERCENTILE), "chop_nod"
-    elif instrument == "GHOST" and "BUNDLE" in description.tags and len(images) > 1:
-        return _single(images[1])
+    rules, images = translator_class(description.instrument), file.images
+    match rules.picture:
+        case Picture.AMPLIFIERS if len(images) > 1:
+            parts = amplifier_parts(images, rules.chip_columns, rules.chip_gap)
+            if parts is not None:
+                return *paste(parts, AMPLIFIERS_PERCENTILE), "mosaic"
+        case Picture.ARRAYS:
+            parts = array_parts(images)
+            if parts is not None:
+                return *paste(parts, PERCENTILE), "mosaic"
+        case Picture.CHOP_NOD:
+            picture = chop_nod_picture(images, file.primary.cards.get("CYCLE"))
+            if picture is not None:
+                return shrink(picture), limits_of_pixels(picture, PERCENTILE), "chop_nod"
+        case Picture.BUNDLE if "BUNDLE" in description.tags and len(images) > 1:
+            return _single(images[1])
     return _single(images[0])
 
 

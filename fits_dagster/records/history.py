@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -35,17 +35,6 @@ _MOST_NAMES: Final = 50
 _MOST_EVENTS: Final = 500
 _SEARCH_MS: Final = 4000
 _QUERY_CANCELLED: Final = "57014"
-
-_STAGE_WORDS: Final = {
-    "copy": "the copy from the DHS",
-    "store": "the store",
-    "preview": "its preview",
-    "associate": "its calibrations",
-    "edit": "a header edit",
-}
-#: Stages of which the last success says that a file has arrived.
-_ARRIVING: Final = frozenset({"ingest", "export"})
-_NOT_DONE: Final = frozenset({"failed", "retrying"})
 
 
 class SearchTooWideError(ValueError):
@@ -173,43 +162,6 @@ class FileHistory:
             return "unknown"
         return "done" if any(v.present for v in self.versions) else "gone"
 
-    def sentence(self) -> str:
-        """Say where the file is, in one sentence."""
-        if self.items:
-            more = len(self.items) - 1
-            tail = f", and it is in {more} more queue{'s' if more > 1 else ''}" if more else ""
-            return f"{self.name} {_item_words(self.items[0])}{tail}."
-        if not self.is_known:
-            return f"{self.name} was never seen here."
-        present = next((v for v in self.versions if v.present), None)
-        arrived = self._arrival()
-        if present is not None:
-            if arrived is not None:
-                return f"{self.name} is done: {arrived.outcome.replace('_', ' ')} at {_minute(arrived.at)}."
-            return f"{self.name} is done: in the database since {_minute(present.entrytime)}."
-        if self.versions:
-            last_entry = _minute(self.versions[0].entrytime)
-            return f"{self.name} is not here any more; its last version is of {last_entry}."
-        if self.events:
-            last = self.events[0]
-            what = f"{last.stage} {last.outcome} at {_minute(last.at)}"
-            return f"{self.name} is in no queue and has no version here; the last that happened: {what}."
-        if self.dhs is not None:
-            return f"{self.name} was copied from the DHS at {_minute(self.dhs.landed_at)} and is in no queue."
-        return f"{self.name} is in no queue and has no version here."
-
-    def _arrival(self) -> FileEvent | None:
-        """Return the event that says that the file has arrived; that it was merely looked at counts least."""
-        good = [e for e in self.events if e.outcome not in _NOT_DONE]
-        real = [e for e in good if e.stage in _ARRIVING and e.outcome != "unchanged"]
-        return next(iter(real or good), None)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Write it for programs; times are text, ISO 8601."""
-        values = {"name": self.name, "state": self.state, "sentence": self.sentence(), **asdict(self)}
-        plain: dict[str, Any] = _plain(values)
-        return plain
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -221,51 +173,6 @@ class Answer:
     candidates: Sequence[str] = field(default_factory=tuple)
     #: Whether there are more candidates.
     is_cut: bool = False
-
-    def sentence(self) -> str:
-        """Say in one sentence what was found."""
-        if self.history is not None:
-            return self.history.sentence()
-        if self.candidates:
-            return f"{len(self.candidates)}{' and more' if self.is_cut else ''} names hold “{self.asked}”."
-        return f"{self.asked} was never seen here."
-
-    def as_dict(self) -> dict[str, Any]:
-        """Write it for programs."""
-        if self.history is not None:
-            return {"asked": self.asked, **self.history.as_dict()}
-        return {
-            "asked": self.asked,
-            "state": "several" if self.candidates else "unknown",
-            "sentence": self.sentence(),
-            "candidates": list(self.candidates),
-            "is_cut": self.is_cut,
-        }
-
-
-def _item_words(item: FileItem) -> str:
-    """Say what an item does; it goes on after the name of the file."""
-    work = _STAGE_WORDS.get(item.stage, item.stage)
-    reason = f" ({item.reason})" if item.reason else ""
-    tries = f", {item.attempts} attempt{'s' if item.attempts != 1 else ''}" if item.attempts > 0 else ""
-    if item.state == "failed":
-        return f"failed in {work} at {_minute(item.failed_at or item.added_at)}{reason}{tries}"
-    if item.state == "running":
-        return f"is at work in {work}, in the queue since {_minute(item.added_at)}"
-    later = f", again at {item.not_before:%H:%M:%S}" if item.not_before > datetime.now(UTC) else ""
-    return f"has waited for {work} since {_minute(item.added_at)}{reason}{tries}{later}"
-
-
-def _minute(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def find_file(connection: Connection, asked: str) -> Answer:

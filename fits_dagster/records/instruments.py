@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, Numeric, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Integer, MetaData, Numeric, Table, Text
 from sqlalchemy.types import TypeEngine
 
-from fits_dagster.records.tables import metadata
+from fits_dagster.metadata.registry import plug_ins
+from fits_dagster.records.tables import header, metadata
 
-__all__ = ["INSTRUMENT_TABLES"]
+__all__ = ["INSTRUMENT_TABLES", "instrument_table", "plug_in_tables"]
 
 _COLUMNS: Mapping[str, Mapping[str, type[TypeEngine[Any]] | TypeEngine[Any]]] = {
     "gmos": {
@@ -86,14 +88,37 @@ _COLUMNS: Mapping[str, Mapping[str, type[TypeEngine[Any]] | TypeEngine[Any]]] = 
     "nici": {"filter_name": Text, "focal_plane_mask": Text, "disperser": Text},
 }
 
-#: Table by name; the names are those that a record's ``instrument_table`` uses.
-INSTRUMENT_TABLES: Mapping[str, Table] = {
-    name: Table(
+_KINDS: Mapping[type, type[TypeEngine[Any]]] = {str: Text, int: Integer, float: Float, bool: Boolean}
+
+
+def _table(name: str, tables: MetaData, columns: Mapping[str, Any]) -> Table:
+    return Table(
         name,
-        metadata,
+        tables,
         Column("id", BigInteger, primary_key=True),
-        Column("header_id", ForeignKey("header.id"), nullable=False, index=True),
+        Column("header_id", BigInteger, ForeignKey(header.c.id), nullable=False, index=True),
         *(Column(column, kind) for column, kind in columns.items()),
     )
-    for name, columns in _COLUMNS.items()
+
+
+#: Table by name; the names are those that a record's ``instrument_table`` uses.
+INSTRUMENT_TABLES: Mapping[str, Table] = {
+    name: _table(name, metadata, columns) for name, columns in _COLUMNS.items()
 }
+
+
+@cache
+def plug_in_tables() -> MetaData:
+    """Return the tables that instruments of other packages declare, in a schema of their own."""
+    tables = MetaData(schema="instruments")
+    for translator in dict.fromkeys(plug_ins().values()):
+        if translator.table is not None and translator.table not in INSTRUMENT_TABLES:
+            kinds = {name: _KINDS[kind] for name, kind in translator.column_kinds.items()}
+            _table(translator.table, tables, kinds)
+    return tables
+
+
+def instrument_table(name: str) -> Table:
+    """Return the table of an instrument, of this package or another."""
+    found = INSTRUMENT_TABLES.get(name)
+    return plug_in_tables().tables[f"instruments.{name}"] if found is None else found

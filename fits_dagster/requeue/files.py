@@ -16,6 +16,7 @@ from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.requeue.chosen_names import name_matcher
 from fits_dagster.requeue.rescan import RescanReport, is_ingestible, rescan
 from fits_dagster.sites import Site
+from fits_dagster.stages import ingest
 
 __all__ = ["IngestRequest", "RequeueReport", "queue_for_ingest"]
 
@@ -135,7 +136,7 @@ def _queue(site: Site, request: IngestRequest, keys: Sequence[str]) -> None:
                 connection,
                 (
                     NewWork(
-                        stage="ingest",
+                        stage=ingest.STAGE.name,
                         path=key.rpartition("/")[0],
                         filename=key.rpartition("/")[2],
                         force=request.force,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work
+from fits_dagster.ledger.stage import Stage, Subject
 from fits_dagster.nights import night_label
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.requeue.rescan import rescan
-from fits_dagster.requeue.versions import LaterStage, VersionRequest, queue_versions
+from fits_dagster.requeue.versions import VersionRequest, queue_versions
 from fits_dagster.sites import Site
+from fits_dagster.stages import ingest
 
 __all__ = ["queue_again", "queue_nights"]
 
@@ -21,30 +23,27 @@ _BATCH = 1000
 
 
 def queue_again(
-    site: Site, stage: str, nights: Sequence[str], *, force: bool = False, force_md5: bool = False
+    site: Site, stage: Stage[Any], nights: Sequence[str], switches: Mapping[str, bool] | None = None
 ) -> int:
     """Queue what a stage makes of nights to be made again, as background work.
 
-    Copies, stored files and header edits are made once, or when their source changes.
+    What has no subject is made once, or when its source changes.
 
     Parameters
     ----------
-    force, force_md5
-        Of an ingest; see :func:`queue_nights`.
+    switches
+        Of the stage.
 
     Returns
     -------
     int
         Files queued.
     """
-    if stage == "ingest":
-        return queue_nights(site, nights, force=force, force_md5=force_md5)
-    if stage == "export" and not site.settings.export_destinations:
+    if stage.subject is Subject.STORED:
+        return queue_nights(site, nights, **(switches or {}))
+    if stage.subject is None or not stage.destinations(site.settings):
         return 0
-    for later in get_args(LaterStage):
-        if later == stage:
-            return len(queue_versions(site, later, VersionRequest(nights=nights, background=True)))
-    return 0
+    return len(queue_versions(site, stage.name, VersionRequest(nights=nights, background=True)))
 
 
 def queue_nights(
@@ -101,7 +100,7 @@ def queue_nights(
                     connection,
                     (
                         NewWork(
-                            stage="ingest",
+                            stage=ingest.STAGE.name,
                             path=path,
                             filename=filename,
                             force=force,

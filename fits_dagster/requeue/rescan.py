@@ -21,6 +21,7 @@ from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.records import files
 from fits_dagster.sites import Site
+from fits_dagster.stages import ingest
 from fits_dagster.storage import ObjectInfo
 from fits_dagster.storage.landing import TEMPORARY_MARK
 
@@ -115,7 +116,7 @@ def rescan(
         by_name=matches is not None,
         dry_run=dry_run,
         like=NewWork(
-            stage="ingest",
+            stage=ingest.STAGE.name,
             path=path,
             filename="",
             priority=priority,

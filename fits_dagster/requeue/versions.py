@@ -1,4 +1,4 @@
-"""Queueing known files by hand for a stage behind ingest: export, preview, associate."""
+"""Queueing files that the database knows for a stage behind ingest, by hand or for a backfill."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, null, select
 
 from fits_dagster.fits.names import trimmed
 from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work
+from fits_dagster.ledger.stage import Stage, Subject
 from fits_dagster.nights import FileKey, night_label
 from fits_dagster.records.selection import select_files
-from fits_dagster.records.tables import diskfile, file, header, preview
+from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.requeue.chosen_names import name_matcher
 from fits_dagster.sites import Site
-from fits_dagster.stages.registry import stages_of
+from fits_dagster.stages.registry import find_stage
 
-__all__ = ["LaterStage", "VersionRequest", "queue_versions"]
+__all__ = ["VersionRequest", "queue_versions"]
 
 log = logging.getLogger(__name__)
 
-LaterStage: TypeAlias = Literal["export", "preview", "associate"]
-
 _BATCH: Final = 1000
+_KNOWN: Final = frozenset({Subject.FILE, Subject.VERSION, Subject.HEADER})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,18 +49,16 @@ class VersionRequest:
     include_engineering: bool = True
     #: Also those whose metadata are not fit for searches.
     include_unready: bool = True
-    #: Base URLs; none: all that the settings name.
+    #: Base URLs; none: all of the stage.
     destinations: Sequence[str] = ()
-    #: Only those without a preview.
-    without_preview: bool = False
+    #: Only those of which the stage has not made anything yet.
+    only_missing: bool = False
     after: datetime | None = None
     background: bool = False
 
 
-def queue_versions(
-    site: Site, stage: LaterStage, request: VersionRequest, *, dry_run: bool = False
-) -> list[str]:
-    """Queue files that the database knows for a stage: present ones for export, else current ones.
+def queue_versions(site: Site, name: str, request: VersionRequest, *, dry_run: bool = False) -> list[str]:
+    """Queue files that the database knows for a stage: those that its :class:`Subject` says.
 
     Returns
     -------
@@ -70,23 +68,28 @@ def queue_versions(
     Raises
     ------
     ValueError
-        This site has no such stage, there is nowhere to export to, a term of the selection is not
-        understood, or the regular expression cannot be read.
+        This site has no such stage, it has no destination, a term of the selection is not understood, or
+        the regular expression cannot be read.
     """
-    if stage not in {each.name for each in stages_of(site.settings)}:
-        raise ValueError(f"the {site.name} has no stage {stage}")
-    destinations: Sequence[str] = ("",)
-    if stage == "export":
-        destinations = request.destinations or site.settings.export_destinations
-        if not destinations:
-            raise ValueError("there is no destination: the settings name none")
+    stage = find_stage(site.settings, name)
+    if stage is None:
+        raise ValueError(f"the {site.name} has no stage {name}")
+    if stage.subject not in _KNOWN:
+        raise ValueError(f"{name} is not made from files that the database knows")
+    if request.only_missing and stage.is_made is None:
+        raise ValueError(f"{name} cannot tell which files it has not made anything of")
+    if request.destinations and stage.is_local:
+        raise ValueError(f"{name} sends nothing to a destination")
+    destinations = request.destinations or stage.destinations(site.settings)
+    if not destinations:
+        raise ValueError("there is no destination: the settings name none")
     keys: list[str] = []
     with site.engine.connect() as connection:
         chosen = list(_versions(connection, site, stage, request))
     keys = [str(FileKey(path, filename)) for path, filename, _ in chosen]
     if not dry_run:
         _add(site, stage, request, chosen, destinations)
-    log.info("%d files queued for %s", 0 if dry_run else len(keys), stage)
+    log.info("%d files queued for %s", 0 if dry_run else len(keys), name)
     return keys
 
 
@@ -94,17 +97,18 @@ _Version: TypeAlias = tuple[str, str, int | None]
 
 
 def _versions(
-    connection: Connection, site: Site, stage: LaterStage, request: VersionRequest
+    connection: Connection, site: Site, stage: Stage[Any], request: VersionRequest
 ) -> Iterator[_Version]:
     """Yield path, file name and subject of the versions that were asked for."""
-    subject = {"export": diskfile.c.id, "preview": diskfile.c.id, "associate": header.c.id}[stage]
+    ids = {Subject.FILE: null(), Subject.VERSION: diskfile.c.id, Subject.HEADER: header.c.id}
+    subject = ids[stage.subject or Subject.VERSION]
     query = (
         select(diskfile.c.path, diskfile.c.filename, subject)
         .select_from(diskfile.join(file).outerjoin(header, header.c.diskfile_id == diskfile.c.id))
-        .where(diskfile.c.present if stage == "export" else diskfile.c.canonical)
+        .where(diskfile.c.present if stage.subject is Subject.FILE else diskfile.c.canonical)
         .order_by(diskfile.c.filename)
     )
-    if stage != "export":
+    if stage.needs_header or stage.subject is Subject.HEADER:
         query = query.where(header.c.id.is_not(None))
     if request.selection is not None:
         elements = [each for each in request.selection.split("/") if each]
@@ -122,8 +126,8 @@ def _versions(
         query = query.where(header.c.engineering.is_not(True))
     if not request.include_unready:
         query = query.where(diskfile.c.mdready)
-    if request.without_preview:
-        query = query.where(~select(preview.c.id).where(preview.c.diskfile_id == diskfile.c.id).exists())
+    if request.only_missing and stage.is_made is not None:
+        query = query.where(~stage.is_made)
     if request.names is not None:
         plain = [trimmed(name.rpartition("/")[2]) for name in request.names]
         query = query.where(file.c.name.in_(plain))
@@ -142,7 +146,7 @@ def _versions(
 
 def _add(
     site: Site,
-    stage: LaterStage,
+    stage: Stage[Any],
     request: VersionRequest,
     versions: Sequence[_Version],
     destinations: Sequence[str],
@@ -152,11 +156,11 @@ def _add(
         delay = max(0.0, (request.after - datetime.now(UTC)).total_seconds())
     work = (
         NewWork(
-            stage=stage,
+            stage=stage.name,
             path=path,
             filename=filename,
             destination=destination,
-            subject_id=None if stage == "export" else subject,
+            subject_id=subject,
             delay=delay,
             priority=BACKGROUND if request.background else 0,
         )

@@ -10,6 +10,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
+from fits_dagster.database.own_tables import ensure_tables
+from fits_dagster.records.instruments import plug_in_tables
+from fits_dagster.stages.registry import all_stages
+
 __all__ = ["SchemaVersionError", "alembic_config", "check_version", "migrate"]
 
 _SCRIPTS = Path(__file__).parent / "migrations"
@@ -27,12 +31,18 @@ def alembic_config() -> Config:
 
 
 def migrate(engine: Engine) -> None:
-    """Apply the migrations that this database lacks; safe to call from several processes at once."""
+    """Apply the migrations that this database lacks, and make the tables of plug-ins that are missing.
+
+    It is safe to call this from several processes at once.
+    """
     config = alembic_config()
     with engine.begin() as connection:
         connection.exec_driver_sql("select pg_advisory_xact_lock(726873)")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        ensure_tables(connection, plug_in_tables())
+        for stage in all_stages().values():
+            stage.prepare_database(connection)
 
 
 def check_version(engine: Engine) -> None:

@@ -11,7 +11,7 @@ from fits_dagster.calibration import associate_headers
 from fits_dagster.calibration.associate import follow_ups as calibration_follow_ups
 from fits_dagster.calibration.coverage import calibration_coverage
 from fits_dagster.ledger.items import NewWork, WorkItem
-from fits_dagster.ledger.stage import Committed, NewVersion, NightSummary, Stage
+from fits_dagster.ledger.stage import Committed, NewVersion, NightSummary, Stage, Subject
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 
@@ -34,6 +34,10 @@ class AssociateStage(Stage[int]):
     words = "its calibrations"
     duty = "associates calibrations"
     services = ("service_calcache_queue",)
+    command = "calcache"
+    subject = Subject.HEADER
+    leaves_out_unfit = True
+    figures: Mapping[str, Sequence[str]] = {"associated": ()}
     parallel = False
     group_size = 500
     commits_groups = True
@@ -44,17 +48,10 @@ class AssociateStage(Stage[int]):
 
     def work_for(self, site: Site, connection: Connection, version: NewVersion) -> Sequence[NewWork]:
         """Return the association of a file, and of those whose answer it may change."""
-        item, header_id = version.item, version.header_id
-        if header_id is None:
+        if version.header_id is None:
             return []
-        own = NewWork(
-            stage=self.name,
-            path=item.path,
-            filename=item.filename,
-            subject_id=header_id,
-            priority=item.priority,
-        )
-        return [own, *calibration_follow_ups(connection, header_id, priority=item.priority)]
+        others = calibration_follow_ups(connection, version.header_id, priority=version.item.priority)
+        return [*super().work_for(site, connection, version), *others]
 
     def work(self, site: Site, item: WorkItem, known: Any) -> int:
         """Return the header to associate; all the work is one set of statements at the commit."""

@@ -61,11 +61,14 @@ class CopyStage(Stage[_Landed]):
     tab = "dq"
     asset = "dataflow_files"
     asset_description = "Files of the night in the dataflow directory: copied from the DHS, whole, verified."
-    arrivals = "dhs_files"
-    arrivals_description = "New and changed files in the DHS directory."
+    sensor = "dhs_files"
+    sensor_description = "New and changed files in the DHS directory."
     words = "the copy from the DHS"
     duty = "copies files from the DHS"
     services = ("copy_from_dhs",)
+    subject = None
+    takes_in = True
+    figures: Mapping[str, Sequence[str]] = {"dataflow": ()}
     look_every_s = _SCAN_EVERY_S
 
     def is_part_of(self, site: SiteSettings) -> bool:

@@ -64,6 +64,7 @@ class EditStage(Stage[_Edited]):
     words = "a header edit"
     duty = "applies header updates"
     services = ("service_fileops_queue",)
+    subject = None
 
     def is_part_of(self, site: SiteSettings) -> bool:
         """Where files are edited in place: beside the data handling system."""

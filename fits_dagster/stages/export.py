@@ -28,7 +28,7 @@ from fits_dagster.fits.header_update import HeaderUpdate
 from fits_dagster.headers.edits import chained
 from fits_dagster.ledger.items import NewWork, WorkItem
 from fits_dagster.ledger.queries import QUERIES as LEDGER
-from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage
+from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage, Subject
 from fits_dagster.records import files
 from fits_dagster.records.files import StoredVersion
 from fits_dagster.settings import SiteSettings
@@ -58,11 +58,15 @@ class ExportStage(Stage[Delivered]):
     asset = "exports"
     asset_description = "Files of the night that the archive holds with the same MD5."
     after = ("ingest",)
-    words = "the export"
+    words = "export"
     is_arrival = True
     duty = "sends files to the destinations"
     services = ("service_export_queue1", "service_export_queue2")
     retries_for_ever = True
+    command = "export"
+    is_local = False
+    figures: Mapping[str, Sequence[str]] = {"exported": ()}
+    subject = Subject.FILE
 
     def is_part_of(self, site: SiteSettings) -> bool:
         """Where there is somebody to send to."""
@@ -84,6 +88,10 @@ class ExportStage(Stage[Delivered]):
             )
             for url in site.settings.export_destinations
         ]
+
+    def destinations(self, site: SiteSettings) -> Sequence[str]:
+        """Return the base URLs of the servers that get every file."""
+        return site.export_destinations
 
     def __init__(self) -> None:
         self._opened: dict[tuple[str, str], Destination] = {}

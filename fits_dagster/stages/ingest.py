@@ -24,13 +24,13 @@ from fits_dagster.fits.header_update import HeaderUpdate
 from fits_dagster.fits.reading import FileInspection, inspect_file
 from fits_dagster.fits.verify import Problem, check_structure
 from fits_dagster.ledger.items import WorkItem
-from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage
+from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage, Subject
 from fits_dagster.metadata import Description, describe
 from fits_dagster.metadata.photometry import load_standards
 from fits_dagster.nights import UNDATED
 from fits_dagster.records import files, tables
 from fits_dagster.records.files import StoredVersion
-from fits_dagster.records.instruments import INSTRUMENT_TABLES
+from fits_dagster.records.instruments import instrument_table
 from fits_dagster.sites import Site
 from fits_dagster.stages.registry import followers
 from fits_dagster.storage import ObjectInfo
@@ -100,10 +100,16 @@ class IngestStage(Stage[_Ingested]):
     asset = "observations"
     asset_description = "Records of the night's files in the database: a version and a header record each."
     after = ("copy", "edit", "store")
-    words = "the database"
+    words = "ingest"
     is_arrival = True
     duty = "ingests files into the database"
     services = ("service_ingest_queue1", "service_ingest_queue2")
+    subject = Subject.STORED
+    figures: Mapping[str, Sequence[str]] = {"{site}_database": ()}
+    switches: Mapping[str, str] = {
+        "force": "Make new versions of all files of the nights, even of unchanged content.",
+        "force_md5": "Compare all files of the nights by MD5, not only by size and time.",
+    }
 
     def __init__(self) -> None:
         # what makes a parser crash, hang or swallow memory must not take the worker along
@@ -269,7 +275,7 @@ def _insert_record(
     files.insert_row(connection, tables.reduction, {"header_id": header_id, **description.reduction_row})
     if description.instrument_table is not None and description.instrument_rows:
         connection.execute(
-            INSTRUMENT_TABLES[description.instrument_table].insert(),
+            instrument_table(description.instrument_table).insert(),
             [{"header_id": header_id, **row} for row in description.instrument_rows],
         )
     if description.footprints:
@@ -330,7 +336,7 @@ def _metadata_status(description: Description | None) -> str:
         return "ENG"
     if record.get("qa_state") == "Fail":
         return "BAD"
-    if "GEMINI" not in description.tags:
+    if description.observatory is None:
         return "NOTGEMINI"
     if record.get("ut_datetime") is None:
         return "NODATE"

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, exists, text
 from sqlalchemy.dialects.postgresql import insert
 
 from fits_dagster.errors import FileError
 from fits_dagster.fits.guarded import Guard, inspect_guarded
-from fits_dagster.ledger.items import NewWork, WorkItem
-from fits_dagster.ledger.stage import Committed, NewVersion, Stage
+from fits_dagster.ledger.items import WorkItem
+from fits_dagster.ledger.stage import Committed, Stage
 from fits_dagster.previews import NoPreview, preview_name
 from fits_dagster.records import tables
 from fits_dagster.records.queries import QUERIES as RECORDS
@@ -69,14 +69,14 @@ class PreviewStage(Stage[_Rendered]):
     words = "its preview"
     duty = "makes previews"
     services = ("service_preview_queue",)
+    command = "preview"
+    needs_header = True
+    figures: Mapping[str, Sequence[str]] = {"previews": ("rendered",), "without_image": ("no_preview",)}
+    is_made = exists().where(tables.preview.c.diskfile_id == tables.diskfile.c.id)
 
     def is_part_of(self, site: SiteSettings) -> bool:
         """Where previews are made."""
         return site.using_previews
-
-    def work_for(self, site: Site, connection: Connection, version: NewVersion) -> Sequence[NewWork]:
-        """Return the preview of a file that has a header record."""
-        return super().work_for(site, connection, version) if version.header_id is not None else []
 
     def __init__(self) -> None:
         # decoders are C code: what crashes, hangs or swallows memory must not take the worker along

@@ -35,11 +35,14 @@ class StoreStage(Stage[_Stored]):
     asset = "stored_files"
     asset_description = "Files of the night in the archive's object store, with their MD5 as metadata."
     sent_by = "export"
-    arrivals = "uploaded_files"
-    arrivals_description = "Files received over HTTP that wait to be stored."
+    sensor = "uploaded_files"
+    sensor_description = "Files received over HTTP that wait to be stored."
     words = "the store"
     duty = "stores uploaded files"
     services = ("ingest_uploaded_file",)
+    subject = None
+    takes_in = True
+    figures: Mapping[str, Sequence[str]] = {"stored": ()}
 
     def is_part_of(self, site: SiteSettings) -> bool:
         """Where files are uploaded to."""

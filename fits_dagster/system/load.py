@@ -14,7 +14,7 @@ from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.report import DrainReport, FileFailure
 from fits_dagster.settings import Settings, SiteName
 from fits_dagster.sites import Site, open_site
-from fits_dagster.stages.registry import stages_of
+from fits_dagster.stages.registry import arrivals, followers
 from fits_dagster.storage.landing import md5_of
 from fits_dagster.system.database import prepare_databases
 from fits_dagster.system.home import ensure_directories, read_running
@@ -22,8 +22,6 @@ from fits_dagster.system.home import ensure_directories, read_running
 __all__ = ["LoadReport", "initial_load"]
 
 _QUEUE_BATCH = 1000
-#: Stages that a load works through; exports are left to the running system.
-_STAGES = ("ingest", "preview", "associate")
 
 
 @dataclass
@@ -61,6 +59,7 @@ def initial_load(
     """
     report = LoadReport()
     with _open_site(settings, name) as site:
+        first = arrivals(site.settings)[0]
         stored: list[str] = []
         for index, path in enumerate(paths, 1):
             try:
@@ -76,13 +75,13 @@ def initial_load(
                 add_work(
                     connection,
                     (
-                        NewWork(stage="ingest", path=store_path, filename=f, force=force, no_defer=True)
+                        NewWork(stage=first.name, path=store_path, filename=f, force=force, no_defer=True)
                         for f in stored[start : start + _QUEUE_BATCH]
                     ),
                 )
-        for stage in stages_of(site.settings):
-            if stage.name not in _STAGES:
-                continue
+        # what goes elsewhere is left to the running system
+        behind = [each for each in followers(site.settings, first.name) if each.is_local]
+        for stage in (first, *behind):
 
             def show(so_far: DrainReport, stage_name: str = stage.name) -> None:
                 progress(stage_name, so_far.done + len(so_far.failures), len(stored))

@@ -17,7 +17,7 @@ from fits_dagster.ledger.pending import QueueDepth, queue_depths
 from fits_dagster.ledger.views import last_files
 from fits_dagster.settings import Settings, SiteName
 from fits_dagster.sites import open_site
-from fits_dagster.stages.registry import stages_of
+from fits_dagster.stages.registry import arrivals, stages_of
 from fits_dagster.system.home import RunningSystem, read_running
 from fits_dagster.system.ports import is_listening
 
@@ -120,9 +120,10 @@ def system_status(settings: Settings) -> SystemStatus:
                     }
                     found.paused[site] = paused_stages(connection)
                     if opened.settings.dhs_directory is not None:
-                        found.last_in = _later(found.last_in, last_files(connection, "copy"))
+                        found.last_in = _later(found.last_in, last_files(connection, stages[0]))
                     if not opened.settings.export_destinations:
-                        found.last_out = _later(found.last_out, last_files(connection, "ingest"))
+                        last = last_files(connection, arrivals(opened.settings)[0].name)
+                        found.last_out = _later(found.last_out, last)
             finally:
                 opened.close()
         except (DBAPIError, FileNotFoundError) as error:

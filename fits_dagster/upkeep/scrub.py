@@ -29,6 +29,7 @@ from fits_dagster.nights import FileKey
 from fits_dagster.records import files
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
+from fits_dagster.stages import export, ingest
 from fits_dagster.storage import QUARANTINE_PATH, UnsafeNameError
 from fits_dagster.upkeep.copies import good_copy
 from fits_dagster.upkeep.roll_call import check_store
@@ -265,7 +266,7 @@ def _mend(
             if good.same_bytes:
                 files.refresh_lastmod(connection, row.id, info.modified)
             else:
-                again = NewWork(stage="ingest", path=row.path, filename=row.filename, force_md5=True)
+                again = NewWork(stage=ingest.STAGE.name, path=row.path, filename=row.filename, force_md5=True)
                 add_work(connection, [again])
     if bad.restored_from is None:
         if bad.kept_as is not None:
@@ -308,7 +309,9 @@ def send_again(site: Site, path: str, name: str) -> bool:
         held = connection.execute(RECORDS["send_again"], {"name": name}).all()
         found = [row for row in held if destination_path(row.path, site.settings.export_path_map) == path]
         work = [
-            NewWork(stage="export", path=row.path, filename=row.filename, destination=url, priority=1)
+            NewWork(
+                stage=export.STAGE.name, path=row.path, filename=row.filename, destination=url, priority=1
+            )
             for row in found
             for url in site.settings.export_destinations
         ]

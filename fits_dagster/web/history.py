@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from fits_dagster.records.history import Answer, SearchTooWideError, find_file
+from fits_dagster.stages.whereabouts import answer_as_dict, answer_sentence
 from fits_dagster.web.access import role_required, site_of
 from fits_dagster.web.accounts import Person
 from fits_dagster.web.pages import page
@@ -36,6 +37,7 @@ def file_page(
         "file.html",
         asked=name,
         answer=answer,
+        sentence=answer_sentence(answer),
         problem=problem,
         queue_of=lambda stage: queue_of_stage(site, stage),
         run_link=run_link,
@@ -48,7 +50,7 @@ def file_json(
 ) -> JSONResponse:
     """Tell the same to programs."""
     try:
-        return JSONResponse(_find(request, name).as_dict(), headers={"Cache-Control": "no-cache"})
+        return JSONResponse(answer_as_dict(_find(request, name)), headers={"Cache-Control": "no-cache"})
     except SearchTooWideError as error:
         raise HTTPException(400, str(error)) from error
 

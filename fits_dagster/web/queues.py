@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from fits_dagster.ledger.views import SLOT_SECONDS, QueueRow, QueueView, queue_views
 from fits_dagster.nights import FileKey
-from fits_dagster.settings import SiteName
+from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
+from fits_dagster.stages.registry import all_stages, stages_of
 
-__all__ = ["QUEUES", "Queue", "find_queue", "queue_of_stage", "queue_states", "run_link", "since"]
+__all__ = ["Queue", "find_queue", "queue_of_stage", "queue_states", "queues_of", "run_link", "since"]
 
 
 @dataclass(frozen=True)
@@ -25,38 +26,35 @@ class Queue:
     short: str
     stage: str
     title: str
+    lists_by_name: bool = False
 
-
-_COMMON: Final = (
-    Queue("iq", "ingest", "Ingest"),
-    Queue("eq", "export", "Export"),
-    Queue("pq", "preview", "Preview"),
-    Queue("cq", "associate", "Calcache"),
-)
-#: Tabs in order; after the four of every server come those that only one of them has.
-QUEUES: Final[Mapping[SiteName, Sequence[Queue]]] = {
-    "summit": (*_COMMON, Queue("dq", "copy", "Copy"), Queue("fq", "edit", "Header edits")),
-    "archive": (*_COMMON, Queue("sq", "store", "Store")),
-}
 
 _RUN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+def queues_of(site: SiteSettings) -> Sequence[Queue]:
+    """Return the tabs of a site in order; after those of every site come those that it alone has."""
+    always = [stage for stage in all_stages().values() if stage.always_has_tab]
+    own = [stage for stage in stages_of(site) if not stage.always_has_tab]
+    return [Queue(stage.tab, stage.name, stage.title, stage.lists_by_name) for stage in (*always, *own)]
+
+
 def find_queue(site: Site, short: str) -> Queue | None:
     """Return a queue by its short name."""
-    return next((queue for queue in QUEUES[site.name] if queue.short == short), None)
+    return next((queue for queue in queues_of(site.settings) if queue.short == short), None)
 
 
 def queue_of_stage(site: Site, stage: str) -> Queue | None:
     """Return the queue of a stage."""
-    return next((queue for queue in QUEUES[site.name] if queue.stage == stage), None)
+    return next((queue for queue in queues_of(site.settings) if queue.stage == stage), None)
 
 
 def queue_states(site: Site) -> list[tuple[Queue, dict[str, Any]]]:
     """Look at all queues of a site; each state is an object of the poll's answer, with its token."""
-    queues = QUEUES[site.name]
+    queues = queues_of(site.settings)
+    by_name = [queue.stage for queue in queues if queue.lists_by_name]
     with site.engine.connect() as connection:
-        views = queue_views(connection, [queue.stage for queue in queues])
+        views = queue_views(connection, [queue.stage for queue in queues], by_name=by_name)
     return [(queue, _state(queue, views[queue.stage])) for queue in queues]
 
 

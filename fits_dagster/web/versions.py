@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 
 from fastapi import HTTPException
@@ -13,6 +15,7 @@ from fits_dagster.ledger.tables import work_item
 from fits_dagster.nights import FileKey
 from fits_dagster.records.tables import HEADER_COLUMNS, diskfile, file, header, miscfile, obslog
 from fits_dagster.sites import Site
+from fits_dagster.stages.registry import all_stages, way_to
 
 __all__ = ["NO_CACHE", "file_entry", "find_version", "header_values", "key_of", "versions_query"]
 
@@ -32,7 +35,7 @@ def versions_query() -> Select[Any]:
         select(func.count())
         .where(
             # what has been received and not yet stored will be ingested
-            work_item.c.stage.in_(("store", "ingest")),
+            work_item.c.stage.in_(_way_in()),
             work_item.c.state.in_(("waiting", "running")),
             work_item.c.path == diskfile.c.path,
             work_item.c.filename.in_((file.c.name, file.c.name + ".bz2")),
@@ -49,6 +52,14 @@ def versions_query() -> Select[Any]:
             for name in HEADER_COLUMNS
         ],
     ).select_from(diskfile.join(file).outerjoin(header, header.c.diskfile_id == diskfile.c.id))
+
+
+@cache
+def _way_in() -> Sequence[str]:
+    """Return the stages behind which a version is in a database, and that one."""
+    stages = list(all_stages().values())
+    arrival = next(stage for stage in stages if stage.is_arrival)
+    return [stage.name for stage in way_to(stages, arrival)]
 
 
 def _release() -> ColumnElement[date]:

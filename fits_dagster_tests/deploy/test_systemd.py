@@ -22,7 +22,7 @@ from sqlalchemy import URL, create_engine, text
 
 from fits_dagster.broker import embedded_broker
 from fits_dagster.cli import cli
-from fits_dagster.deploy.programs import WORKER_STAGES
+from fits_dagster.deploy.programs import worker_services
 from fits_dagster.doctor.checks import examine_system
 from fits_dagster.orchestration.queues import services_of
 from fits_dagster.settings import SiteName, load_settings
@@ -93,7 +93,35 @@ def test_operators_know_the_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("site", ["summit", "archive"])
 def test_every_stage_has_a_worker(site: SiteName) -> None:
-    assert set(WORKER_STAGES[site].values()) == set(services_of(load_settings(), site))
+    settings = load_settings()
+    queues = {queue for _, queue, _ in worker_services(settings.site(site))}
+    assert queues == set(services_of(settings, site))
+
+
+def test_services_keep_their_names() -> None:
+    services = {
+        site: {name: queue for name, queue, _ in worker_services(load_settings().site(site))}
+        for site in load_settings().sites
+    }
+    assert services == {
+        "summit": {
+            "copy_from_dhs": "copy",
+            "service_fileops_queue": "edit",
+            "service_ingest_queue1": "ingest",
+            "service_ingest_queue2": "ingest",
+            "service_export_queue1": "export",
+            "service_export_queue2": "export",
+            "operations": "operations",
+        },
+        "archive": {
+            "ingest_uploaded_file": "store",
+            "service_ingest_queue1": "ingest",
+            "service_ingest_queue2": "ingest",
+            "service_preview_queue": "preview",
+            "service_calcache_queue": "associate",
+            "operations": "operations",
+        },
+    }
 
 
 def test_units_are_hardened_and_restart(tmp_path: Path) -> None:

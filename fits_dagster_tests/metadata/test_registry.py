@@ -36,9 +36,9 @@ def plugins(monkeypatch):
     points: list[EntryPoint] = []
     monkeypatch.setattr(registry, "entry_points", lambda group: points)
     monkeypatch.setattr(registry, "_registered", {})
-    registry._load_entry_points.cache_clear()
+    registry.plug_ins.cache_clear()
     yield points
-    registry._load_entry_points.cache_clear()
+    registry.plug_ins.cache_clear()
 
 
 def test_an_instrument_of_another_package_is_found_by_its_entry_point(plugins, monkeypatch):

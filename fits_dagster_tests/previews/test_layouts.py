@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from fits_dagster.metadata.instruments.gmos import Gmos
 from fits_dagster.previews import PreviewInfo, PreviewRequest, render
 from fits_dagster.previews.chopnod import FIRST, SECOND, STACK, chop_nod_picture
-from fits_dagster.previews.mosaic import GMOS_GAP, gmos_parts, gsaoi_parts, paste
+from fits_dagster.previews.mosaic import amplifier_parts, array_parts, paste
 from fits_dagster.previews.reading import open_images
 from fits_dagster.previews.sections import Section, binning, parse_section
 from fits_dagster.previews.shrink import block_of
@@ -30,12 +31,12 @@ def naive_gmos(path: Path) -> np.ndarray:
         corners = [section(hdu.header["DETSEC"]) for hdu in file[1:]]
         left, right = min(c[1].start for c in corners), max(c[1].stop for c in corners)
         low, high = min(c[0].start for c in corners), max(c[0].stop for c in corners)
-        canvas = np.zeros(((high - low) // ybin, (right - left + 2 * GMOS_GAP) // xbin))
+        canvas = np.zeros(((high - low) // ybin, (right - left + 2 * Gmos.chip_gap) // xbin))
         for hdu, (y, x) in zip(file[1:], corners, strict=True):
             data = hdu.data[section(hdu.header["DATASEC"])].astype(float)
             bias = np.median(hdu.data[section(hdu.header["BIASSEC"])])
             row = (y.start - low) // ybin
-            column = (x.start - left + x.start // 2048 * GMOS_GAP) // xbin
+            column = (x.start - left + x.start // 2048 * Gmos.chip_gap) // xbin
             canvas[row : row + data.shape[0], column : column + data.shape[1]] = (data - bias) * hdu.header[
                 "GAIN"
             ]
@@ -54,7 +55,7 @@ def test_the_gmos_mosaic_is_that_of_the_rule(tmp_path: Path, options: dict[str, 
     path = simulated(tmp_path, "GMOS-N", **options)
     expected = naive_gmos(path)
     with open_images(path) as file:
-        parts = gmos_parts(file.images)
+        parts = amplifier_parts(file.images, Gmos.chip_columns, Gmos.chip_gap)
         assert parts is not None
         shown, (low, high) = paste(parts, 5.0)
     block = block_of(expected.shape)
@@ -104,7 +105,7 @@ def test_without_overscan_the_bias_is_zero_counts(tmp_path: Path) -> None:
         hdus.append(hdu)
     fits.HDUList(hdus).writeto(tmp_path / "a.fits")
     with open_images(tmp_path / "a.fits") as file:
-        parts = gmos_parts(file.images)
+        parts = amplifier_parts(file.images, Gmos.chip_columns, Gmos.chip_gap)
         assert parts is not None
         shown, _ = paste(parts, 5.0)
     assert shown.shape == (8, 20) and set(shown.ravel()) == {200.0}
@@ -113,7 +114,7 @@ def test_without_overscan_the_bias_is_zero_counts(tmp_path: Path) -> None:
 def test_gsaoi_arrays_stand_125_pixels_apart(tmp_path: Path) -> None:
     path = simulated(tmp_path, "GSAOI")
     with open_images(path) as file:
-        parts = gsaoi_parts(file.images)
+        parts = array_parts(file.images)
     assert parts is not None
     assert sorted((part.x, part.y) for part in parts) == [(0, 0), (0, 381), (381, 0), (381, 381)]
     info = layout(path, "GSAOI")

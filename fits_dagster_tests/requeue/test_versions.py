@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
@@ -81,7 +82,7 @@ def test_only_files_without_a_preview(archive: Site, night: list[Path]) -> None:
         connection.execute(
             text("insert into preview (diskfile_id, filename) select min(id), 'x.jpg' from diskfile")
         )
-    assert len(queue_versions(archive, "preview", VersionRequest(without_preview=True), dry_run=True)) == 3
+    assert len(queue_versions(archive, "preview", VersionRequest(only_missing=True), dry_run=True)) == 3
     assert queued(archive) == []
 
 
@@ -89,6 +90,9 @@ def test_only_files_without_a_preview(archive: Site, night: list[Path]) -> None:
     ("stage", "request_", "message"),
     [
         ("export", VersionRequest(), "no stage export"),
+        ("ingest", VersionRequest(), "not made from files that the database knows"),
+        ("preview", VersionRequest(destinations=("http://nowhere",)), "sends nothing to a destination"),
+        ("associate", VersionRequest(only_missing=True), "cannot tell which files"),
         (
             "associate",
             VersionRequest(selection="GMOS-N/nonsense"),
@@ -104,7 +108,27 @@ def test_what_cannot_be_done_is_said(
         queue_versions(archive, stage, request_)
 
 
-def test_the_command_asks_which_files() -> None:
-    answer = CliRunner().invoke(cli, ["add-to-calcache-queue"])
+@pytest.mark.parametrize("command", [["add-to-calcache-queue"], ["queue", "add", "associate"]])
+def test_the_command_asks_which_files(command: list[str]) -> None:
+    answer = CliRunner().invoke(cli, command)
     assert answer.exit_code == 2
     assert "say which files" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("command", "own"),
+    [
+        ("add-to-export-queue", {"--destination"}),
+        ("add-to-preview-queue", {"--missing"}),
+        ("add-to-calcache-queue", {"--include-eng", "--ignore-mdbad"}),
+    ],
+)
+def test_commands_of_stages_keep_their_names_and_options(command: str, own: set[str]) -> None:
+    common = (
+        "--file-re --path --filename --listfile --selection --instrument --lastdays --all --after "
+        "--background --dry-run --debug --demon --site --home"
+    )
+    found = cli.get_command(click.Context(cli), command)
+    assert found is not None
+    assert {option for each in found.params for option in each.opts} == {*common.split(), *own}
+    assert command in cli.list_commands(click.Context(cli))

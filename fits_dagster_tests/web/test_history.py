@@ -20,6 +20,7 @@ from fits_dagster.records.history import SearchTooWideError, find_file
 from fits_dagster.settings import Settings
 from fits_dagster.sites import Site
 from fits_dagster.stages import copy, ingest
+from fits_dagster.stages.whereabouts import answer_sentence
 from fits_dagster_tests.conftest import HttpServer
 
 NAME = "N20251123S0042.fits"
@@ -28,7 +29,7 @@ RUN = "0123abcd-0123-4567-89ab-0123456789ab"
 
 def sentence(site: Site, name: str = NAME) -> str:
     with site.engine.connect() as connection:
-        return find_file(connection, name).sentence()
+        return answer_sentence(find_file(connection, name))
 
 
 def change(site: Site, statement: str, **values: object) -> None:

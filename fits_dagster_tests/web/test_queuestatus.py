@@ -12,8 +12,9 @@ from sqlalchemy import text
 
 from fits_dagster.ledger import items as work
 from fits_dagster.ledger.items import NewWork, new_lease
+from fits_dagster.settings import load_settings
 from fits_dagster.sites import Site
-from fits_dagster.web.queues import QUEUES
+from fits_dagster.web.queues import queues_of
 from fits_dagster_tests.conftest import HttpServer
 from fits_dagster_tests.web.conftest import form_token
 
@@ -38,9 +39,10 @@ def scalar(site: Site, statement: str) -> Any:
 
 def test_each_site_has_the_four_queues_and_its_own() -> None:
     four = ["Ingest", "Export", "Preview", "Calcache"]
-    assert [q.title for q in QUEUES["summit"]] == [*four, "Copy", "Header edits"]
-    assert [q.title for q in QUEUES["archive"]] == [*four, "Store"]
-    assert [q.short for q in QUEUES["summit"]] == ["iq", "eq", "pq", "cq", "dq", "fq"]
+    settings = load_settings()
+    assert [q.title for q in queues_of(settings.summit)] == [*four, "Copy", "Header edits"]
+    assert [q.title for q in queues_of(settings.archive)] == [*four, "Store"]
+    assert [q.short for q in queues_of(settings.summit)] == ["iq", "eq", "pq", "cq", "dq", "fq"]
 
 
 def test_tabs_carry_totals_and_errors(staff: requests.Session, archive_http: HttpServer, queues: int) -> None:
@@ -64,7 +66,7 @@ def test_a_poll_tells_only_what_has_changed(
 ) -> None:
     first = poll(staff, archive_http)
     ingest = first["iq"]
-    assert list(first) == [queue.short for queue in QUEUES["archive"]]
+    assert list(first) == [queue.short for queue in queues_of(load_settings().archive)]
     assert (ingest["total_waiting"], ingest["total_errors"]) == (29, 1)
     assert len(ingest["waiting"]) == 20
     assert {"oid", "filename", "since"} <= set(ingest["errors"][0])

@@ -11,6 +11,7 @@ __all__ = ["Generic"]
 class Generic(Translator):
     """Rules for a file that no class of rules claims."""
 
+    observatory = None
     tags = frozenset()
 
     def position(self) -> tuple[float | None, float | None]:

@@ -15,6 +15,7 @@ from fits_dagster.fits.cards import Cards
 from fits_dagster.metadata import times
 from fits_dagster.metadata.header_values import HeaderValues
 from fits_dagster.metadata.instrument_table import fill_row
+from fits_dagster.metadata.pictures import Picture
 from fits_dagster.metadata.tags import TagRule, all_of, always, equals, keyword, starts
 from fits_dagster.metadata.translator import Translator
 from fits_dagster.metadata.values import as_text, number, text, whole
@@ -66,6 +67,7 @@ class Ghost(Translator):
     """Rules of GHOST."""
 
     instrume = ("GHOST",)
+    picture = Picture.BUNDLE
     table = "ghost"
     columns = (
         "arm",

@@ -11,6 +11,7 @@ from fits_dagster.fits.cards import Cards
 from fits_dagster.metadata.common_tags import LAMPS
 from fits_dagster.metadata.coordinates import keyword_position
 from fits_dagster.metadata.header_values import HeaderValues
+from fits_dagster.metadata.pictures import Picture
 from fits_dagster.metadata.spectrophotometric import standard_at
 from fits_dagster.metadata.tags import TagRule, all_of, always, any_of, contains, equals, keyword, no
 from fits_dagster.metadata.translator import Translator
@@ -92,6 +93,7 @@ class Gmos(Translator):
     """Rules of both GMOS."""
 
     instrume = ("GMOS-N", "GMOS-S")
+    picture = Picture.AMPLIFIERS
     keywords: ClassVar = {
         "camera": ("INSTRUME",),
         "central_wavelength": ("CENTWAVE", "GRWLEN"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from fits_dagster.metadata.common_tags import LAMPS
+from fits_dagster.metadata.pictures import Picture
 from fits_dagster.metadata.tags import TagRule, always, contains, equals
 from fits_dagster.metadata.translator import Translator
 from fits_dagster.metadata.values import whole
@@ -22,6 +23,7 @@ class Gsaoi(Translator):
     """Rules of GSAOI."""
 
     instrume = ("GSAOI",)
+    picture = Picture.ARRAYS
     keywords: ClassVar = {"camera": ("DETECTOR",), "central_wavelength": ("WAVELENG",)}
     wavelength_unit = 1e-4
     sums_coadds = False

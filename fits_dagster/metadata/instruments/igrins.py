@@ -78,7 +78,7 @@ class Igrins(Translator):
     def to_telescope(self) -> str | None:
         """Return the site; its name has a blank here."""
         named = self._text("TELESCOP")
-        return official_telescope(named.replace(" ", "-")) if named else None
+        return official_telescope(named.replace(" ", "-"), self.telescopes) if named else None
 
     def to_object(self) -> str | None:
         """Return the name of the object."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from fits_dagster.metadata.common_tags import OBSERVING_MODE
+from fits_dagster.metadata.pictures import Picture
 from fits_dagster.metadata.tags import TagRule, always, equals
 from fits_dagster.metadata.translator import Translator
 from fits_dagster.metadata.values import number
@@ -71,6 +72,7 @@ class Michelle(Translator):
     """Rules of Michelle."""
 
     instrume = ("MICHELLE",)
+    picture = Picture.CHOP_NOD
     keywords: ClassVar = {
         "central_wavelength": ("GRATPOS",),
         "coadds": ("NUMEXPOS",),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from fits_dagster.metadata.common_tags import OBSERVING_MODE
+from fits_dagster.metadata.pictures import Picture
 from fits_dagster.metadata.tags import TagRule, always, contains, no
 from fits_dagster.metadata.translator import Translator
 from fits_dagster.metadata.values import number
@@ -23,6 +24,7 @@ class Trecs(Translator):
     """Rules of TReCS."""
 
     instrume = ("TRECS",)
+    picture = Picture.CHOP_NOD
     keywords: ClassVar = {
         "camera": ("OBSMODE",),
         "disperser": ("GRATING",),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from fits_dagster.fits.names import trimmed
 from fits_dagster.metadata.identifiers import is_data_label, is_observation_id, parse_program_id
 from fits_dagster.metadata.record import ENUMS
+from fits_dagster.metadata.registry import instrument_names, telescope_names
+from fits_dagster.metadata.vocabulary import official_telescope
 from fits_dagster.records.selection.values import BadSelectionError, read_text
 
 __all__ = [
@@ -35,18 +37,28 @@ __all__ = [
     "when",
 ]
 
-INSTRUMENTS: Final[Mapping[str, str]] = {
-    name: name
-    for name in (
-        *("NIRI", "NIFS", "GMOS-N", "GMOS-S", "GMOS", "michelle", "GNIRS", "GHOST", "PHOENIX", "TEXES"),
-        *("TReCS", "NICI", "IGRINS", "IGRINS-2", "GSAOI", "OSCIR", "F2", "GPI", "ABU", "bHROS", "hrwfs"),
-        *("FLAMINGOS", "CIRPASS", "GRACES", "ALOPEKE", "ZORRO", "MAROON-X", "Hokupaa+QUIRC"),
-    )
-}
-TELESCOPES: Final[Mapping[str, str]] = {
-    "Gemini-North": "Gemini-North",
-    "Gemini-South": "Gemini-South",
-}
+
+class _Names(Mapping[str, str]):
+    """Words that stand for themselves; which there are is asked when they are needed, for plug-ins' sake."""
+
+    def __init__(self, names: Callable[[], Iterable[str]], *more: str) -> None:
+        self._names, self._more = names, more
+
+    def _known(self) -> dict[str, str]:
+        return {name: name for name in (*self._names(), *self._more)}
+
+    def __getitem__(self, word: str) -> str:
+        return self._known()[word]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known())
+
+    def __len__(self) -> int:
+        return len(self._known())
+
+
+INSTRUMENTS: Final[Mapping[str, str]] = _Names(instrument_names, "GMOS", "Hokupaa+QUIRC")
+TELESCOPES: Final[Mapping[str, str]] = _Names(telescope_names)
 #: The value of a flag that does not matter.
 EITHER: Final = "either"
 #: States, and whether it is to be one of them.
@@ -111,14 +123,12 @@ def when(true: str, false: str = "") -> dict[str, Any]:
 
 def by_name(words: Mapping[str, Any]) -> Callable[[str], str]:
     """Make the reader that gives a name its official spelling; an unknown one stays, and matches nothing."""
-    known = {word.lower(): value for word, value in words.items()}
-    return lambda text: known.get(text.lower(), text)
+    return lambda text: {word.lower(): value for word, value in words.items()}.get(text.lower(), text)
 
 
 def telescope_in(element: str) -> str | None:
     """Return the telescope that an element names, however it is joined."""
-    plain = re.sub("[-_]", "", element.lower())
-    return {"gemininorth": "Gemini-North", "geminisouth": "Gemini-South"}.get(plain)
+    return official_telescope(element, TELESCOPES)
 
 
 def file_name_in(element: str) -> str | None:
