@@ -21,7 +21,7 @@ from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.stages import associate
-from fits_dagster.stages.registry import arrivals, stages_of
+from fits_dagster.stages.registry import arrivals, sources_of, stages_of
 
 __all__ = ["Check", "CheckResult", "checks_of", "recent_nights"]
 
@@ -80,7 +80,7 @@ def checks_of(site: SiteSettings) -> Sequence[Check]:
     here, last = arrivals(site)[0], arrivals(site)[-1]
     found += [Check(name, last.name, asked, look, every_s=120.0) for name, asked, look in _NIGHT_CHECKS]
     found.append(_intact(here.name))
-    found += [_room(stage.name) for stage in stages if stage.takes_in]
+    found += [_room(stage.name) for stage in sources_of(site)]
     if site.using_calibration_cache:
         found.append(_CALIBRATED)
     return found

@@ -138,7 +138,7 @@ class Stage(ABC, Generic[Result]):
     switches: Mapping[str, str] = {}
     #: Whether a load without a running system works here too: it needs no other server.
     is_local = True
-    #: Whether it writes what comes in to the disk that files are taken into.
+    #: Whether files come in by it, from outside the site, and need room on its disk.
     takes_in = False
     #: Its own tables, in a database schema of their own, which no migration of this package looks at.
     tables: MetaData | None = None

@@ -32,7 +32,7 @@ from fits_dagster.orchestration.wanted import (
 )
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import Site
-from fits_dagster.stages.registry import all_stages, stages_of
+from fits_dagster.stages.registry import sources_of, stages_of
 
 __all__ = ["build_sensors"]
 
@@ -52,8 +52,8 @@ _BROKER_PATIENCE_S = 1.0
 def build_sensors(site: SiteName, assets: Sequence[StageAsset]) -> list[dg.SensorDefinition]:
     """Make the sensors of a site: one for each stage at which files arrive, one for its queues."""
     by_stage = {each.stage: each for each in assets}
-    first = [all_stages()[name] for name in by_stage if all_stages()[name].takes_in]
-    return [*(_arrivals_sensor(stage, by_stage) for stage in first), _queue_sensor(site, by_stage)]
+    sources = sources_of(load_settings().site(site))
+    return [*(_arrivals_sensor(stage, by_stage) for stage in sources), _queue_sensor(site, by_stage)]
 
 
 def _jobs(assets: Mapping[str, StageAsset]) -> list[Job]:

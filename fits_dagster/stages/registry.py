@@ -16,7 +16,16 @@ from typing import Any, Final
 from fits_dagster.ledger.stage import Stage
 from fits_dagster.settings import SiteSettings
 
-__all__ = ["ENTRY_POINT_GROUP", "all_stages", "arrivals", "find_stage", "followers", "stages_of", "way_to"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "all_stages",
+    "arrivals",
+    "find_stage",
+    "followers",
+    "sources_of",
+    "stages_of",
+    "way_to",
+]
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +76,11 @@ def stages_of(site: SiteSettings) -> Sequence[Stage[Any]]:
 def followers(site: SiteSettings, name: str) -> Sequence[Stage[Any]]:
     """Return the stages of a site to which a file goes on from a stage."""
     return [stage for stage in stages_of(site) if name in stage.after]
+
+
+def sources_of(site: SiteSettings) -> Sequence[Stage[Any]]:
+    """Return the stages of a site by which files come in."""
+    return [stage for stage in stages_of(site) if stage.takes_in]
 
 
 def arrivals(site: SiteSettings) -> Sequence[Stage[Any]]:

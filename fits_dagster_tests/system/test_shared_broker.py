@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -110,3 +111,48 @@ def test_two_systems_share_a_broker_and_nothing_else(
         queues = {key.decode().split("\x06")[0] for key in client.scan_iter("_kombu.binding.*")}
         for name in homes:
             assert f"_kombu.binding.{name}.summit.copy" in queues
+
+
+@pytest.fixture
+def rabbitmq_url(tmp_path: Path) -> Iterator[str]:
+    """A RabbitMQ of these tests alone."""
+    program = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    if not program.exists():
+        pytest.skip("no rabbitmq-server here")
+    port = free_port()
+    configuration = tmp_path / "rabbitmq.conf"
+    configuration.write_text(f"listeners.tcp.1 = 127.0.0.1:{port}\n")
+    variables = {
+        "HOME": str(tmp_path),
+        "RABBITMQ_NODENAME": "fits@localhost",
+        "RABBITMQ_CONFIG_FILE": str(configuration),
+        "RABBITMQ_MNESIA_BASE": str(tmp_path / "db"),
+        "RABBITMQ_LOG_BASE": str(tmp_path / "log"),
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "ERL_EPMD_PORT": str(free_port()),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+    }
+    before = {process.pid for process in psutil.process_iter()}
+    with (tmp_path / "rabbitmq.log").open("w") as log:
+        server = subprocess.Popen([str(program)], env=os.environ | variables, stdout=log, stderr=log)
+    try:
+        assert wait_until_listening(port, seconds=60), (tmp_path / "rabbitmq.log").read_text()
+        yield f"amqp://guest:guest@127.0.0.1:{port}//"
+    finally:
+        server.terminate()
+        server.wait(30)
+        # its port mapper is a daemon that stays
+        for process in psutil.process_iter(["name"]):
+            if process.info["name"] == "epmd" and process.pid not in before:
+                process.terminate()
+
+
+@pytest.mark.slow
+def test_a_rabbitmq_serves_as_well(tmp_path: Path, rabbitmq_url: str, night: list[Path]) -> None:
+    home = tmp_path / "home"
+    with system(home, rabbitmq_url, "north"):
+        label = load_settings(home).summit.night_clock.tonight()
+        names = {f"N{label}S{number:04d}.fits" for number in (1, 2, 3)}
+        for source, name in zip(night, sorted(names), strict=False):
+            shutil.copy(source, home / "dhs" / name)
+        wait_until(lambda: archived(home) == names, seconds=120, what="the files arrive")
