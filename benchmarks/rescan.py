@@ -13,8 +13,8 @@ from typing import Any, Final
 from benchmarks.figures import Figures
 from benchmarks.home import bench_home, bench_site
 from benchmarks.samples import niri_sample
-from fits_dagster.fits.chosen_names import DAY_WORDS, name_matcher
 from fits_dagster.records.tables import diskfile, file
+from fits_dagster.requeue.chosen_names import DAY_WORDS, name_matcher
 from fits_dagster.requeue.rescan import rescan
 from fits_dagster.sites import Site
 

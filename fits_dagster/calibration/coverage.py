@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -13,15 +13,16 @@ from sqlalchemy import Connection, text
 from fits_dagster.calibration.facts import load_facts
 from fits_dagster.calibration.keys import applicable_types
 from fits_dagster.calibration.rules import CALTYPES
-from fits_dagster.fits.names import night_of
+from fits_dagster.nights import Night, NightClock, night_label
 
 __all__ = ["CalibrationCoverage", "ScienceFile", "calibration_coverage"]
 
 _ORDER: Final = {caltype: place for place, caltype in enumerate(CALTYPES)}
 _PROCESSED: Final = "processed_"
 _CHUNK: Final = 500
+#: The label of a night may run ahead of the UTC date, and a night may end after it.
+_MARGIN: Final = timedelta(days=2)
 
-# the label of a night may run ahead of the UTC date, and a night may end after it
 _HEADERS = text("""
 select h.id, f.name from header h
 join diskfile d on d.id = h.diskfile_id and d.canonical join file f on f.id = d.file_id
@@ -116,13 +117,13 @@ def calibration_coverage(
 
 def _headers(connection: Connection, nights: Collection[str]) -> dict[int, tuple[str, str]]:
     """Return name and night of the headers of nights, by header."""
-    days = [datetime.strptime(night, "%Y%m%d").replace(tzinfo=UTC) for night in nights]
-    limits = {"first": min(days) - timedelta(days=2), "last": max(days) + timedelta(days=3)}
+    days = sorted(map(Night.parse, nights))
+    first, last = NightClock().bounds(days[0], days[-1])
+    limits = {"first": first - _MARGIN, "last": last + _MARGIN}
     rows = connection.execute(_HEADERS, limits)
     found = {}
     for header, name in rows:
-        night = night_of(name)
-        if night is not None and night in nights:
+        if (night := night_label(name)) in nights:
             found[header] = (name, night)
     return found
 

@@ -19,8 +19,8 @@ from sqlalchemy import Connection
 from fits_dagster.destinations.base import DestinationDownError, Holding, open_destination
 from fits_dagster.fits.names import trimmed
 from fits_dagster.intake.dhs import dhs_entries
-from fits_dagster.ledger.items import night_label
 from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.nights import night_label
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
 from fits_dagster.stages.registry import arrivals, stages_of, way_to

@@ -8,15 +8,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from fits_dagster.calibration.coverage import calibration_coverage
 from fits_dagster.checks.reconcile import COMPLETE, NightReport, night_reports
 from fits_dagster.intake.room import intake_directory
-from fits_dagster.ledger.items import UNDATED
 from fits_dagster.ledger.management import paused_stages
 from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.nights import UNDATED, FileKey
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
@@ -58,8 +58,8 @@ class Check:
 
 def recent_nights(site: Site, now: datetime | None = None) -> list[str]:
     """Return the nights that checks look at: tonight and those before it, newest first."""
-    tonight = (now or datetime.now(UTC)) + timedelta(hours=site.settings.night_hours_ahead)
-    return [f"{tonight - timedelta(days=back):%Y%m%d}" for back in range(site.settings.checked_nights)]
+    tonight = site.settings.night_clock.tonight(now)
+    return [str(night) for night in tonight.back(site.settings.checked_nights)]
 
 
 def nights_with_work(site: Site) -> list[str]:
@@ -110,7 +110,7 @@ def _no_failed_items(site: Site, stage: str) -> CheckResult:
     total = found[0].total if found else 0
     rows = [
         {
-            "file": f"{row.path}/{row.filename}" if row.path else row.filename,
+            "file": str(FileKey(row.path, row.filename)),
             "night": row.night,
             "reason": row.reason or "",
             "error": (row.error or "")[:300],
@@ -133,7 +133,7 @@ def _nothing_stuck(site: Site, stage: str) -> CheckResult:
     figures = {"stuck": total, "paused": "no" if by is None else f"by {by}"}
     rows = [
         {
-            "file": f"{row.path}/{row.filename}" if row.path else row.filename,
+            "file": str(FileKey(row.path, row.filename)),
             "night": row.night,
             "state": row.state,
             "reason": row.reason or "",
@@ -227,7 +227,7 @@ def _stored_intact(site: Site) -> CheckResult:
         lost = connection.execute(RECORDS["lost_files"], {"most": _MOST_ROWS}).all()
     rows = [
         {
-            "file": f"{row.path}/{row.filename}" if row.path else row.filename,
+            "file": str(FileKey(row.path, row.filename)),
             "fault": row.fault,
             "kept_as": row.kept_as or "",
             "detail": row.detail[:300],

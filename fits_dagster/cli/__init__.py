@@ -74,6 +74,7 @@ def cli() -> None:
 #: Errors that a person can act on, besides those of the system; looked up only when there is one.
 _FOR_PEOPLE = (
     ("pydantic", "ValidationError"),
+    ("fits_dagster.settings.names", "SettingsError"),
     ("sqlalchemy.exc", "OperationalError"),
     ("fits_dagster.broker", "BrokerError"),
     ("fits_dagster.system.home", "AlreadyRunningError"),

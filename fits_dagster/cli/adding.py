@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from fits_dagster.cli.options import StageName, home_option
+from fits_dagster.cli.options import StageName, home_option, site_option
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import opened_site
 
@@ -45,19 +45,13 @@ def _combined(*options: Callable[[_Command], _Command]) -> Callable[[_Command], 
     return decorate
 
 
-def _closing(site: SiteName | None) -> Callable[[_Command], _Command]:
+def _closing(profile: str | None) -> Callable[[_Command], _Command]:
     """Return the options that all these commands end with."""
     return _combined(
         click.option("--dry-run", is_flag=True, help="Only say which."),
         click.option("--debug", is_flag=True, help="Name every file."),
         click.option("--demon", is_flag=True, help="Write to the log only."),
-        click.option(
-            "--site",
-            type=click.Choice(["summit", "archive"]),
-            default=site,
-            show_default=site or "the first that has the stage",
-            help="Which site.",
-        ),
+        site_option(profile),
         home_option,
     )
 
@@ -215,6 +209,8 @@ def _queue_versions(stage: Stage[Any], values: dict[str, Any]) -> None:
         names=names, after=after.replace(tzinfo=UTC) if after is not None else None, **values
     )
     having = [name for name in settings.sites if stage.is_part_of(settings.site(name))]
+    if site is None and len(having) > 1:
+        raise click.UsageError(f"{' and '.join(having)} have the stage {stage.name}: say which with --site")
     with opened_site(settings, site or next(iter(having), settings.sites[0])) as opened:
         try:
             keys = queue_versions(opened, stage.name, request, dry_run=dry_run)

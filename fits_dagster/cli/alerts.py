@@ -23,7 +23,7 @@ def alerts() -> None:
 @json_option
 @home_option
 def list_(as_json: bool, home: Path) -> None:
-    """List the conditions that last, at both sites."""
+    """List the conditions that last, at all sites."""
     from fits_dagster.alerts.memory import current_alerts
 
     settings = load_settings(home)

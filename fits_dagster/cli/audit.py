@@ -26,7 +26,7 @@ __all__ = ["audit"]
 def audit(
     who: str | None, about: str | None, since: datetime | None, limit: int, as_json: bool, home: Path
 ) -> None:
-    """List what people did by hand at both sites, the newest last.
+    """List what people did by hand at all sites, the newest last.
 
     Files tried again, cancelled, edited and removed, stages paused and resumed, people added and changed,
     sign-ins refused.

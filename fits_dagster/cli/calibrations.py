@@ -51,7 +51,7 @@ _Answer = TypeVar("_Answer")
     help="One list for all files: their calibrations, those that these need, and so on, so many levels.",
 )
 @json_option
-@site_option
+@site_option("archive")
 @home_option
 def calibrations(
     names: tuple[str, ...],
@@ -125,7 +125,7 @@ def _answers(
 
 
 def _table(name: str, lists: Sequence[CalibrationList]) -> Table:
-    from fits_dagster.fits.names import night_of
+    from fits_dagster.nights import Night
 
     table = Table(
         *("type", "rank", "file", "night", "distance", "equal to the target's"),
@@ -143,7 +143,7 @@ def _table(name: str, lists: Sequence[CalibrationList]) -> Table:
                 caltype if first else "",
                 str(rank),
                 one.name,
-                night_of(one.name) or "",
+                str(Night.of_name(one.name) or ""),
                 _distance(one.seconds),
                 key if first else "",
             )
@@ -161,11 +161,11 @@ def _associated(each: AssociatedCalibration) -> dict[str, Any]:
 
 
 def _levels_table(found: Sequence[AssociatedCalibration]) -> Table:
-    from fits_dagster.fits.names import night_of
+    from fits_dagster.nights import Night
 
     table = Table("level", "type", "rank", "file", "night")
     for each in found:
-        cells = str(each.level), each.caltype, str(each.rank), each.name, night_of(each.name) or ""
+        cells = str(each.level), each.caltype, str(each.rank), each.name, str(Night.of_name(each.name) or "")
         table.add_row(*cells, style=None if each.is_primary else "dim")
     return table
 

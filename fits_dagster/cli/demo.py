@@ -26,6 +26,9 @@ __all__ = ["demo"]
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Use the FITS files below this directory as the night.",
 )
+@click.option(
+    "--summits", type=click.IntRange(1, 2), default=1, show_default=True, help="2: north and south."
+)
 @click.option("--exit", "exit_after", is_flag=True, help="Stop when the files have arrived.")
 @click.option(
     "--json",
@@ -40,6 +43,7 @@ def demo(
     instruments: tuple[str, ...],
     full_size: bool,
     from_directory: Path | None,
+    summits: int,
     exit_after: bool,
     json_file: Path | None,
 ) -> None:
@@ -60,6 +64,7 @@ def demo(
         instruments=instruments,
         full_size=full_size,
         from_directory=from_directory,
+        summits=summits,
     )
 
     def show(system: System, report: DemoReport) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from fits_dagster.cli.options import home_option
+from fits_dagster.cli.options import home_option, sites_option
 from fits_dagster.settings import SiteName, load_settings
 
 __all__ = ["deploy"]
@@ -21,14 +21,7 @@ def deploy() -> None:
 
 
 @deploy.command()
-@click.option(
-    "--site",
-    "sites",
-    type=click.Choice(["summit", "archive"]),
-    multiple=True,
-    required=True,
-    help="Site of this machine; give it twice for a machine with both.",
-)
+@sites_option(required=True, help="Site of this machine; may be given more than once.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Directory.")
 @click.option("--user", default="fitsdata", show_default=True, help="User who runs the programs.")
 @click.option(
@@ -48,7 +41,7 @@ def systemd(sites: Sequence[SiteName], out: Path, user: str, python: Path, home:
 
     settings = load_settings(home)
     # python of a virtual environment is a link that must not be followed
-    machine = Machine(settings, list(dict.fromkeys(sites)), user, python.absolute())
+    machine = Machine(settings, sites, user, python.absolute())
     try:
         written = write_units(machine, out)
     except UnsuitableHomeError as error:

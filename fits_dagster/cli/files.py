@@ -90,7 +90,7 @@ def simulate(
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@site_option
+@site_option("archive")
 @click.option("--path", "store_path", default="", help="Directory in the store that the files go to.")
 @click.option("--force", is_flag=True, help="Make new versions even of unchanged files.")
 @home_option

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fits_dagster.cli.options import home_option, person_at_the_keyboard
+from fits_dagster.cli.options import home_option, person_at_the_keyboard, site_option
 from fits_dagster.headers.request import RefusedItemError, read_item
 from fits_dagster.headers.updates import queue_edit
 from fits_dagster.metadata.identifiers import is_data_label
@@ -34,9 +34,7 @@ __all__ = ["update_headers"]
 @click.option("--reject-new", is_flag=True, help="With --set: only keywords that are there already.")
 @click.option("--path", help="Directory in the store, where a name is not enough.")
 @click.option("--dry-run", is_flag=True, help="Only say which files and which cards.")
-@click.option(
-    "--site", type=click.Choice(["summit"]), default="summit", show_default=True, help="Which site."
-)
+@site_option("summit")
 @home_option
 def update_headers(
     names: tuple[str, ...],

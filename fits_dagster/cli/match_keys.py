@@ -16,7 +16,7 @@ __all__ = ["rebuild_match_keys"]
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only say how many headers there are.")
-@site_option
+@site_option("archive")
 @home_option
 def rebuild_match_keys(dry_run: bool, site: SiteName, home: Path) -> None:
     """Match all headers with the association rules again, after the rules have changed.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from fits_dagster.cli.options import home_option, json_option
+from fits_dagster.cli.options import home_option, json_option, site_option
+from fits_dagster.nights import Night
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import opened_site
 
@@ -24,7 +24,7 @@ _MOST_ROWS = 50
 @click.argument("nights", nargs=-1, metavar="[YYYYMMDD]...")
 @click.option("--last", type=click.IntRange(1), help="The last so many nights.")
 @json_option
-@click.option("--site", type=click.Choice(["summit", "archive"]), default="summit", show_default=True)
+@site_option("summit")
 @home_option
 def night(nights: tuple[str, ...], last: int | None, as_json: bool, site: SiteName, home: Path) -> None:
     """Tell which files of nights are expected, and which have arrived with the right content.
@@ -42,8 +42,7 @@ def night(nights: tuple[str, ...], last: int | None, as_json: bool, site: SiteNa
     with opened_site(settings, site) as opened:
         asked = list(nights)
         if last is not None:
-            newest = datetime.strptime(recent_nights(opened)[0], "%Y%m%d").replace(tzinfo=UTC)
-            asked += [f"{newest - timedelta(days=back):%Y%m%d}" for back in range(last)]
+            asked += map(str, opened.settings.night_clock.tonight().back(last))
         reports = night_reports(opened, asked or recent_nights(opened)[:1])
     if as_json:
         click.echo(json.dumps([report.as_dict() for report in reports], indent=1))
@@ -70,15 +69,15 @@ def night(nights: tuple[str, ...], last: int | None, as_json: bool, site: SiteNa
 
 def _check_label(label: str) -> None:
     try:
-        datetime.strptime(label, "%Y%m%d").replace(tzinfo=UTC)
+        Night.parse(label)
     except ValueError as error:
-        raise click.BadParameter(f"{label!r} is no night label YYYYMMDD") from error
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command()
 @click.option("--night", "label", metavar="YYYYMMDD", help="The night; default: tonight.")
 @json_option
-@click.option("--site", type=click.Choice(["summit", "archive"]), default="summit", show_default=True)
+@site_option("summit")
 @home_option
 def reconcile(label: str | None, as_json: bool, site: SiteName, home: Path) -> None:
     """Compare all places of a night's files in one table: DHS, dataflow, store, queues, archive.

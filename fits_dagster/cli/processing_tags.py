@@ -32,7 +32,7 @@ def processing_tags() -> None:
 
 @processing_tags.command("list")
 @json_option
-@site_option
+@site_option("archive")
 @home_option
 def list_(as_json: bool, site: SiteName, home: Path) -> None:
     """List tags, those that only files know included, with the number of files that carry them."""
@@ -54,7 +54,7 @@ def list_(as_json: bool, site: SiteName, home: Path) -> None:
 )
 @click.option("--domain", help="What its files are of.")
 @click.option("--description")
-@site_option
+@site_option("archive")
 @home_option
 def set_(
     tag: str,
@@ -79,7 +79,7 @@ def set_(
 
 @processing_tags.command()
 @click.argument("tag")
-@site_option
+@site_option("archive")
 @home_option
 def remove(tag: str, site: SiteName, home: Path) -> None:
     """Forget a tag; reduced files that carry it serve nobody any more."""

@@ -35,14 +35,14 @@ _console = Console()
 
 def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose work items."""
-    options = [
+    options: list[Callable[..., Any]] = [
         click.option("--stage", type=StageName(), help="Queue."),
         click.option("--night", help="Night label YYYYMMDD."),
         click.option("--state", type=click.Choice(["waiting", "running", "failed"])),
         click.option("--reason", help="Reason code, e.g. truncated."),
         click.option("--file-re", "pattern", help="Regular expression searched in the file name."),
         click.option("--id", "ids", type=int, multiple=True, help="Number of an item; may be repeated."),
-        site_option,
+        site_option("archive"),
         home_option,
     ]
     for option in reversed(options):
@@ -103,7 +103,7 @@ def list_(home: Path, site: SiteName, limit: int, as_json: bool, **values: Any) 
 
 @queue.command()
 @click.argument("item_id", type=int)
-@site_option
+@site_option("archive")
 @home_option
 @json_option
 def show(item_id: int, site: SiteName, home: Path, as_json: bool) -> None:
@@ -178,7 +178,7 @@ def cancel(home: Path, site: SiteName, yes: bool, **values: Any) -> None:
 
 @queue.command()
 @click.argument("stages", nargs=-1, required=True, type=StageName())
-@site_option
+@site_option("archive")
 @home_option
 def pause(stages: Sequence[str], site: SiteName, home: Path) -> None:
     """Let stages take no further work; their queues keep what comes."""
@@ -190,7 +190,7 @@ def pause(stages: Sequence[str], site: SiteName, home: Path) -> None:
 
 @queue.command()
 @click.argument("stages", nargs=-1, required=True, type=StageName())
-@site_option
+@site_option("archive")
 @home_option
 def resume(stages: Sequence[str], site: SiteName, home: Path) -> None:
     """Let paused stages go on."""
@@ -202,7 +202,7 @@ def resume(stages: Sequence[str], site: SiteName, home: Path) -> None:
 
 @queue.command()
 @click.argument("stages", nargs=-1, type=StageName())
-@site_option
+@site_option("archive")
 @home_option
 def drain(stages: Sequence[str], site: SiteName, home: Path) -> None:
     """Work through queues here and now, without Dagster; all of the site's when none is named."""

@@ -29,7 +29,7 @@ __all__ = ["scrub"]
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Megabytes a second that are read.")
 @click.option("--dry-run", is_flag=True, help="Change nothing.")
 @json_option
-@site_option
+@site_option("archive")
 @home_option
 def scrub(
     night: str | None,
@@ -55,9 +55,11 @@ def scrub(
     request = ScrubRequest(night=night, path=path, rate=rate, dry_run=dry_run)
     with ExitStack() as stack:
         opened = stack.enter_context(opened_site(settings, site))
-        sender = None
-        if site == "archive" and "summit" in settings.sites:
-            sender = stack.enter_context(opened_site(settings, "summit"))
+        senders = [
+            stack.enter_context(opened_site(settings, other))
+            for other in settings.sites
+            if other != site and opened.settings.receives_uploads and settings.site(other).export_destinations
+        ]
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -81,7 +83,7 @@ def scrub(
             opened,
             request,
             who=person_at_the_keyboard(),
-            requeue=lambda path, name: sender is not None and send_again(sender, path, name),
+            requeue=lambda path, name: any(send_again(sender, path, name) for sender in senders),
             on_file=show,
         )
     if as_json:

@@ -115,8 +115,8 @@ def user() -> None:
 @click.option("--staff", is_flag=True, help="Short for --role staff.")
 @click.option("--fullname")
 @click.option("--password", help="Asked for when it is not given here.")
-@site_option
-@click.option("--both", is_flag=True, help="Add the user to both sites.")
+@site_option("archive")
+@click.option("--both", is_flag=True, help="Add the user to all sites of this machine.")
 @home_option
 def add(
     name: str,
@@ -157,7 +157,7 @@ def add(
 
 
 @user.command("list")
-@site_option
+@site_option("archive")
 @home_option
 def list_(site: SiteName, home: Path) -> None:
     """List the users of a site."""

@@ -26,7 +26,7 @@ def upkeep() -> None:
 @click.option("--limit", type=click.IntRange(1), help="Go on where the last call ended, with so many files.")
 @click.option("--checkmd5", "check_md5", is_flag=True, help="Read every file and compare its MD5.")
 @click.option("--dry-run", is_flag=True, help="Change nothing.")
-@site_option
+@site_option("archive")
 @home_option
 def roll_call(limit: int | None, check_md5: bool, dry_run: bool, site: SiteName, home: Path) -> None:
     """Mark files as not present that the store does not have. Exits with 1 if one is missing or altered."""
@@ -63,6 +63,7 @@ def roll_call(limit: int | None, check_md5: bool, dry_run: bool, site: SiteName,
 )
 @click.option("--yes", is_flag=True, help="Remove them; without this only say which.")
 @click.option("--yesimsure", is_flag=True, help=f"Remove more than {_MANY} files.")
+@site_option("summit")
 @home_option
 def remove_files(
     path: str | None,
@@ -75,9 +76,10 @@ def remove_files(
     skip_md5: bool,
     yes: bool,
     yesimsure: bool,
+    site: SiteName,
     home: Path,
 ) -> None:
-    """Remove the oldest files of the summit's dataflow directory that every destination holds.
+    """Remove the oldest files of the dataflow directory that every destination holds.
 
     A file goes only if it is on no queue, its bytes are those that were ingested, and each destination has a
     present version with the same content.
@@ -96,7 +98,7 @@ def remove_files(
         target_free_gb=target_free_gb,
         check_md5=not skip_md5,
     )
-    with opened_site(load_settings(home), "summit") as opened:
+    with opened_site(load_settings(home), site) as opened:
         try:
             report = remove(
                 opened, request, who=person_at_the_keyboard(), dry_run=not yes, on_file=click.echo
@@ -111,7 +113,7 @@ def remove_files(
 
 @upkeep.command()
 @click.option("--dry-run", is_flag=True, help="Remove nothing.")
-@site_option
+@site_option("archive")
 @home_option
 def leftovers(dry_run: bool, site: SiteName, home: Path) -> None:
     """Remove what processes that died have left behind, and rotate the outputs of programs."""
@@ -133,7 +135,7 @@ def leftovers(dry_run: bool, site: SiteName, home: Path) -> None:
 
 
 @upkeep.command()
-@site_option
+@site_option("archive")
 @home_option
 def orphans(site: SiteName, home: Path) -> None:
     """Tell which stored data no row of the database knows. Exits with 1 if there are any."""
@@ -147,7 +149,7 @@ def orphans(site: SiteName, home: Path) -> None:
 
 
 @upkeep.command()
-@site_option
+@site_option("archive")
 @home_option
 def prune(site: SiteName, home: Path) -> None:
     """Delete old histories, sessions and the like."""
@@ -160,7 +162,7 @@ def prune(site: SiteName, home: Path) -> None:
 
 
 @upkeep.command()
-@site_option
+@site_option("archive")
 @home_option
 def vacuum(site: SiteName, home: Path) -> None:
     """Vacuum and analyse the database."""

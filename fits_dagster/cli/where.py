@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fits_dagster.cli.options import home_option, json_option
+from fits_dagster.cli.options import home_option, json_option, sites_option
+from fits_dagster.nights import FileKey
 from fits_dagster.settings import SiteName, load_settings
 
 if TYPE_CHECKING:
@@ -28,12 +29,10 @@ _SHOWN_EVENTS = 30
 
 @click.command()
 @click.argument("name")
-@click.option(
-    "--site", type=click.Choice(["summit", "archive"]), help="Which site.  [default: all that run here]"
-)
+@sites_option(required=False, help="Which site.  [default: all that run here]")
 @json_option
 @home_option
-def where(name: str, site: SiteName | None, as_json: bool, home: Path) -> None:
+def where(name: str, sites: Sequence[SiteName], as_json: bool, home: Path) -> None:
     """Say where a file is: versions, queues, header edits, and all that happened to it.
 
     NAME may lack .fits and .bz2; a part of a name gives the names that hold it. Exits with 1 if no site knows
@@ -44,7 +43,7 @@ def where(name: str, site: SiteName | None, as_json: bool, home: Path) -> None:
 
     settings = load_settings(home)
     answers: dict[str, Answer] = {}
-    for one in (site,) if site else settings.sites:
+    for one in sites or settings.sites:
         try:
             with site_database(settings, one) as connection:
                 answers[one] = find_file(connection, name)
@@ -87,7 +86,7 @@ def _print(console: Console, place: str, answer: Answer) -> None:
 def _lines(history: FileHistory) -> Iterator[str]:
     """Write what is known of a file, but for what happened to it."""
     for version in history.versions:
-        key = f"{version.path}/{version.filename}" if version.path else version.filename
+        key = str(FileKey(version.path, version.filename))
         words = f"{'present' if version.present else 'gone'}{', canonical' if version.canonical else ''}"
         yield f"version {key}: {words}, MD5 {version.file_md5}, since {_time(version.entrytime)}"
     if history.dhs is not None:

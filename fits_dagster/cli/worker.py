@@ -6,11 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import click
 
-from fits_dagster.cli.options import home_option
+from fits_dagster.cli.options import home_option, sites_option
 from fits_dagster.settings import Settings, SiteName, load_settings
 
 __all__ = ["worker"]
@@ -20,14 +19,12 @@ _REFUSED = 2
 
 
 @click.command()
-@click.option(
-    "--site", "sites", multiple=True, required=True, help="Site to work for; may be given more than once."
-)
+@sites_option(required=True, help="Site to work for; may be given more than once.")
 @click.option("--stages", default="", help="Stages to work at, separated by commas.  [default: all]")
 @click.option("--concurrency", type=click.IntRange(1), help="Most runs at once.  [default: settings]")
 @click.option("--wait", default=60.0, show_default=True, help="Seconds to wait for the broker.")
 @home_option
-def worker(sites: Sequence[str], stages: str, concurrency: int | None, wait: float, home: Path) -> None:
+def worker(sites: Sequence[SiteName], stages: str, concurrency: int | None, wait: float, home: Path) -> None:
     """Work for a site, on any machine that reaches its database, its broker and its store.
 
     `up` starts a worker of its own; more of them, here or elsewhere, share the work. SIGTERM lets the files
@@ -39,10 +36,6 @@ def worker(sites: Sequence[str], stages: str, concurrency: int | None, wait: flo
 
     # a worker of a running system gets the settings of the system
     settings = load_settings(None if "FITS_DAGSTER_EFFECTIVE_SETTINGS" in os.environ else home)
-    known = [site for site in get_args(SiteName) if site in settings.sites]
-    names: list[SiteName] = [site for site in known if site in sites]
-    if unknown := sorted(set(sites) - set(known)):
-        raise click.UsageError(f"no site {', '.join(unknown)} in the settings; there is {', '.join(known)}")
     os.environ.setdefault(
         "FITS_DAGSTER_DAGSTER_URL", dagster_url(settings).render_as_string(hide_password=False)
     )
@@ -52,10 +45,10 @@ def worker(sites: Sequence[str], stages: str, concurrency: int | None, wait: flo
 
     wanted = [stage.strip() for stage in stages.split(",") if stage.strip()]
     try:
-        worker_queues(settings, names, wanted)
+        worker_queues(settings, sites, wanted)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    for site in names:
+    for site in sites:
         engine = open_engine(settings, site, pool_size=1)
         try:
             check_version(engine)
@@ -74,7 +67,7 @@ def worker(sites: Sequence[str], stages: str, concurrency: int | None, wait: flo
     from fits_dagster.system.home import ensure_dagster_home
 
     ensure_dagster_home(settings)
-    sys.exit(run_worker(settings, names, stages=wanted, processes=concurrency))
+    sys.exit(run_worker(settings, sites, stages=wanted, processes=concurrency))
 
 
 def _sweep(settings: Settings, site: SiteName) -> None:

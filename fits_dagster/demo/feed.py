@@ -100,8 +100,17 @@ def choose_files(directory: Path) -> list[Path]:
     return list(found.values())
 
 
-def prepare_night(directory: Path, files: int, instruments: Sequence[str], *, full_size: bool) -> list[Path]:
-    """Simulate a night; returns its files in the order of the night."""
-    from fits_dagster.simulator import simulate_night
+def prepare_night(
+    directory: Path, files: int, instruments: Sequence[str], *, full_size: bool, summits: int = 1
+) -> list[Path]:
+    """Simulate a night; returns its files in the order of the night, of two summits half from each."""
+    from fits_dagster.simulator import instruments_available, simulate_night
 
-    return simulate_night(directory, files=files, instruments=instruments or None, full_size=full_size)
+    if summits == 1:
+        return simulate_night(directory, files=files, instruments=instruments or None, full_size=full_size)
+    found: list[Path] = []
+    for letter, share in (("N", files - files // 2), ("S", files // 2)):
+        own = [name for name in instruments_available(letter) if not instruments or name in instruments]
+        if own and share:
+            found += simulate_night(directory, files=share, instruments=own, full_size=full_size)
+    return found

@@ -73,7 +73,7 @@ def make_report(
     stuck = {trimmed(f.filename) for f in refused}
     complete = {name for name in names if name in archived and watcher.has_arrived(name)}
     altered = [n for n in names if n in archived and n in fed and archived[n] != (fed[n].md5, fed[n].size)]
-    associations, with_associations = watcher.associations("archive")
+    associations, with_associations = watcher.associations(watcher.archive)
     return DemoReport(
         files=len(names),
         bytes=sum(file.size for file in fed.values()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fits_dagster.database.server import stop_embedded_server
-from fits_dagster.demo.feed import Feeder, choose_files, prepare_night
+from fits_dagster.demo.feed import FedFile, Feeder, choose_files, prepare_night
 from fits_dagster.demo.report import DemoReport, make_report
 from fits_dagster.demo.watch import Watcher
-from fits_dagster.settings import Settings, load_settings
+from fits_dagster.settings import Settings, SiteName, load_settings
 from fits_dagster.sites import open_site
 from fits_dagster.system.home import AlreadyRunningError, read_running
 from fits_dagster.system.up import System, running_system, wait_for_signal
@@ -41,14 +41,26 @@ class DemoOptions:
     instruments: Sequence[str] = ()
     full_size: bool = False
     from_directory: Path | None = None
+    summits: int = 1
 
 
-def demo_settings(home: Path) -> Settings:
+#: The summits by their number, with the hours by which the labels of their nights run ahead.
+_SUMMITS: Mapping[int, Mapping[SiteName, float]] = {1: {"summit": 0.0}, 2: {"north": 0.0, "south": 6.0}}
+
+
+def demo_settings(home: Path, summits: int = 1) -> Settings:
     """Return the settings of a demonstration: the usual ones, on a home of its own below the chosen one."""
-    settings = load_settings(home.absolute() / "demo")
-    # a person who breaks a file wants to see it fail while they look
-    summit = settings.summit.model_copy(update={"dhs_give_up_seconds": 20.0})
-    return settings.with_sites(summit=summit)
+    tables = {
+        # a person who breaks a file wants to see it fail while they look
+        name: {"profile": "summit", "night_hours_ahead": ahead, "dhs_give_up_seconds": 20.0}
+        for name, ahead in _SUMMITS[summits].items()
+    }
+    return load_settings(home.absolute() / "demo", sites=(*tables, "archive"), **tables)
+
+
+def _origin(name: str, settings: Settings) -> SiteName:
+    """Return the summit at which a file is taken; of several, by the letter of its name."""
+    return "south" if name.startswith("S") and "south" in settings.sites else settings.sites[0]
 
 
 def run_demo(
@@ -75,7 +87,7 @@ def run_demo(
     AlreadyRunningError
         A system runs on this home.
     """
-    settings = demo_settings(options.home)
+    settings = demo_settings(options.home, options.summits)
     _fresh_home(settings)
     prepare(settings)
     with console.status("starting: the night's files") as status:
@@ -83,7 +95,11 @@ def run_demo(
             sources = choose_files(options.from_directory)
         else:
             sources = prepare_night(
-                settings.home / "night", options.files, options.instruments, full_size=options.full_size
+                settings.home / "night",
+                options.files,
+                options.instruments,
+                full_size=options.full_size,
+                summits=options.summits,
             )
         system_context = running_system(settings, tell=lambda what: status.update(f"starting: {what}"))
         system = system_context.__enter__()
@@ -124,7 +140,7 @@ def _fresh_home(settings: Settings) -> None:
 
 
 def _greet(system: System, console: Console) -> None:
-    """Make the staff user of both sites and say where to look."""
+    """Make the staff user of all sites and say where to look."""
     password = generate_password()
     for name in system.settings.sites:
         site = open_site(system.settings, name)
@@ -140,12 +156,17 @@ def _greet(system: System, console: Console) -> None:
 def _show(system: System, sources: Sequence[Path], seconds: float, console: Console) -> DemoReport:
     """Feed the files and follow them until all have settled."""
     settings = system.settings
-    directory = settings.summit.dhs_directory
-    assert directory is not None
     names = [source.name for source in sources]
-    sites = {str(name): open_site(settings, name) for name in settings.sites}
-    watcher = Watcher(sites)
-    feeder = Feeder(sources, directory, seconds)
+    origins = {name: _origin(name, settings) for name in names}
+    sites = {name: open_site(settings, name) for name in settings.sites}
+    watcher = Watcher(sites, origins)
+    feeders = []
+    for summit in dict.fromkeys(origins.values()):
+        directory = settings.site(summit).dhs_directory
+        assert directory is not None
+        own = [source for source in sources if origins[source.name] == summit]
+        feeders.append(Feeder(own, directory, seconds))
+    fed: dict[str, FedFile] = {}
     progress = Progress(
         TextColumn("{task.description:>18}"),
         BarColumn(),
@@ -162,27 +183,37 @@ def _show(system: System, sources: Sequence[Path], seconds: float, console: Cons
                 "on the DHS",
                 *(f"{site} {stage.title.lower()}" for (site, _), stage in watcher.steps.items()),
             ]
-            bars = [progress.add_task(label, total=len(names)) for label in labels]
+            totals = [
+                len(names),
+                *(sum(watcher.passes(name, step) for name in names) for step in watcher.steps),
+            ]
+            bars = [
+                progress.add_task(label, total=total) for label, total in zip(labels, totals, strict=True)
+            ]
             travelling = frozenset(names)
-            feeder.start()
+            for feeder in feeders:
+                feeder.start()
             while True:
                 system.look()
                 watcher.look()
-                counts = [len(feeder.fed), *(watcher.count(step, travelling) for step in watcher.steps)]
+                fed = {name: file for feeder in feeders for name, file in list(feeder.fed.items())}
+                counts = [len(fed), *(watcher.count(step, travelling) for step in watcher.steps)]
                 for task, count in zip(bars, counts, strict=True):
                     progress.update(task, completed=count)
                 if counts != seen:
                     seen, moved = counts, time.monotonic()
-                if feeder.error is not None:
-                    raise feeder.error
-                if feeder.is_done and watcher.is_settled(names):
+                for feeder in feeders:
+                    if feeder.error is not None:
+                        raise feeder.error
+                if len(fed) == len(names) and watcher.is_settled(names):
                     break
                 if time.monotonic() - moved > _PATIENCE_S:
                     timed_out = True
                     break
                 time.sleep(_POLL_S)
-        return make_report(names, feeder.fed, watcher, seconds=time.monotonic() - began, timed_out=timed_out)
+        return make_report(names, fed, watcher, seconds=time.monotonic() - began, timed_out=timed_out)
     finally:
-        feeder.stop()
+        for feeder in feeders:
+            feeder.stop()
         for site in sites.values():
             site.close()

@@ -40,10 +40,20 @@ class Journey:
 
 
 class Watcher:
-    """Follows all files through both sites."""
+    """Follows all files through all sites.
 
-    def __init__(self, sites: Mapping[str, Site]) -> None:
+    Parameters
+    ----------
+    origins
+        The site at which a file is taken, by its name; it does not come to other such sites. None: all pass
+        every site.
+    """
+
+    def __init__(self, sites: Mapping[str, Site], origins: Mapping[str, str] | None = None) -> None:
         self.sites = sites
+        self.origins = origins or {}
+        #: Where files stay.
+        self.archive = next(name for name, site in sites.items() if not site.settings.export_destinations)
         #: By (site, stage), in the order in which a file meets them.
         self.steps: Mapping[tuple[str, str], Stage[Any]] = {
             (name, stage.name): stage
@@ -80,9 +90,15 @@ class Watcher:
             if names is None or name in names
         )
 
+    def passes(self, name: str, step: tuple[str, str]) -> bool:
+        """Tell whether a step is on a file's way."""
+        return step[0] not in self.origins.values() or step[0] == self.origins[name]
+
     def has_arrived(self, name: str) -> bool:
-        """Tell whether a file has passed every step."""
-        return name in self.journeys and self.steps.keys() <= self.journeys[name].passed.keys()
+        """Tell whether a file has passed every step of its way."""
+        return name in self.journeys and all(
+            step in self.journeys[name].passed for step in self.steps if self.passes(name, step)
+        )
 
     def is_settled(self, names: Sequence[str]) -> bool:
         """Tell whether every file has arrived, or stands still for a reason that is known."""
@@ -91,7 +107,7 @@ class Watcher:
 
     def archived(self) -> Mapping[str, tuple[str, int]]:
         """Return MD5 and size of the uncompressed data of every file that the archive holds."""
-        with self.sites["archive"].engine.connect() as connection:
+        with self.sites[self.archive].engine.connect() as connection:
             return {name: (md5, size) for name, md5, size in connection.execute(RECORDS["present_contents"])}
 
     def associations(self, site: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from fits_dagster.settings import Settings, SiteName, SiteSettings
 from fits_dagster.stages.registry import stages_of
+from fits_dagster.system.home import code_server
 
 __all__ = ["DAEMON", "PREPARE", "Program", "programs", "worker_services"]
 
@@ -71,13 +72,8 @@ def programs(
 
 
 def _of_site(settings: Settings, site: SiteName, socket: str, *, is_alone: bool) -> Iterator[Program]:
-    code = ("-m", "dagster", "api", "grpc", "--module-name", f"fits_dagster.{site}")
-    yield Program(
-        f"fits-code-{site}",
-        f"Dagster's code server of the {site}",
-        (*code, "--socket", socket, "--location-name", site),
-        "2G",
-    )
+    code = code_server(site, socket)
+    yield Program(f"fits-code-{site}", f"Dagster's code server of the {site}", code, "2G")
     web = ("-m", "fits_dagster.web", site)
     yield Program(f"fits-web-{site}", f"web application of the {site}", web, "4G", (f"fits-code-{site}",))
     for service, queue, duty in worker_services(settings.site(site)):

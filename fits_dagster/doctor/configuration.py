@@ -1,10 +1,8 @@
-"""The settings: can they be read, is all of them known, who can read them."""
+"""The settings: can they be read, and by whom."""
 
 from __future__ import annotations
 
 import json
-import os
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,7 +10,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from fits_dagster.doctor.finding import Finding, ok, warning, wrong
-from fits_dagster.settings import Settings, load_settings
+from fits_dagster.settings import Settings, SettingsError, configuration_file, load_settings
 from fits_dagster.system.home import read_running
 
 __all__ = ["alert_ways", "read_settings", "settings_file"]
@@ -30,7 +28,7 @@ def read_settings(home: Path) -> tuple[Settings | None, list[Finding]]:
     """
     try:
         settings = load_settings(home)
-    except (ValidationError, ValueError, OSError) as error:
+    except (SettingsError, ValidationError, ValueError, OSError) as error:
         lines = [line.strip() for line in str(error).splitlines()[:6]]
         return None, [wrong("settings", "; ".join(lines), "correct what the message names")]
     if read_running(settings) is not None:
@@ -44,25 +42,16 @@ def read_settings(home: Path) -> tuple[Settings | None, list[Finding]]:
 
 
 def settings_file(settings: Settings) -> Iterator[Finding]:
-    """Look for names that mean nothing, and for readers who should not be."""
-    named = os.environ.get("FITS_DAGSTER_CONFIG")
-    path = Path(named) if named else settings.home / "settings.toml"
+    """Look for readers of the configuration file who should not be."""
+    path = configuration_file(settings.home)
     if not path.is_file():
         yield ok(str(path), "is not there: defaults and the environment count")
         return
-    content = tomllib.loads(path.read_text())
-    unknown = sorted(set(content) - set(Settings.model_fields))
-    if unknown:
-        yield warning(
-            str(path),
-            f"has no effect: {', '.join(unknown)}",
-            "correct the name; all settings are in fits_dagster/settings.py",
-        )
     secret = any(word in path.read_text() for word in ("cookie", "token", "password", "webhook", "://"))
     if secret and path.stat().st_mode & _OTHERS:
         yield warning(str(path), "others can read it, and it may hold secrets", f"chmod 600 {path}")
-    elif not unknown:
-        yield ok(str(path), "every name in it is known")
+    else:
+        yield ok(str(path), "nobody else reads secrets in it")
 
 
 def alert_ways(settings: Settings) -> Iterator[Finding]:

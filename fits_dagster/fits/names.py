@@ -1,9 +1,8 @@
-"""File names: the trimmed form, the sort key of the queues, and the night a name belongs to."""
+"""File names: the trimmed form, the sort key of the queues, and what must not be shown of a name."""
 
 from __future__ import annotations
 
 import re
-from datetime import date
 from typing import Final
 
 __all__ = [
@@ -11,7 +10,6 @@ __all__ = [
     "TEMPORARY_MARK",
     "fault_of_name",
     "last_bytes",
-    "night_of",
     "shown_name",
     "sort_key",
     "stem",
@@ -29,17 +27,6 @@ TEMPORARY_MARK: Final = ".tmp-"
 #: Bytes of a name that are kept in a temporary one.
 _KEPT_BYTES: Final = 200
 
-#: Years that a night label may have; other eight-digit groups are running numbers.
-FIRST_YEAR: Final = 1990
-LAST_YEAR: Final = 2100
-
-MONTHS: Final = {
-    name: number
-    for number, name in enumerate(
-        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), start=1
-    )
-}
-
 _SORTED_FORMS: Final = (
     # priority letter, start-anchored pattern; the key is the letter and all groups
     ("z", re.compile(r"[NS](\d{8})\w(\d+)")),
@@ -48,20 +35,6 @@ _SORTED_FORMS: Final = (
     ("x", re.compile(r"(\d{8})_(.*)_obslog\.txt")),
 )
 _UNSORTED_PREFIX: Final = "aaaa"
-
-_NUMERIC_DATES: Final = (
-    # facility and like names, with prefixes of processing: mrgS20101028S0134, GS20141226S0203
-    re.compile(r"[A-Za-z]{0,8}?[NS](\d{4})(\d\d)(\d\d)[A-Za-z]\d"),
-    re.compile(r"[a-z]{0,8}SDC[SHK]_(\d{4})(\d\d)(\d\d)_\d"),
-    re.compile(r"img_(\d{4})(\d\d)(\d\d)_\w"),
-    re.compile(r"(\d{4})(\d\d)(\d\d)_.*obslog\.txt$"),
-    re.compile(r"TX(\d{4})(\d\d)(\d\d)_[A-Za-z]+\."),
-)
-_MONTH_NAME_DATES: Final = (
-    # visitors: 2002may12_0277, 02jul07.0034, 01DEC05_004, r01dec05_007, P2002DEC02_0161_SUB
-    re.compile(r"[A-Za-z]{0,4}?(20\d\d|19\d\d|\d\d)([A-Za-z]{3})(\d\d)[._]\d"),
-    re.compile(r"(\d{4})([A-Za-z]{3})(\d\d)_?obslog\.txt$"),
-)
 
 
 def trimmed(name: str) -> str:
@@ -143,34 +116,6 @@ def sort_key(name: str) -> str:
     return _UNSORTED_PREFIX + base
 
 
-def night_of(name: str) -> str | None:
-    """Return the night label in a file name, as ``YYYYMMDD``.
-
-    Parameters
-    ----------
-    name : str
-        Name in any known form: raw or processed facility names, IGRINS, sky camera, observation
-        logs, TEXES, and the visitors whose month is written in letters. A directory is ignored.
-
-    Returns
-    -------
-    str or None
-        The label, or None if the name has none or its date does not exist.
-    """
-    base = _base(name)
-    for pattern in _NUMERIC_DATES:
-        if found := pattern.match(base):
-            year, month, day = (int(part) for part in found.groups())
-            return _label(year, month, day)
-    for pattern in _MONTH_NAME_DATES:
-        if found := pattern.match(base):
-            month_number = MONTHS.get(found[2].lower())
-            if month_number is None:
-                return None
-            return _label(_full_year(found[1]), month_number, int(found[3]))
-    return None
-
-
 def _shown(letter: str) -> str:
     if letter == "\\":
         return r"\\"
@@ -183,19 +128,3 @@ def _shown(letter: str) -> str:
 
 def _base(name: str) -> str:
     return name.rpartition("/")[2]
-
-
-def _full_year(digits: str) -> int:
-    year = int(digits)
-    if len(digits) == 4:
-        return year
-    return year + (1900 if year >= FIRST_YEAR % 100 else 2000)
-
-
-def _label(year: int, month: int, day: int) -> str | None:
-    if not FIRST_YEAR <= year <= LAST_YEAR:
-        return None
-    try:
-        return date(year, month, day).strftime("%Y%m%d")
-    except ValueError:
-        return None

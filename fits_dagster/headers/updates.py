@@ -28,6 +28,7 @@ from fits_dagster.headers.request import HeaderRequest, RefusedItemError, read_i
 from fits_dagster.intake.uploads import Reception
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.management import write_audit
+from fits_dagster.nights import FileKey
 from fits_dagster.records import files
 from fits_dagster.records.files import StoredVersion
 from fits_dagster.sites import Site
@@ -105,7 +106,7 @@ def queue_edit(site: Site, request: HeaderRequest, *, asked_by: str, dry_run: bo
             asked_by=asked_by,
         )
         add_work(connection, [NewWork(stage="edit", path=found.path, filename=found.filename)])
-        key = f"{found.path}/{found.filename}" if found.path else found.filename
+        key = str(FileKey(found.path, found.filename))
         write_audit(connection, asked_by, "update_headers", f"{number}: {key}: {_listed(request)}")
     return found
 
@@ -195,7 +196,7 @@ def _plain_copy(site: Site, version: StoredVersion) -> Iterator[Path]:
     assert site.settings.staging_directory is not None
     staging = site.settings.staging_directory / "edited"
     staging.mkdir(parents=True, exist_ok=True)
-    key = f"{version.path}/{version.filename}" if version.path else version.filename
+    key = str(FileKey(version.path, version.filename))
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_MARK, dir=staging) as directory:
         copy = Path(directory) / version.name
         with site.store.local(key) as stored, copy.open("xb") as target:

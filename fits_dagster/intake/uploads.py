@@ -23,6 +23,7 @@ from fits_dagster.errors import DataflowError, Retry
 from fits_dagster.fits.names import last_bytes, trimmed
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.tables import upload
+from fits_dagster.nights import FileKey
 from fits_dagster.records.files import insert_row
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
@@ -85,7 +86,7 @@ class Reception:
         OSError
             The staging file cannot be written.
         """
-        check_key(f"{path}/{filename}" if path else filename)
+        check_key(str(FileKey(path, filename)))
         # of the name, too: a directory of that name is no file
         place = f"{path}/{filename}/".casefold().lstrip("/")
         for reserved in (site.settings.preview_path.strip("/"), QUARANTINE_PATH):

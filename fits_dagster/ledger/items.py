@@ -15,15 +15,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from fits_dagster.fits.names import night_of, sort_key, trimmed
 from fits_dagster.ledger.announcements import announce
 from fits_dagster.ledger.leases import ALONE_AFTER, Lease, forgive, new_lease, reap, renew
 from fits_dagster.ledger.queries import QUERIES
 from fits_dagster.ledger.scope import EVERYTHING, Scope
+from fits_dagster.nights import FileKey
 
 __all__ = [
     "BACKGROUND",
-    "UNDATED",
     "Lease",
     "NewWork",
     "WorkItem",
@@ -34,7 +33,6 @@ __all__ = [
     "fail",
     "forgive",
     "new_lease",
-    "night_label",
     "postpone",
     "reap",
     "release",
@@ -43,17 +41,6 @@ __all__ = [
 
 #: Priority of backfills: below zero, work gives way to everything else.
 BACKGROUND = -1
-
-#: Night label of files whose name holds no date.
-UNDATED = "00000000"
-
-_FIRST_NIGHT, _LAST_NIGHT = "19990101", "20991231"
-
-
-def night_label(filename: str) -> str:
-    """Return the night of a file name, or :data:`UNDATED` where it has none."""
-    night = night_of(filename)
-    return night if night is not None and _FIRST_NIGHT <= night <= _LAST_NIGHT else UNDATED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +59,11 @@ class NewWork:
     no_defer: bool = False
     subject_id: int | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def file(self) -> FileKey:
+        """The file that is to be worked on."""
+        return FileKey(self.path, self.filename)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +90,7 @@ class WorkItem:
     @property
     def name(self) -> str:
         """File name without ``.bz2``."""
-        return trimmed(self.filename)
+        return FileKey(self.path, self.filename).name
 
     @property
     def is_dangerous(self) -> bool:
@@ -108,7 +100,7 @@ class WorkItem:
     @property
     def key(self) -> str:
         """Path and file name, as in the store."""
-        return f"{self.path}/{self.filename}" if self.path else self.filename
+        return str(FileKey(self.path, self.filename))
 
 
 def add_work(connection: Connection, work: Iterable[NewWork]) -> int:
@@ -128,8 +120,8 @@ def add_work(connection: Connection, work: Iterable[NewWork]) -> int:
                 "path": w.path,
                 "filename": w.filename,
                 "destination": w.destination,
-                "night": night_label(w.filename),
-                "sort_key": sort_key(w.filename),
+                "night": w.file.night,
+                "sort_key": w.file.sort_key,
                 "priority": w.priority,
                 "delay": w.delay,
                 "force": w.force,

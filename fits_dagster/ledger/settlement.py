@@ -17,6 +17,7 @@ from fits_dagster.ledger.report import DrainReport, FileFailure, Finished
 from fits_dagster.ledger.retry import RetryPolicy
 from fits_dagster.ledger.stage import Committed, NotReady, Stage
 from fits_dagster.ledger.tables import event
+from fits_dagster.nights import FileKey
 from fits_dagster.sites import Site
 
 __all__ = ["settle"]
@@ -49,7 +50,7 @@ def settle(
     report.deferred += outcome.deferred
     for failure in outcome.failures:
         (report.failures if failure.retry_in is None else report.retrying).append(failure)
-        key = f"{failure.path}/{failure.filename}" if failure.path else failure.filename
+        key = str(FileKey(failure.path, failure.filename))
         log.warning(
             "%s %s: %s: %s%s",
             stage.name,

@@ -112,6 +112,9 @@ class Stage(ABC, Generic[Result]):
     rank = 0
     #: Stage of another site that sends what comes here.
     sent_by: str | None = None
+    #: Name of the sensor that asks for runs when files come here from outside, and what it looks for.
+    sensor: str = ""
+    sensor_description: str = ""
     #: How a file's history says that the file is here: "waits for …".
     words: str
     #: Whether its success means that the file has arrived somewhere.

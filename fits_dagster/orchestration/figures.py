@@ -11,6 +11,7 @@ import dagster as dg
 
 from fits_dagster.ledger.report import DrainReport, FileFailure, NightFigures
 from fits_dagster.ledger.stage import Stage
+from fits_dagster.nights import FileKey
 from fits_dagster.orchestration.partitions import is_partition
 from fits_dagster.sites import Site
 
@@ -120,7 +121,7 @@ def _failures(failures: Sequence[FileFailure]) -> dg.TableMetadataValue:
     return table(
         [
             {
-                "file": f"{each.path}/{each.filename}" if each.path else each.filename,
+                "file": str(FileKey(each.path, each.filename)),
                 "night": each.night,
                 "reason": each.reason,
                 "error": each.error[:500],

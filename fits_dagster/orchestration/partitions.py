@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from fits_dagster.ledger.items import UNDATED
-from fits_dagster.settings import SiteSettings
+from fits_dagster.nights import FIRST_NIGHT, UNDATED, Night
 
 __all__ = [
     "NIGHTS",
@@ -21,11 +19,10 @@ __all__ = [
     "is_live",
     "is_partition",
     "nights_of_run",
-    "tonight",
 ]
 
 #: Night labels as in file names. South of UTC the label of tomorrow begins before midnight.
-NIGHTS = dg.DailyPartitionsDefinition(start_date="19990101", fmt="%Y%m%d", end_offset=2)
+NIGHTS = dg.DailyPartitionsDefinition(start_date=FIRST_NIGHT, fmt="%Y%m%d", end_offset=2)
 
 #: Which site a run works for.
 SITE_TAG = "fits_dagster/site"
@@ -35,8 +32,6 @@ NIGHT_TAG = "fits_dagster/night"
 STAGE_TAG = "fits_dagster/stage"
 #: What only one run at a time may work on (:class:`Unit`). Runs that a person asks for have none.
 UNIT_TAG = "fits_dagster/unit"
-
-_LIVE_DAYS = 2
 
 
 @dataclass(frozen=True)
@@ -79,14 +74,9 @@ def nights_of_run(context: dg.OpExecutionContext) -> Sequence[str] | None:
     return None
 
 
-def tonight(site: SiteSettings) -> str:
-    """Return the label of the night that is on at a site."""
-    return f"{datetime.now(UTC) + timedelta(hours=site.night_hours_ahead):%Y%m%d}"
-
-
 def is_live(night: str) -> bool:
     """Tell whether files of a night may still be coming."""
-    return night >= f"{datetime.now(UTC) - timedelta(days=_LIVE_DAYS):%Y%m%d}"
+    return night != UNDATED and Night.parse(night).is_live()
 
 
 def is_partition(night: str) -> bool:

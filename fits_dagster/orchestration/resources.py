@@ -3,12 +3,12 @@
 # annotations are not postponed here: Dagster reads those of the context and of the resources at once
 
 import os
-from typing import Any, cast
+from typing import Any
 
 import dagster as dg
 
 from fits_dagster.logs import configure_logging
-from fits_dagster.settings import SiteName, load_settings
+from fits_dagster.settings import load_settings
 from fits_dagster.sites import Site, open_site
 
 __all__ = ["SiteResource", "close_sites"]
@@ -38,7 +38,7 @@ class SiteResource(dg.ConfigurableResource[Any]):
             What this process does, for the name of its log file.
         """
         settings = load_settings()
-        name = cast(SiteName, self.site)
+        name = self.site
         configure_logging(settings, f"{name}-{log}")
         key = (os.getpid(), name, settings.model_dump_json())
         if key not in _opened:

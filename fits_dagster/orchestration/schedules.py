@@ -4,9 +4,9 @@
 
 import dagster as dg
 
-from fits_dagster.fits.chosen_names import name_matcher
 from fits_dagster.orchestration.partitions import SITE_TAG, STAGE_TAG
 from fits_dagster.orchestration.resources import SiteResource
+from fits_dagster.requeue.chosen_names import name_matcher
 from fits_dagster.requeue.rescan import rescan
 from fits_dagster.settings import SiteName, SiteSettings
 

@@ -11,6 +11,7 @@ hundred times what a look costs us, so while nothing happens they are few and lo
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 import psycopg
@@ -20,7 +21,8 @@ from fits_dagster.broker import BrokerError, wait_for_broker
 from fits_dagster.ledger.announcements import Listener
 from fits_dagster.ledger.items import reap
 from fits_dagster.ledger.pending import due_work
-from fits_dagster.orchestration.assets import StageAsset
+from fits_dagster.ledger.stage import Stage
+from fits_dagster.orchestration.assets import Job, StageAsset
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.orchestration.wanted import (
     RunsInProgress,
@@ -48,38 +50,41 @@ _BROKER_PATIENCE_S = 1.0
 
 
 def build_sensors(site: SiteName, assets: Sequence[StageAsset]) -> list[dg.SensorDefinition]:
-    """Make the sensors of a site: one for what arrives, one for its queues."""
+    """Make the sensors of a site: one for each stage at which files arrive, one for its queues."""
     by_stage = {each.stage: each for each in assets}
-    jobs = [job for each in assets for job in (each.night_job, each.any_night_job)]
-    name, description = {
-        "summit": ("dhs_files", "New and changed files in the DHS directory."),
-        "archive": ("uploaded_files", "Files received over HTTP that wait to be stored."),
-    }[site]
+    sources = sources_of(load_settings().site(site))
+    return [*(_arrivals_sensor(stage, by_stage) for stage in sources), _queue_sensor(site, by_stage)]
 
+
+def _jobs(assets: Mapping[str, StageAsset]) -> list[Job]:
+    return [job for each in assets.values() for job in (each.night_job, each.any_night_job)]
+
+
+def _arrivals_sensor(stage: Stage[Any], by_stage: Mapping[str, StageAsset]) -> dg.SensorDefinition:
     @dg.sensor(
-        name=name,
-        description=description,
-        jobs=jobs,
+        name=stage.sensor or f"{stage.name}_arrivals",
+        description=stage.sensor_description or f"What comes in by the stage {stage.name}.",
+        jobs=_jobs(by_stage),
         minimum_interval_seconds=_INTERVAL_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def arrivals(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterator[Request]:
         opened = site_resource.open("sensors")
-        sources = sources_of(opened.settings)
-        names = [stage.name for stage in sources]
-        looks = [stage.look_every_s for stage in sources if stage.look_every_s is not None]
 
         def look() -> list[dg.RunRequest]:
-            for stage in sources:
-                stage.look(opened)
-            return list(_arrived(context.instance, opened, names, by_stage))
+            stage.look(opened)
+            return list(_arrived(context.instance, opened, stage, by_stage))
 
-        yield from _within_a_tick(context, opened, names, look, every=min(looks, default=None))
+        yield from _within_a_tick(context, opened, [stage.name], look, every=stage.look_every_s)
 
+    return arrivals
+
+
+def _queue_sensor(site: SiteName, by_stage: Mapping[str, StageAsset]) -> dg.SensorDefinition:
     @dg.sensor(
         name=f"{site}_queue",
         description="Work that is due and that no run is at; also frees what dead workers held.",
-        jobs=jobs,
+        jobs=_jobs(by_stage),
         minimum_interval_seconds=_INTERVAL_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
@@ -95,7 +100,7 @@ def build_sensors(site: SiteName, assets: Sequence[StageAsset]) -> list[dg.Senso
 
         yield from _within_a_tick(context, opened, (), look, every=_LOOK_AT_QUEUES_EVERY_S)
 
-    return [arrivals, queue]
+    return queue
 
 
 def _within_a_tick(
@@ -133,11 +138,11 @@ def _within_a_tick(
 
 
 def _arrived(
-    instance: dg.DagsterInstance, site: Site, sources: Sequence[str], assets: Mapping[str, StageAsset]
+    instance: dg.DagsterInstance, site: Site, stage: Stage[Any], assets: Mapping[str, StageAsset]
 ) -> Iterator[dg.RunRequest]:
     """Ask for the runs that the files that have just come need."""
     with site.engine.connect() as connection:
-        due = due_work(connection, sources)
+        due = due_work(connection, [stage.name])
     if not due:
         return
     yield from runs_for(site, assets, due, runs_in_progress(instance, site))

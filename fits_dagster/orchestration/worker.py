@@ -92,8 +92,10 @@ def run_worker(
     options: dict[str, Any] = {"base": RunTask}
     create_execute_job_task(app, **options)
     create_resume_job_task(app, **options)
-    for name in (*_HEAVY, *WARM_MODULES, *(f"fits_dagster.{site}" for site in sites)):
+    for name in (*_HEAVY, *WARM_MODULES):
         importlib.import_module(name)
+    for site in sites:
+        getattr(importlib.import_module("fits_dagster.code_locations"), site)
     # what is there now stays for ever: a collection in a child must not touch, and so copy, its pages
     gc.collect()
     gc.freeze()

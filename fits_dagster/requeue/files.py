@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from fits_dagster.fits.chosen_names import name_matcher
 from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.nights import FileKey
 from fits_dagster.records.selected import current_files_query
 from fits_dagster.records.selection import select_files
 from fits_dagster.records.tables import diskfile
+from fits_dagster.requeue.chosen_names import name_matcher
 from fits_dagster.requeue.rescan import RescanReport, is_ingestible, rescan
 from fits_dagster.sites import Site
 from fits_dagster.stages import ingest
@@ -68,7 +69,7 @@ def queue_for_ingest(site: Site, request: IngestRequest, *, dry_run: bool = Fals
     if keys is None:
         found = _rescan(site, request, dry_run=dry_run)
         report.looked_at = found.seen
-        report.queued = [f"{request.path}/{name}" if request.path else name for name in found.names]
+        report.queued = [str(FileKey(request.path, name)) for name in found.names]
     else:
         for key in keys:
             report.looked_at += 1
@@ -92,12 +93,12 @@ def _named_keys(site: Site, request: IngestRequest) -> list[str] | None:
         return [key(name) for name in request.listed]
     if request.selection is not None:
         elements = [each for each in request.selection.split("/") if each]
-        chosen = select_files(elements, archive=site.name == "archive")
+        chosen = select_files(elements, site.settings)
         if chosen.not_recognised:
             raise ValueError(f"not understood in the selection: {', '.join(chosen.not_recognised)}")
         query = current_files_query().where(chosen.where, diskfile.c.canonical)
         with site.engine.connect() as connection:
-            return [f"{path}/{name}" if path else name for path, name in connection.execute(query)]
+            return [str(FileKey(path, name)) for path, name in connection.execute(query)]
     return None
 
 

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work, night_label
+from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work
 from fits_dagster.ledger.stage import Stage, Subject
+from fits_dagster.nights import night_label
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.requeue.rescan import rescan
 from fits_dagster.requeue.versions import VersionRequest, queue_versions

@@ -11,13 +11,14 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, null
 
-from fits_dagster.fits.chosen_names import name_matcher
 from fits_dagster.fits.names import trimmed
-from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work, night_label
+from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work
 from fits_dagster.ledger.stage import Stage, Subject
+from fits_dagster.nights import FileKey, night_label
 from fits_dagster.records.selected import current_files_query
 from fits_dagster.records.selection import select_files
 from fits_dagster.records.tables import diskfile, file, header
+from fits_dagster.requeue.chosen_names import name_matcher
 from fits_dagster.sites import Site
 from fits_dagster.stages.registry import find_stage
 
@@ -86,7 +87,7 @@ def queue_versions(site: Site, name: str, request: VersionRequest, *, dry_run: b
     keys: list[str] = []
     with site.engine.connect() as connection:
         chosen = list(_versions(connection, site, stage, request))
-    keys = [f"{path}/{filename}" if path else filename for path, filename, _ in chosen]
+    keys = [str(FileKey(path, filename)) for path, filename, _ in chosen]
     if not dry_run:
         _add(site, stage, request, chosen, destinations)
     log.info("%d files queued for %s", 0 if dry_run else len(keys), name)
@@ -108,7 +109,7 @@ def _versions(
         query = query.where(header.c.id.is_not(None))
     if request.selection is not None:
         elements = [each for each in request.selection.split("/") if each]
-        selected = select_files(elements, archive=site.name == "archive")
+        selected = select_files(elements, site.settings)
         if selected.not_recognised:
             raise ValueError(f"not understood in the selection: {', '.join(selected.not_recognised)}")
         query = query.where(selected.where)

@@ -42,9 +42,9 @@ class _Exposure(NamedTuple):
     repeat: int
 
 
-def instruments_available() -> list[str]:
-    """Instruments that can be simulated, each once."""
-    return list(dict.fromkeys(recipe.instrument for recipe in RECIPES))
+def instruments_available(letters: str = "NS") -> list[str]:
+    """Instruments that can be simulated, each once: of both telescopes, or of one by its letter."""
+    return list(dict.fromkeys(recipe.instrument for recipe in RECIPES if recipe.site.letter in letters))
 
 
 def tonight() -> str:

@@ -60,6 +60,8 @@ class CopyStage(Stage[_Landed]):
     tab = "dq"
     asset = "dataflow_files"
     asset_description = "Files of the night in the dataflow directory: copied from the DHS, whole, verified."
+    sensor = "dhs_files"
+    sensor_description = "New and changed files in the DHS directory."
     words = "the copy from the DHS"
     duty = "copies files from the DHS"
     services = ("copy_from_dhs",)

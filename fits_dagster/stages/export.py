@@ -69,8 +69,8 @@ class ExportStage(Stage[Delivered]):
     subject = Subject.FILE
 
     def is_part_of(self, site: SiteSettings) -> bool:
-        """Where files are at home, rather than received."""
-        return site.dhs_directory is not None or bool(site.export_destinations)
+        """Where there is somebody to send to."""
+        return bool(site.export_destinations)
 
     def work_for(self, site: Site, connection: Connection, version: NewVersion) -> Sequence[NewWork]:
         """Return the export to every destination, with what tells how little has to be sent."""
@@ -92,10 +92,6 @@ class ExportStage(Stage[Delivered]):
     def destinations(self, site: SiteSettings) -> Sequence[str]:
         """Return the base URLs of the servers that get every file."""
         return site.export_destinations
-
-    def is_on_the_way(self, site: Site) -> bool:
-        """Where there is a server to send to."""
-        return bool(site.settings.export_destinations)
 
     def __init__(self) -> None:
         self._opened: dict[tuple[str, str], Destination] = {}

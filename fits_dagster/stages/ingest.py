@@ -23,10 +23,11 @@ from fits_dagster.fits.guarded import Guard, inspect_guarded
 from fits_dagster.fits.header_update import HeaderUpdate
 from fits_dagster.fits.reading import FileInspection, inspect_file
 from fits_dagster.fits.verify import Problem, check_structure
-from fits_dagster.ledger.items import UNDATED, WorkItem
+from fits_dagster.ledger.items import WorkItem
 from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage, Subject
 from fits_dagster.metadata import Description, describe
 from fits_dagster.metadata.photometry import load_standards
+from fits_dagster.nights import UNDATED
 from fits_dagster.records import files, tables
 from fits_dagster.records.files import StoredVersion
 from fits_dagster.records.instruments import instrument_table

@@ -35,6 +35,8 @@ class StoreStage(Stage[_Stored]):
     asset = "stored_files"
     asset_description = "Files of the night in the archive's object store, with their MD5 as metadata."
     sent_by = "export"
+    sensor = "uploaded_files"
+    sensor_description = "Files received over HTTP that wait to be stored."
     words = "the store"
     duty = "stores uploaded files"
     services = ("ingest_uploaded_file",)

@@ -21,6 +21,7 @@ from fits_dagster.settings import Settings, SiteName
 __all__ = [
     "AlreadyRunningError",
     "RunningSystem",
+    "code_server",
     "code_socket",
     "ensure_dagster_home",
     "ensure_directories",
@@ -131,6 +132,12 @@ def code_socket(settings: Settings, site: SiteName) -> Path:
         raise PermissionError(f"{directory} belongs to somebody else")
     directory.chmod(0o700)
     return directory / f"{site}.sock"
+
+
+def code_server(site: SiteName, socket: str) -> tuple[str, ...]:
+    """Return the arguments of Python that start a site's code server."""
+    module = ("--module-name", "fits_dagster.code_locations", "--attribute", site)
+    return ("-m", "dagster", "api", "grpc", *module, "--socket", socket, "--location-name", site)
 
 
 def write_dagster_home(settings: Settings, code_sockets: Mapping[SiteName, Path]) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy.exc import DBAPIError
 
@@ -24,6 +24,9 @@ from fits_dagster.system.ports import is_listening
 __all__ = ["SystemStatus", "system_status"]
 
 
+#: Name and time of the file that passed last.
+_Passed: TypeAlias = tuple[str, datetime] | None
+
 _EMPTY: Final = QueueDepth("", 0, 0, 0)
 
 
@@ -37,8 +40,8 @@ class SystemStatus:
     queues: dict[SiteName, Mapping[str, QueueDepth]] = field(default_factory=dict)
     #: Runs whose process lives.
     runs: int = 0
-    last_in: tuple[str, datetime] | None = None
-    last_out: tuple[str, datetime] | None = None
+    last_in: _Passed = None
+    last_out: _Passed = None
     paused: dict[SiteName, dict[str, str]] = field(default_factory=dict)
     problem: str = ""
 
@@ -116,10 +119,11 @@ def system_status(settings: Settings) -> SystemStatus:
                         stage: depths.get(stage, _EMPTY) for stage in dict.fromkeys([*stages, *depths])
                     }
                     found.paused[site] = paused_stages(connection)
-                    if site == "summit":
-                        found.last_in = last_files(connection, stages[0])
-                    else:
-                        found.last_out = last_files(connection, arrivals(opened.settings)[0].name)
+                    if opened.settings.dhs_directory is not None:
+                        found.last_in = _later(found.last_in, last_files(connection, stages[0]))
+                    if not opened.settings.export_destinations:
+                        last = last_files(connection, arrivals(opened.settings)[0].name)
+                        found.last_out = _later(found.last_out, last)
             finally:
                 opened.close()
         except (DBAPIError, FileNotFoundError) as error:
@@ -133,7 +137,11 @@ def _depths(depths: Mapping[str, QueueDepth]) -> str:
     )
 
 
-def _last(last: tuple[str, datetime] | None) -> str:
+def _later(one: _Passed, other: _Passed) -> _Passed:
+    return max((each for each in (one, other) if each), key=lambda each: each[1], default=None)
+
+
+def _last(last: _Passed) -> str:
     if last is None:
         return "none"
     age = (datetime.now(UTC) - last[1]).total_seconds()

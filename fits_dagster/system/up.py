@@ -20,6 +20,7 @@ from fits_dagster.settings import Settings, SiteSettings, write_effective
 from fits_dagster.system.database import prepare_databases
 from fits_dagster.system.home import (
     RunningSystem,
+    code_server,
     code_socket,
     ensure_directories,
     locked_home,
@@ -120,40 +121,47 @@ def _effective_settings(settings: Settings) -> Path:
 
 
 def _with_shared_secret(settings: Settings) -> Settings:
-    """Let the summit of this machine export to its archive, where the settings name no cookies."""
-    summit, archive = settings.summit, settings.archive
-    ours: dict[str, object] = {}
-    theirs: dict[str, object] = {}
-    if not summit.export_cookie.get_secret_value() and not archive.upload_cookies:
-        secret = SecretStr(upload_cookie(settings))
-        ours |= {"export_cookie": secret, "upload_cookies": (secret,)}
-        theirs["upload_cookies"] = (secret,)
-    exports_here = summit.export_destinations == (f"http://{archive.host}:{archive.port}",)
-    if exports_here and not summit.export_api_cookie.get_secret_value() and not archive.api_cookies:
-        secret = SecretStr(upload_cookie(settings))
-        ours |= {"export_api_cookie": secret, "api_cookies": summit.api_cookies or (secret,)}
-        theirs["api_cookies"] = (secret,)
-    return settings.with_sites(
-        summit=summit.model_copy(update=ours), archive=archive.model_copy(update=theirs)
-    )
+    """Let the sites of this machine export to each other, where the settings name no cookies."""
+    receivers = {site.url: name for name, site in settings.tables.items() if site.receives_uploads}
+    changed = dict(settings.tables)
+    for name, site in settings.tables.items():
+        here = [receivers[url] for url in site.export_destinations if url in receivers]
+        # a request to edit headers goes with its secret to every destination
+        api = here if len(here) == len(site.export_destinations) else []
+        for given, accepted, partners in (
+            ("export_cookie", "upload_cookies", here),
+            ("export_api_cookie", "api_cookies", api),
+        ):
+            named = [getattr(settings.site(partner), accepted) for partner in partners]
+            if not partners or any(named) or getattr(site, given).get_secret_value():
+                continue
+            secret = SecretStr(upload_cookie(settings))
+            own = {given: secret, accepted: getattr(site, accepted) or (secret,)}
+            changed[name] = changed[name].model_copy(update=own)
+            for partner in partners:
+                changed[partner] = changed[partner].model_copy(update={accepted: (secret,)})
+    return settings.with_sites(**changed)
 
 
 @contextmanager
 def _free_ports(settings: Settings) -> Iterator[Settings]:
-    """Replace taken ports by free ones, and hold them; exports follow the archive of this machine."""
-    default = settings.archive
+    """Replace taken ports by free ones, and hold them; what names a site of this machine follows."""
+    moved: dict[str, str] = {}
     changes: dict[str, SiteSettings] = {}
     with ExitStack() as holders:
-        for name in settings.sites:
+        # where several have no port of their own, exports go to those that take uploads
+        for name in sorted(settings.sites, key=lambda name: settings.site(name).receives_uploads):
             site = settings.site(name)
             holder = holders.enter_context(reserve_port(site.port, site.host))
             changes[name] = site.model_copy(update={"port": int(holder.getsockname()[1])})
-        free = settings.with_sites(**changes)
-        summit, archive = free.summit, free.archive
-        if summit.export_destinations == (f"http://{default.host}:{default.port}",):
-            here = (f"http://{archive.host}:{archive.port}",)
-            free = free.with_sites(summit=summit.model_copy(update={"export_destinations": here}))
-        yield free
+            moved[site.url] = changes[name].url
+        for name, site in changes.items():
+            follow = {
+                key: tuple(moved.get(url, url) for url in getattr(site, key))
+                for key in ("export_destinations", "replicas")
+            }
+            changes[name] = site.model_copy(update=follow)
+        yield settings.with_sites(**changes)
 
 
 def _start(
@@ -181,16 +189,11 @@ def _start(
     _prepare_instance(variables, settings.home / "logs" / "dagster-instance.log")
     tell("code locations, daemon, worker and web applications" if dagster else "worker and web applications")
     for site, socket in code_sockets.items():
-        module = f"fits_dagster.{site}"
-        run(
-            f"code-{site}",
-            *(*python, "dagster", "api", "grpc", "--module-name", module),
-            *("--socket", str(socket), "--location-name", site),
-        )
+        run(f"code-{site}", sys.executable, *code_server(site, str(socket)))
     urls = {}
     for site in settings.sites:
         run(f"web-{site}", *python, "fits_dagster.web", site)
-        urls[str(site)] = f"http://{settings.site(site).host}:{settings.site(site).port}"
+        urls[site] = settings.site(site).url
     # its children finish their runs when it dies; the next one does not mind
     sites = [f"--site={site}" for site in settings.sites]
     if settings.work.worker_processes:
@@ -208,7 +211,7 @@ def _start(
         RunningSystem(
             os.getpid(),
             urls,
-            {str(site): str(path) for site, path in code_sockets.items()},
+            {site: str(path) for site, path in code_sockets.items()},
             "fits-dagster up" if dagster else "dagster dev",
         ),
     )

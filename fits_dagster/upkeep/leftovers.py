@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.nights import FileKey
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.requeue.rescan import is_ingestible
 from fits_dagster.sites import Site
@@ -103,7 +104,7 @@ def find_orphans(site: Site, *, now: float | None = None) -> list[str]:
 def _unknown(site: Site, path: str, names: Sequence[str]) -> list[str]:
     with site.engine.connect() as connection:
         known = set(connection.scalars(RECORDS["known_names"], {"path": path, "names": list(names)}))
-    return [f"{path}/{name}" if path else name for name in sorted(set(names) - known)]
+    return [str(FileKey(path, name)) for name in sorted(set(names) - known)]
 
 
 def _abandoned(site: Site, now: float) -> Iterator[tuple[Path, int]]:

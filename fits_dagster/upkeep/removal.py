@@ -12,11 +12,12 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from fits_dagster.destinations.base import Holding, open_destination
-from fits_dagster.fits.chosen_names import name_matcher
 from fits_dagster.fits.names import trimmed
 from fits_dagster.ledger.management import write_audit
 from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.nights import FileKey
 from fits_dagster.records.queries import QUERIES as RECORDS
+from fits_dagster.requeue.chosen_names import name_matcher
 from fits_dagster.sites import Site
 from fits_dagster.storage import UnsafeNameError
 from fits_dagster.storage.landing import md5_of
@@ -106,7 +107,7 @@ def remove_files(
         for row in batch:
             if _is_enough(site, request, report, present, dry_run=dry_run):
                 return report
-            key = f"{row.path}/{row.filename}" if row.path else row.filename
+            key = str(FileKey(row.path, row.filename))
             reason = safe[row.id] or _unsafe_here(site, key, row, check_md5=request.check_md5)
             if reason is None and not dry_run:
                 reason = _remove(site, key, row, who)

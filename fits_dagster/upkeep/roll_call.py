@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.nights import FileKey
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
 from fits_dagster.storage import UnsafeNameError
@@ -82,7 +83,7 @@ def roll_call(
         after = rows[-1].id
         missing: list[int] = []
         for row in rows:
-            key = f"{row.path}/{row.filename}" if row.path else row.filename
+            key = str(FileKey(row.path, row.filename))
             try:
                 if site.store.stat(key) is None:
                     missing.append(row.id)

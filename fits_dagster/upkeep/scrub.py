@@ -24,6 +24,7 @@ from fits_dagster.fits.opening import NotAFileError, opened
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.management import write_audit
 from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.nights import FileKey
 from fits_dagster.records import files
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
@@ -178,7 +179,7 @@ def _look(
     who: str,
     requeue: Callable[[str, str], bool],
 ) -> None:
-    key = f"{row.path}/{row.filename}" if row.path else row.filename
+    key = str(FileKey(row.path, row.filename))
     try:
         bad = _fault(site, key, row, report, pace)
         if bad is None:

@@ -23,9 +23,9 @@ _GRACE_S = 3
 def main() -> None:
     """Serve until told to stop."""
     parser = argparse.ArgumentParser(prog="python -m fits_dagster.web", description=__doc__)
-    parser.add_argument("site", choices=("summit", "archive"))
-    arguments = parser.parse_args()
     settings = load_settings()
+    parser.add_argument("site", choices=settings.sites)
+    arguments = parser.parse_args()
     configure_logging(settings, f"{arguments.site}-web")
     site = open_site(settings, arguments.site)
     figures = SiteMetrics(

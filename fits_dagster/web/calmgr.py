@@ -17,6 +17,7 @@ from fits_dagster.calibration.explain import explain_all
 from fits_dagster.calibration.lookup import answers_of, current_header
 from fits_dagster.calibration.requests import RequestError, answer_request
 from fits_dagster.calibration.rules import CALTYPES
+from fits_dagster.nights import FileKey
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.records.selected import headers_query, targets_query
 from fits_dagster.records.selection import path_elements
@@ -179,7 +180,7 @@ def _calibrations(connection: Connection, request: Request, ids: Iterable[int]) 
     base = str(request.base_url)
     found = {}
     for row in connection.execute(RECORDS["calibration_files"], {"ids": sorted(set(ids))}):
-        place = quote(f"{row.path}/{row.filename}" if row.path else row.filename)
+        place = quote(str(FileKey(row.path, row.filename)))
         found[row.id] = _Calibration(row.data_label, row.name, row.file_md5, f"{base}file/{place}")
     return found
 

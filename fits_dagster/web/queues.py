@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from fits_dagster.ledger.views import SLOT_SECONDS, QueueRow, QueueView, queue_views
+from fits_dagster.nights import FileKey
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.stages.registry import all_stages, stages_of
@@ -95,7 +96,7 @@ def _state(queue: Queue, view: QueueView) -> dict[str, Any]:
 def _row(row: QueueRow, now: datetime) -> dict[str, Any]:
     return {
         "oid": row.id,
-        "filename": f"{row.path}/{row.filename}" if row.path else row.filename,
+        "filename": str(FileKey(row.path, row.filename)),
         "since": since(row.added_at),
         "added": _iso(row.added_at),
         "failed": _iso(row.failed_at),

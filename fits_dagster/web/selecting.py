@@ -84,7 +84,7 @@ def read_selection(
     """
     site, left_out = site_of(request), set(without)
     found = path_elements(request.scope.get("raw_path") or b"", feature) if elements is None else elements
-    selection = select_files([each for each in found if each not in left_out], archive=site.name == "archive")
+    selection = select_files([each for each in found if each not in left_out], site.settings)
     for text in request.query_params.getlist("orderby"):
         if read_ordering(text) is None:
             selection.not_recognised.append(f"orderby={text}")

@@ -12,6 +12,7 @@ from sqlalchemy import Row, any_, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from fits_dagster.calibration.lookup import associated_calibrations
+from fits_dagster.nights import FileKey
 from fits_dagster.records.selected import headers_query, observations_query, observing_logs_query
 from fits_dagster.records.selection import path_elements, select_files
 from fits_dagster.records.tables import diskfile, file, header, obslog
@@ -152,8 +153,9 @@ def observing_logs(request: Request, rest: SelectionPath) -> Response:
     """Show the observing logs of dates, nights or programs, the newest first."""
     selection = read_selection(request, "obslogs")
     query = observing_logs_query(most=_MOST_LOGS)
+    site = site_of(request).settings
     for element in selection.elements:
-        has_effect = select_files([element], archive=True).values.keys() & {*_SPANS, "program_id"}
+        has_effect = select_files([element], site).values.keys() & {*_SPANS, "program_id"}
         if not has_effect and element not in selection.not_recognised:
             selection.not_recognised.append(element)
     for key in _SPANS:
@@ -166,7 +168,7 @@ def observing_logs(request: Request, rest: SelectionPath) -> Response:
         rows = [
             ((str(day or ""), ""), (program or "", ""), (row_name, f"/file/{quote(key)}"))
             for day, program, path, row_name in connection.execute(query)
-            for key in [f"{path}/{row_name}" if path else row_name]
+            for key in [str(FileKey(path, row_name))]
         ]
     title = f"Observing logs: {'/'.join(selection.elements) or 'the latest'}"
     return page(request, "table.html", title=title, columns=("Date", "Program", "File"), rows=rows)

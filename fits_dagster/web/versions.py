@@ -10,6 +10,7 @@ from typing import Any, Final
 from fastapi import HTTPException
 from sqlalchemy import Row, Select
 
+from fits_dagster.nights import FileKey
 from fits_dagster.records import versions as records
 from fits_dagster.records.tables import diskfile
 from fits_dagster.records.versions import header_values
@@ -58,7 +59,7 @@ def file_entry(row: Row[Any]) -> dict[str, Any]:
 
 def key_of(row: Row[Any]) -> str:
     """Return the key of a version in the store."""
-    return f"{row.path}/{row.filename}" if row.path else str(row.filename)
+    return str(FileKey(row.path, row.filename))
 
 
 def find_version(site: Site, rest: str, *, canonical: bool = False) -> Row[Any]:

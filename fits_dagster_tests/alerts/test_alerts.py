@@ -147,7 +147,7 @@ def test_what_could_not_be_sent_is_sent_at_the_next_look(
     fail(summit, 1)
     nowhere = AlertSettings(smtp_host="127.0.0.1", smtp_port=9, email_to=("night@example.org",))
     calm = settings.summit.model_copy(update={"export_destinations": ()})
-    base = settings.model_copy(update={"summit": calm, "database_url": "postgresql://127.0.0.1:9/"})
+    base = settings.with_sites(summit=calm).model_copy(update={"database_url": "postgresql://127.0.0.1:9/"})
     for alerts, told in ((nowhere, False), (nowhere.model_copy(update={"smtp_port": mailbox[1]}), True)):
         watch = Watch(base.model_copy(update={"alerts": alerts}))
         assert bool(watch.look()) is told
@@ -247,7 +247,9 @@ def test_a_full_disk_and_a_dhs_that_cannot_be_read(summit: Site) -> None:
 def test_a_database_that_does_not_answer_is_told(settings: Settings, mailbox: tuple[Mailbox, int]) -> None:
     gone = settings.archive.model_copy(update={"database_url": "postgresql://127.0.0.1:9/none"})
     alerts = AlertSettings(smtp_host="127.0.0.1", smtp_port=mailbox[1], email_to=("night@example.org",))
-    watch = Watch(settings.model_copy(update={"archive": gone, "alerts": alerts, "sites": ("archive",)}))
+    watch = Watch(
+        settings.with_sites(archive=gone).model_copy(update={"alerts": alerts, "sites": ("archive",)})
+    )
     assert [notice.kind for notice in watch.look()] == ["database"]
     assert watch.look() == []
     watch.close()

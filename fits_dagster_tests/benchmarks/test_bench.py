@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from benchmarks.figures import Figures
 from benchmarks.samples import NIGHT, ghost_bundle, gmos_sample, niri_sample
 from fits_dagster.cli import cli
-from fits_dagster.fits.names import night_of
 from fits_dagster.fits.verify import check_structure
 from fits_dagster.metadata import describe
+from fits_dagster.nights import night_label
 
 KEYS = ("files_per_s", "mb_per_s", "ms_per_file", "floor_ms_per_file", "ratio", "workers", "bytes")
 SMALL = ("--size-mb", "4")
@@ -80,7 +80,7 @@ def test_figures_follow_from_times_and_sizes():
 @pytest.mark.parametrize(("sample", "size"), [(gmos_sample(4), 4.2e6), (niri_sample(), 4.2e6)])
 def test_samples_are_whole_files_with_contents_of_their_own(tmp_path, sample, size):
     paths: Sequence[Path] = sample.write(tmp_path, range(1, 3))
-    assert [night_of(path.name) for path in paths] == [NIGHT, NIGHT]
+    assert [night_label(path.name) for path in paths] == [NIGHT, NIGHT]
     assert paths[0].read_bytes() != paths[1].read_bytes()
     assert paths[0].stat().st_size == pytest.approx(size, rel=0.05)
     assert check_structure(paths[0]) == []

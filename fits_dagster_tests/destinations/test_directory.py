@@ -14,8 +14,9 @@ import pytest
 from fits_dagster.checks.reconcile import night_reports
 from fits_dagster.destinations.base import DestinationDownError, open_destination
 from fits_dagster.fits.names import TEMPORARY_MARK, temporary_name
-from fits_dagster.ledger.items import NewWork, add_work, night_label
+from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
+from fits_dagster.nights import night_label
 from fits_dagster.sites import Site
 from fits_dagster.stages import copy, export, ingest
 from fits_dagster.upkeep.scrub import ScrubRequest, scrub_store

@@ -104,8 +104,8 @@ def test_every_check_has_its_place_in_the_handbook() -> None:
     [
         ("[work]\nworkers = -1\n", "wrong", "work.workers"),
         ("[work\n", "wrong", "Expected"),
-        ("[alert]\nemail_to = []\n", "warning", "alert"),
-        ("keep_runs_days = 3\n", "ok", "known"),
+        ("[alert]\nemail_to = []\n", "wrong", "did you mean alerts?"),
+        ("keep_runs_days = 3\n", "ok", "secrets"),
         # somebody else could read the secret
         ('database_url = "postgresql://u:p@localhost"\n', "warning", "chmod 600"),
     ],

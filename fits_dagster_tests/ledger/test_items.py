@@ -13,6 +13,7 @@ from fits_dagster.ledger.items import NewWork, new_lease
 from fits_dagster.ledger.management import retry_failed
 from fits_dagster.ledger.retry import RetryPolicy
 from fits_dagster.ledger.scope import Scope, Urgency
+from fits_dagster.nights import UNDATED
 
 NAME = "N20251123S0001.fits"
 
@@ -77,7 +78,7 @@ def test_newest_night_first_live_before_backfill_and_oldest_on_request(engine: E
 def test_claims_keep_to_the_nights_asked_for(engine: Engine) -> None:
     add(engine, "N20200101S0001.fits", "N20251123S0001.fits", "nodate.fits")
     assert [i.night for i in claim(engine, scope=Scope(("20200101",)))[1]] == ["20200101"]
-    assert [i.filename for i in claim(engine, scope=Scope((work.UNDATED,)))[1]] == ["nodate.fits"]
+    assert [i.filename for i in claim(engine, scope=Scope((UNDATED,)))[1]] == ["nodate.fits"]
 
 
 def test_two_workers_at_once_never_hold_the_same_file(engine: Engine) -> None:

@@ -54,7 +54,7 @@ def test_answers_are_told_when_they_change_and_turn_good_by_themselves(
         nothing, cursor = tick(definitions, instance, None)
         assert nothing == []
         first, cursor = tick(definitions, instance, cursor)
-        assert len(first) == len(checks_of(summit.settings))
+        assert len(first) == len(checks_of(load_settings().site("summit")))
         assert all(event.passed for event in first)
         name = "N20251123S0001.fits"
         (summit.settings.store_directory / name).write_bytes(b"no FITS file")

@@ -14,7 +14,6 @@ from sqlalchemy import text
 
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.orchestration.definitions import build_definitions
-from fits_dagster.orchestration.partitions import tonight
 from fits_dagster.settings import SiteName
 from fits_dagster.sites import Site
 
@@ -82,6 +81,79 @@ def test_definitions_validate_without_any_database(tmp_path: Path) -> None:
     assert "All code locations passed validation" in done.stdout + done.stderr
 
 
+def test_sites_of_any_name_are_code_locations_of_any_workspace(tmp_path: Path) -> None:
+    names = ["north", "south", "archive", "observatory"]
+    (tmp_path / "settings.toml").write_text(
+        f"sites = {names}\n[north]\nprofile = 'summit'\n[south]\nprofile = 'summit'\n"
+        "[observatory]\nprofile = 'summit'\nexport_destinations = []\nreceives_uploads = true\n"
+        "using_previews = true\nusing_calibration_cache = true\n"
+    )
+    entry = (
+        "  - python_module: {{module_name: fits_dagster.code_locations, attribute: {0}, location_name: {0}}}"
+    )
+    workspace = "\n".join(["load_from:", *map(entry.format, names)])
+    (tmp_path / "workspace.yaml").write_text(workspace)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("DAGSTER", "FITS_DAGSTER"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", str(tmp_path / "workspace.yaml")],
+        cwd=ROOT,
+        env=environment | {"FITS_DAGSTER_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "All code locations passed validation" in done.stdout + done.stderr
+
+
+def test_what_several_summits_send_is_upstream_of_the_archive_and_one_server_has_all_but_exports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fits_dagster.code_locations as locations
+    from fits_dagster.settings import load_settings, write_effective
+
+    one_server = {
+        "profile": "summit",
+        "export_destinations": [],
+        "receives_uploads": True,
+        "using_previews": True,
+        "using_calibration_cache": True,
+    }
+    summit = {"profile": "summit"}
+    found = load_settings(
+        tmp_path,
+        sites=["north", "south", "observatory", "archive"],
+        north=summit,
+        south=summit,
+        observatory=one_server,
+    )
+    write_effective(found, tmp_path / "effective.json")
+    monkeypatch.setenv("FITS_DAGSTER_EFFECTIVE_SETTINGS", str(tmp_path / "effective.json"))
+    locations._definitions.cache_clear()
+    graph = locations.archive.get_repository_def().asset_graph
+    [above, *others] = [
+        {parent.path[0] for parent in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+        if key.path == ["archive", "stored_files"]
+    ]
+    assert (above, others) == ({"north", "south"}, [])
+    alone = locations.observatory.get_repository_def()
+    assets = {key.path[1] for key in alone.asset_graph.materializable_asset_keys}
+    assert {
+        "dataflow_files",
+        "stored_files",
+        "observations",
+        "previews",
+        "calibration_associations",
+    } <= assets
+    assert "exports" not in assets
+    assert {"dhs_files", "uploaded_files", "observatory_queue"} <= {s.name for s in alone.sensor_defs}
+    with pytest.raises(AttributeError, match="there is no such site"):
+        locations.nowhere  # noqa: B018
+    locations._definitions.cache_clear()
+
+
 @pytest.fixture
 def use_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, summit: Site) -> None:
     """Let Dagster's resources read the settings of this test."""
@@ -125,7 +197,7 @@ def test_the_first_file_of_tonight_wakes_every_stage_that_it_will_need(
     summit: Site, night: list[Path]
 ) -> None:
     assert summit.settings.dhs_directory is not None
-    label = tonight(summit.settings)
+    label = str(summit.settings.night_clock.tonight())
     (summit.settings.dhs_directory / f"N{label}S0001.fits").write_bytes(b"begun")
     requests = evaluate("summit", "dhs_files")
     # edits are asked for by hand, so their stage sleeps on
@@ -150,7 +222,7 @@ def waiting(site: Site, *work: NewWork, seconds: int = 5) -> None:
 @pytest.mark.usefixtures("use_settings")
 def test_many_nights_share_a_run_and_a_name_without_a_night_comes_along(summit: Site) -> None:
     nights = [f"202501{day:02d}" for day in range(1, 11)]
-    label = tonight(summit.settings)
+    label = str(summit.settings.night_clock.tonight())
     waiting(
         summit,
         *(NewWork(stage="export", filename=f"N{night}S0001.fits") for night in nights),

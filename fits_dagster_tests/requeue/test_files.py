@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from fits_dagster.cli import cli
-from fits_dagster.fits.chosen_names import name_matcher
 from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.management import Selection, cancel_items, find_items, pause_stage, resume_stage
+from fits_dagster.requeue.chosen_names import name_matcher
 from fits_dagster.requeue.files import IngestRequest, queue_for_ingest
 from fits_dagster.settings import Settings
 from fits_dagster.sites import Site

@@ -17,7 +17,6 @@ import requests
 from sqlalchemy import create_engine, text
 
 from fits_dagster.database.server import dagster_url
-from fits_dagster.orchestration.partitions import tonight
 from fits_dagster.orchestration.presence import held_runs
 from fits_dagster.settings import load_settings
 from fits_dagster_tests.system.conftest import RunningSystem, wait_until
@@ -39,7 +38,7 @@ class Stream:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        label = tonight(load_settings(self.system.home).summit)
+        label = str(load_settings(self.system.home).summit.night_clock.tonight())
         for number, source in enumerate(cycle(self.sources), 1):
             name = f"N{label}{self.letter}{number:04d}.fits"
             shutil.copy(source, self.system.dhs / name)

@@ -16,7 +16,6 @@ import psutil
 import pytest
 import requests
 
-from fits_dagster.orchestration.partitions import tonight
 from fits_dagster.settings import load_settings
 from fits_dagster.system.ports import free_port
 from fits_dagster_tests.system.conftest import command, environment, wait_until
@@ -84,7 +83,7 @@ def test_dagster_dev_works_alone_and_remembers(tmp_path: Path, night: list[Path]
     home.mkdir()
     with dagster_dev(home) as url:
         settings = load_settings(home)
-        label = tonight(settings.summit)
+        label = str(settings.summit.night_clock.tonight())
         name = f"N{label}S0001.fits"
         shutil.copy(night[0], home / "dhs" / name)
         wait_until(lambda: name in archived(home), seconds=90, what="the file arrives: sensors tick")

@@ -14,7 +14,6 @@ from typing import Any
 import psutil
 import pytest
 
-from fits_dagster.orchestration.partitions import tonight
 from fits_dagster.settings import load_settings
 from fits_dagster_tests.system.conftest import RUNS_OF_A_CHILD, RunningSystem, wait_until
 from fits_dagster_tests.system.stream import failed_runs, processes, runs, workers
@@ -40,7 +39,7 @@ def at_work(system: RunningSystem) -> list[dict[str, Any]]:
 
 
 def feed(system: RunningSystem, source: Path, number: int) -> str:
-    name = f"N{tonight(load_settings(system.home).summit)}Z{number:04d}.fits"
+    name = f"N{load_settings(system.home).summit.night_clock.tonight()!s}Z{number:04d}.fits"
     shutil.copy(source, system.dhs / name)
     return name
 
@@ -96,7 +95,7 @@ def test_several_assets_of_a_night_are_made_again_in_one_run_op_after_op(
     name = feed(system, night[9], 30)
     wait_until(lambda: name in system.archived(), seconds=60, what="the file arrives")
     wait_until(system.is_quiet, seconds=60, what="nothing waits")
-    label = tonight(load_settings(system.home).summit)
+    label = str(load_settings(system.home).summit.night_clock.tonight())
     paths = [["archive", "observations"], ["archive", "previews"], ["archive", "calibration_associations"]]
     params = {
         "selector": {

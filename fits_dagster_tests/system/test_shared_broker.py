@@ -16,7 +16,6 @@ import pytest
 import redis
 import requests
 
-from fits_dagster.orchestration.partitions import tonight
 from fits_dagster.settings import load_settings
 from fits_dagster.system.ports import free_port, wait_until_listening
 from fits_dagster_tests.system.conftest import command, environment, wait_until
@@ -101,7 +100,7 @@ def test_two_systems_share_a_broker_and_nothing_else(
     with system(homes["north"], redis_url, "north"), system(homes["south"], redis_url, "south"):
         fed = {}
         for index, (name, home) in enumerate(homes.items()):
-            label = tonight(load_settings(home).summit)
+            label = str(load_settings(home).summit.night_clock.tonight())
             fed[name] = {f"N{label}S{10 * index + number:04d}.fits" for number in (1, 2, 3)}
             for source, target in zip(night, sorted(fed[name]), strict=False):
                 shutil.copy(source, home / "dhs" / target)
@@ -152,7 +151,7 @@ def rabbitmq_url(tmp_path: Path) -> Iterator[str]:
 def test_a_rabbitmq_serves_as_well(tmp_path: Path, rabbitmq_url: str, night: list[Path]) -> None:
     home = tmp_path / "home"
     with system(home, rabbitmq_url, "north"):
-        label = tonight(load_settings(home).summit)
+        label = load_settings(home).summit.night_clock.tonight()
         names = {f"N{label}S{number:04d}.fits" for number in (1, 2, 3)}
         for source, name in zip(night, sorted(names), strict=False):
             shutil.copy(source, home / "dhs" / name)

@@ -13,11 +13,14 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from fits_dagster.records.selection import GRAMMAR, Term, select_files
+from fits_dagster.records.tables import header
+from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.web.app import create_app
+from fits_dagster.web.versions import versions_query
 from fits_dagster_tests.conftest import HttpServer, serve
 from fits_dagster_tests.web.made_up import ENTERED, insert_records, make_records
 
@@ -80,7 +83,7 @@ def names(server: HttpServer, selection: str) -> set[str]:
 
 @pytest.mark.parametrize("word", WORDS)
 def test_every_word_and_key_of_the_reference_is_understood(word: str) -> None:
-    selection = select_files([word], archive=True)
+    selection = select_files([word], SiteSettings())
     assert (selection.not_recognised, len(selection.values) > 0) == ([], True)
 
 
@@ -298,8 +301,43 @@ def test_every_selection_gives_the_records_that_other_code_finds(archive: Site, 
 
 
 def test_every_key_of_the_table_has_a_case() -> None:
-    asked = {key for selection, _ in CASES for key in select_files(selection.split("/"), archive=True).values}
+    asked = {
+        key for selection, _ in CASES for key in select_files(selection.split("/"), SiteSettings()).values
+    }
     assert {term.key for term in GRAMMAR} - asked <= {"canonical", "orderby", "cols"}
+
+
+def test_dates_mean_the_same_nights_everywhere_at_a_site_ahead_of_utc(
+    summit: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fits_dagster import nights
+
+    # an evening in the South: the night that begins has the label of tomorrow
+    moment = datetime(2025, 11, 20, 20, tzinfo=UTC)
+
+    class Evening(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return moment
+
+    monkeypatch.setattr(nights, "datetime", Evening)
+    south = summit.settings.model_copy(update={"night_hours_ahead": 6.0})
+    insert_records(summit, RECORDS)
+
+    def found(element: str) -> set[str]:
+        query = versions_query().where(select_files([element], south).where)
+        with summit.engine.connect() as connection:
+            return {row.name for row in connection.execute(query)}
+
+    [tonight, *same] = map(found, ("tonight", "20251121", "night=20251121", "20251121--20251121"))
+    assert tonight and same == [tonight] * 3
+    assert found("lastnight") == found("20251120")
+    assert found("date=20251121") != found("20251121")
+    # a telescope that is none of ours keeps the hours of its site
+    with summit.engine.begin() as connection:
+        taken = moment.replace(tzinfo=None)
+        connection.execute(update(header).values(telescope="Elsewhere", ut_datetime=taken))
+    assert found("tonight") == found("20251121") != set() == found("20251120")
 
 
 def test_a_bare_date_is_a_night_at_a_summit(summit: Site) -> None:

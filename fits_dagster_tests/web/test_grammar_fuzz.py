@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from fits_dagster.records.selection import GRAMMAR, BadSelectionError, select_files
 from fits_dagster.records.selection.ordering import order_by
+from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.web.versions import versions_query
 from fits_dagster_tests.web.made_up import insert_records, make_records
@@ -55,12 +56,12 @@ def connection(archive: Site) -> Iterator[Connection]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
 )
-@given(elements=st.lists(ELEMENTS, min_size=1, max_size=4), archive_site=st.booleans())
+@given(elements=st.lists(ELEMENTS, min_size=1, max_size=4), dates_are_nights=st.booleans())
 def test_no_selection_makes_the_database_stumble(
-    connection: Connection, elements: list[str], archive_site: bool
+    connection: Connection, elements: list[str], dates_are_nights: bool
 ) -> None:
     try:
-        selection = select_files(elements, archive=archive_site)
+        selection = select_files(elements, SiteSettings(dates_are_nights=dates_are_nights))
     except BadSelectionError as error:
         assert str(error)
         return

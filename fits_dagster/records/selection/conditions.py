@@ -42,9 +42,8 @@ __all__ = [
     "within",
 ]
 
-#: A night in the South is labelled by the UTC date on which it ends.
-_SOUTH_AHEAD: Final = timedelta(hours=6)
-_SOUTH: Final = "Gemini-South"
+#: Hours by which the labels of a telescope's nights run ahead of UTC; those of others do as at the site.
+_HOURS_AHEAD: Final[dict[str | None, float]] = {"Gemini-North": 0.0, "Gemini-South": 6.0}
 _GMOS: Final = ("GMOS-N", "GMOS-S")
 
 
@@ -72,19 +71,20 @@ def within(column: Column[Any]) -> Condition:
     return condition
 
 
-def in_night(value: Span, _: Asked) -> ColumnElement[bool]:
+def in_night(value: Span, asked: Asked) -> ColumnElement[bool]:
     """Return the condition that a frame belongs to nights, by the telescope that took it."""
-    time, south = header.c.ut_datetime, header.c.telescope == _SOUTH
-    early, late = value.start - _SOUTH_AHEAD, value.end - _SOUTH_AHEAD
-    # the first pair is for the index
-    return and_(
-        time >= early,
-        time < value.end,
-        or_(
-            and_(south, time < late),
-            and_(func.coalesce(header.c.telescope, "") != _SOUTH, time >= value.start),
-        ),
-    )
+    time, telescope = header.c.ut_datetime, func.coalesce(header.c.telescope, "")
+    hours = {**_HOURS_AHEAD, None: asked.clock.hours_ahead}
+
+    def within_span(least: float, most: float) -> ColumnElement[bool]:
+        return and_(time >= value.start - timedelta(hours=most), time < value.end - timedelta(hours=least))
+
+    of_telescopes = [
+        and_(telescope.not_in(_HOURS_AHEAD) if name is None else telescope == name, within_span(ahead, ahead))
+        for name, ahead in hours.items()
+    ]
+    # the first is for the index
+    return and_(within_span(min(hours.values()), max(hours.values())), or_(*of_telescopes))
 
 
 def between(column: str) -> Condition:

@@ -15,6 +15,7 @@ from fits_dagster.records.selection.program_terms import SPECIFIC_FIRST
 from fits_dagster.records.selection.sky_terms import POSITION_KEYS
 from fits_dagster.records.selection.terms import Asked
 from fits_dagster.records.selection.values import BadSelectionError
+from fits_dagster.settings import SiteSettings
 
 __all__ = ["Selection", "path_elements", "select_files"]
 
@@ -70,13 +71,13 @@ def path_elements(raw_path: bytes, feature: str) -> list[str]:
     return [unquote(element).replace("=slash=", "/") for element in rest.split("/") if element]
 
 
-def select_files(elements: Iterable[str], *, archive: bool) -> Selection:
+def select_files(elements: Iterable[str], site: SiteSettings) -> Selection:
     """Turn path elements into conditions.
 
     Parameters
     ----------
-    archive
-        A bare date is a UTC date at the archive, a night at a summit.
+    site
+        Site that is asked: by its clock it is tonight, and there a bare date is a night or a UTC date.
 
     Raises
     ------
@@ -84,12 +85,14 @@ def select_files(elements: Iterable[str], *, archive: bool) -> Selection:
         A key has a value that it cannot have.
     """
     selection = Selection(list(elements))
-    asked = Asked(selection.values)
+    asked = Asked(selection.values, site.night_clock)
+    tonight = site.night_clock.tonight()
+    words = {"tonight": f"night={tonight}", "lastnight": f"night={tonight.previous}"}
     objects = []
     for element in selection.elements:
         if "\x00" in element:
             raise BadSelectionError("a selection holds no NUL")
-        if not _take(element, asked, archive=archive):
+        if not _take(words.get(element, element), asked, site):
             selection.not_recognised.append(element)
         elif element.startswith("object="):
             objects.append(element)
@@ -110,13 +113,13 @@ def select_files(elements: Iterable[str], *, archive: bool) -> Selection:
     return selection
 
 
-def _take(element: str, asked: Asked, *, archive: bool) -> bool:
+def _take(element: str, asked: Asked, site: SiteSettings) -> bool:
     """Note what an element asks for; False if nobody understands it."""
     for term in GRAMMAR:
         value = term.understand(element)
         if value is not None:
             is_bare = "=" not in element
-            key = term.summit_key if term.summit_key and is_bare and not archive else term.key
+            key = term.night_key if term.night_key and is_bare and site.dates_are_nights else term.key
             asked.values[key] = value
             asked.values.update(term.also)
             return True

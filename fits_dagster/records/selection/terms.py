@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement
 
+from fits_dagster.nights import NightClock
+
 __all__ = ["Asked", "Condition", "Term"]
 
 
@@ -17,6 +19,8 @@ class Asked:
 
     #: Values by key.
     values: dict[str, Any] = field(default_factory=dict)
+    #: Of the site that is asked.
+    clock: NightClock = field(default_factory=NightClock)
     #: Conditions that are already known, by key, in the order of the grammar.
     conditions: dict[str, ColumnElement[bool]] = field(default_factory=dict)
 
@@ -56,8 +60,8 @@ class Term:
     form: str = ""
     #: Recognises a bare element by its form; None when it is none.
     recognise: Callable[[str], Any | None] | None = None
-    #: Key of a bare element at a summit, if it means something else there.
-    summit_key: str = ""
+    #: Key of a bare element where dates are nights, if it means something else there.
+    night_key: str = ""
     #: Further keys that its words set.
     also: Mapping[str, Any] = field(default_factory=dict)
     where: Condition = _no_restriction

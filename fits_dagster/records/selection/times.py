@@ -10,7 +10,7 @@ from typing import Final
 
 from fits_dagster.records.selection.values import BadSelectionError
 
-__all__ = ["Span", "day_in", "days_in", "night_in", "read_day", "read_days", "read_moments"]
+__all__ = ["Span", "day_in", "days_in", "read_day", "read_days", "read_moments"]
 
 _DAY: Final = timedelta(days=1)
 _FIRST_YEAR: Final = 1999
@@ -84,12 +84,6 @@ def day_in(text: str) -> Span | None:
 def days_in(text: str) -> Span | None:
     """Return the days that a bare word names, if it names some."""
     return _or_none(read_days, text)
-
-
-def night_in(text: str) -> Span | None:
-    """Return the night that a bare word names: the one of this UTC date, or the one before."""
-    words = {"tonight": "today", "lastnight": "yesterday"}
-    return read_day(words[text]) if text in words else None
 
 
 def _or_none(read: Callable[[str], Span], text: str) -> Span | None:

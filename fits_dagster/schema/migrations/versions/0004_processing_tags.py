@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from fits_dagster.fits.names import sort_key
-from fits_dagster.ledger.items import night_label
+from fits_dagster.nights import night_label
 
 revision = "0004"
 down_revision = "0003"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
+
+from fits_dagster.nights import NightClock
 
 __all__ = ["DAY_WORDS", "name_matcher"]
 
@@ -30,8 +32,7 @@ def name_matcher(file_re: str, now: datetime | None = None) -> Callable[[str], b
     """
     days = DAY_WORDS.get(file_re)
     if days is not None:
-        today = now or datetime.now(UTC)
-        file_re = "|".join(f"{today - timedelta(days=back):%Y%m%d}" for back in range(days))
+        file_re = "|".join(map(str, NightClock().tonight(now).back(days)))
     try:
         pattern = re.compile(file_re)
     except re.error as error:

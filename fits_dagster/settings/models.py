@@ -1,44 +1,33 @@
-"""The one place that reads the environment and the configuration file.
-
-Sources, later wins: defaults, ``<home>/settings.toml`` (or the file named by ``FITS_DAGSTER_CONFIG``),
-environment variables ``FITS_DAGSTER_<NAME>`` with ``__`` between levels
-(``FITS_DAGSTER_ARCHIVE__PORT=8080``), arguments of :func:`load_settings`.
-"""
+"""The tables of the settings: what can be configured of a site, of its work, of the alerts."""
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr
+
+from fits_dagster.nights import NightClock
 
 __all__ = [
     "AlertSettings",
+    "Frozen",
     "RescanSettings",
     "S3Settings",
-    "Settings",
     "SiteName",
     "SiteSettings",
     "WorkSettings",
-    "load_settings",
 ]
 
-SiteName = Literal["summit", "archive"]
+#: Lower-case letters, digits and single underscores: it is part of databases, jobs and queues.
+SiteName: TypeAlias = str
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class S3Settings(_Frozen):
+class S3Settings(Frozen):
     """Where objects live when a site's store is S3. Credentials come from the usual AWS places."""
 
     bucket: str = ""
@@ -51,14 +40,7 @@ class S3Settings(_Frozen):
     max_attempts: int = Field(default=5, ge=1)
 
 
-#: Settings of the first release that have gone -> what replaced them.
-_GONE = {
-    "standing_runs": "runs no longer stand by: one starts within a second when a file shows, and ends when "
-    "its night has been quiet for work.linger_seconds; remove the setting",
-}
-
-
-class WorkSettings(_Frozen):
+class WorkSettings(Frozen):
     """How the stages work through their queues."""
 
     #: Threads of one run; 0 means one for each core, at most four.
@@ -92,19 +74,12 @@ class WorkSettings(_Frozen):
     #: Up to so many nights with work get a run each; when there are more, old ones share one run.
     nights_with_own_run: int = Field(default=2, ge=0)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_what_has_gone(cls, values: Any) -> Any:
-        for name in _GONE.keys() & (values if isinstance(values, dict) else {}).keys():
-            raise ValueError(f"work.{name} is no longer a setting: {_GONE[name]}")
-        return values
-
     def most_runs(self, stage: str) -> int:
         """Return how many runs may share a backlog of a stage."""
         return self.runs_per_backlog.get(stage, self.default_runs_per_backlog)
 
 
-class RescanSettings(_Frozen):
+class RescanSettings(Frozen):
     """A periodic look at a directory of the store for files that were changed by hand."""
 
     name: str
@@ -117,7 +92,7 @@ class RescanSettings(_Frozen):
     enabled: bool = True
 
 
-class AlertSettings(_Frozen):
+class AlertSettings(Frozen):
     """Who is told, how, and from when on something is worth telling."""
 
     #: Mail server and addresses; nobody is written to without an address.
@@ -147,19 +122,11 @@ class AlertSettings(_Frozen):
     disk_free_gb: dict[str, float] = Field(default_factory=dict)
 
 
-#: As the summit's crontab had them.
-SUMMIT_RESCANS = (
-    RescanSettings(name="fourday", cron="*/15 * * * *", file_re="fourday"),
-    RescanSettings(name="twentyday", cron="18 * * * *", file_re="twentyday"),
-    RescanSettings(name="masks", cron="2 * * * *", path="masks"),
-    RescanSettings(name="obslogs", cron="6 * * * *", path="obslogs"),
-    RescanSettings(name="iraf_cals", cron="10 * * * *", path="iraf_cals"),
-)
-
-
-class SiteSettings(_Frozen):
+class SiteSettings(Frozen):
     """One server: its directories, its partners and its secrets."""
 
+    #: Profile that the defaults come from: ``summit`` or ``archive``; empty: the one of the site's name.
+    profile: str = ""
     title: str = "Fits Server"
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
@@ -174,7 +141,9 @@ class SiteSettings(_Frozen):
     #: Follow links of the DHS directory that end at a regular file inside it; others are always refused.
     dhs_links: bool = False
     #: Hours by which the label of the night runs ahead of the UTC date: 0 in the North, 6 in the South.
-    night_hours_ahead: float = 0.0
+    night_hours_ahead: float = Field(default=0.0, gt=-24, lt=24)
+    #: A bare date in a selection means the night of this label, not the UTC date.
+    dates_are_nights: bool = False
     #: Store of the data: a directory or S3.
     store: Literal["directory", "s3"] = "directory"
     #: Root of the directory store (the dataflow directory at the summit).
@@ -234,150 +203,12 @@ class SiteSettings(_Frozen):
     #: Largest accepted upload.
     max_upload_bytes: int = Field(default=100_000_000_000, gt=0)
 
+    @property
+    def night_clock(self) -> NightClock:
+        """Which night it is here."""
+        return NightClock(self.night_hours_ahead)
 
-class Settings(BaseSettings):
-    """Everything that can be configured, built once and passed down."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="FITS_DAGSTER_", env_nested_delimiter="__", frozen=True, extra="ignore"
-    )
-
-    #: Everything that is written lives under this directory.
-    home: Path = Path("var")
-    #: Sites that run here; each has its own Dagster code location and web app.
-    sites: tuple[SiteName, ...] = ("summit", "archive")
-    #: PostgreSQL server, e.g. ``postgresql://user:password@host:5432``; empty: an embedded one under home.
-    database_url: str = ""
-    #: Redis, Valkey or RabbitMQ that hands runs to workers, e.g. ``rediss://:password@host:6380/0``; empty:
-    #: an embedded Valkey under home, for this machine only.
-    broker_url: SecretStr = SecretStr("")
-    #: Where it is kept how far a task is; empty: with the broker.
-    result_backend_url: SecretStr = SecretStr("")
-    #: Systems that share a broker are told apart by this name.
-    instance_name: str = Field(default="fits", pattern=r"^[A-Za-z0-9_-]+$")
-    #: Sign-on lasts this long.
-    session_hours: float = Field(default=12.0, gt=0)
-    work: WorkSettings = WorkSettings()
-    alerts: AlertSettings = AlertSettings()
-    #: Time that Dagster's finished runs, and their events, are kept.
-    keep_runs_days: float = Field(default=14.0, gt=0)
-    #: Time that the histories of files are kept.
-    keep_events_days: float = Field(default=400.0, gt=0)
-    #: Write log files as JSON, one object a line.
-    log_json: bool = False
-    summit: SiteSettings = SiteSettings()
-    archive: SiteSettings = SiteSettings()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_site_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Give each site the defaults that follow from its name and from the home directory."""
-        home = Path(values.get("home") or "var").expanduser().absolute()
-        values["home"] = home
-        secret = _secret_file(home / "upload_cookie")
-        archive = {
-            "title": "Archive",
-            "port": 8180,
-            "store_directory": home / "archive" / "store",
-            "staging_directory": home / "archive" / "staging",
-            "receives_uploads": True,
-            "using_previews": True,
-            "using_calibration_cache": True,
-            "upload_cookies": (secret,) if secret else (),
-            "api_cookies": (secret,) if secret else (),
-        } | _mapping(values.get("archive"))
-        archive_url = f"http://{archive.get('host', '127.0.0.1')}:{archive['port']}"
-        summit = {
-            "title": "Summit",
-            "port": 8181,
-            "dhs_directory": home / "dhs",
-            "store_directory": home / "summit" / "dataflow",
-            "staging_directory": home / "summit" / "staging",
-            "export_destinations": (archive_url,),
-            "export_cookie": secret,
-            "upload_cookies": (secret,) if secret else (),
-            "api_cookies": (secret,) if secret else (),
-            "rescans": SUMMIT_RESCANS,
-        } | _mapping(values.get("summit"))
-        summit.setdefault("replicas", summit["export_destinations"])
-        archive.setdefault("replicas", (f"http://{summit.get('host', '127.0.0.1')}:{summit['port']}",))
-        # the secret of this machine is no business of another one
-        if summit["export_destinations"] in ((archive_url,), [archive_url]):
-            summit.setdefault("export_api_cookie", secret)
-        return values | {"summit": summit, "archive": archive}
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments beat the environment, which beats the configuration file."""
-        named = os.environ.get("FITS_DAGSTER_CONFIG")
-        home = init_settings().get("home") or env_settings().get("home") or "var"
-        path = Path(named) if named else Path(home).expanduser() / "settings.toml"
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
-
-    def site(self, name: SiteName) -> SiteSettings:
-        """Return the settings of one site."""
-        return self.summit if name == "summit" else self.archive
-
-    def with_sites(self, **changes: SiteSettings) -> Settings:
-        """Return a copy with some sites' settings replaced."""
-        return self.model_copy(update=dict(changes))
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    if isinstance(value, BaseModel):
-        return value.model_dump()
-    return dict(value) if isinstance(value, dict) else {}
-
-
-def _secret_file(path: Path) -> str:
-    return path.read_text().strip() if path.is_file() else ""
-
-
-def write_effective(settings: Settings, path: Path) -> None:
-    """Write settings as they are in force, secrets included, for the processes that we start.
-
-    The file is readable for its owner alone; ``FITS_DAGSTER_EFFECTIVE_SETTINGS`` names it to them.
-    """
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(_plain(settings.model_dump()), indent=1))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def load_settings(home: Path | None = None, **changes: object) -> Settings:
-    """Read the settings. A process of a running system gets those that the system was started with.
-
-    Parameters
-    ----------
-    home
-        Directory that holds everything; the default is ``FITS_DAGSTER_HOME``, else ``./var``.
-    **changes
-        Values that beat every other source.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        A value is not acceptable; the message names it.
-    """
-    effective = os.environ.get("FITS_DAGSTER_EFFECTIVE_SETTINGS")
-    if effective and home is None and not changes:
-        return Settings(**json.loads(Path(effective).read_text()))
-    if home is not None:
-        changes["home"] = home
-    return Settings(**changes)  # type: ignore[arg-type]
+    @property
+    def url(self) -> str:
+        """Base URL of the site, on its own machine."""
+        return f"http://{self.host}:{self.port}"
