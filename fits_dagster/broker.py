@@ -122,7 +122,7 @@ def wait_for_broker(
     url = broker_url(settings)
     place = without_password(url)
     deadline = time.monotonic() + seconds
-    told = False
+    warned = False
     while True:
         try:
             with _connection(url) as connection:
@@ -138,9 +138,9 @@ def wait_for_broker(
             line = (str(error) or type(error).__name__).splitlines()[0]
             if any(word in line for word in _REFUSALS):
                 raise BrokerError(f"the broker at {place} refuses our name or password: {line}") from error
-            if not told:
+            if not warned:
                 tell(f"the broker at {place} does not answer yet: {line}")
-                told = True
+                warned = True
             if time.monotonic() > deadline:
                 raise BrokerError(f"the broker at {place} does not answer: {line}") from error
             time.sleep(0.5)

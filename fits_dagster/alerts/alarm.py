@@ -18,5 +18,5 @@ class Alarm:
     subject: str
     #: One or two sentences: what, how much, and where to look.
     message: str
-    #: How many files or the like; when it has grown tenfold, people are told again.
+    #: How many files or the like; when it has grown tenfold, people are notified again.
     size: int = 1

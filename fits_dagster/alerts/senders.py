@@ -10,7 +10,7 @@ from email.message import EmailMessage
 
 import requests
 
-from fits_dagster.alerts.memory import Notice
+from fits_dagster.alerts.state import Notice
 from fits_dagster.settings import AlertSettings
 
 __all__ = ["AlertsNotSentError", "compose", "send"]

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from fits_dagster.alerts.alarm import Alarm
 from fits_dagster.alerts.conditions import disk_alarms, night_alarms, site_alarms
 from fits_dagster.alerts.dagster_health import dagster_alarms
-from fits_dagster.alerts.memory import Notice, mark_told, update_alerts
 from fits_dagster.alerts.senders import AlertsNotSentError, send
+from fits_dagster.alerts.state import Notice, mark_sent, update_alerts
 from fits_dagster.database.server import dagster_url
 from fits_dagster.settings import AlertSettings, Settings, SiteName
 from fits_dagster.sites import Site, open_site
@@ -54,12 +54,12 @@ class Watch:
         self.sites: Mapping[SiteName, Site] = {name: open_site(settings, name) for name in settings.sites}
         self._dagster: Engine | None = None
         self._nights_at = 0.0
-        #: When a database that does not answer was told of; it cannot remember that itself.
+        #: When a database that does not answer was reported; it cannot remember that itself.
         self._silent: dict[str, float] = {}
 
     @property
     def alerts(self) -> AlertSettings:
-        """How people are told."""
+        """How people are notified."""
         return self.settings.alerts
 
     def alarms(self) -> list[Alarm]:
@@ -74,14 +74,14 @@ class Watch:
         return found
 
     def look(self) -> list[Notice]:
-        """Look once and tell people; returns what was told."""
-        told: list[Notice] = []
+        """Look once and notify people; returns what was sent."""
+        sent: list[Notice] = []
         nights = not self._nights_at or time.monotonic() - self._nights_at >= self.alerts.night_seconds
         for place, (name, site) in enumerate(self.sites.items()):
-            told += self._tell(name, site, self._looks(site, nights=nights, dagster=not place))
+            sent += self._notify(name, site, self._looks(site, nights=nights, dagster=not place))
         if nights:
             self._nights_at = time.monotonic()
-        return told
+        return sent
 
     def _looks(self, site: Site, *, nights: bool, dagster: bool) -> list[_Look]:
         looks: list[_Look] = [
@@ -101,7 +101,7 @@ class Watch:
         if self._dagster is not None:
             self._dagster.dispose()
 
-    def _tell(self, name: SiteName, site: Site, looks: list[_Look]) -> list[Notice]:
+    def _notify(self, name: SiteName, site: Site, looks: list[_Look]) -> list[Notice]:
         alarms: list[Alarm] = []
         kinds: list[str] = []
         problem: Exception | None = None
@@ -117,7 +117,7 @@ class Watch:
             if notices:
                 send(notices, self.alerts)
                 with site.engine.begin() as connection:
-                    mark_told(connection, notices)
+                    mark_sent(connection, notices)
             self._silent.pop(name, None)
         except AlertsNotSentError:
             return []

@@ -29,7 +29,7 @@ __all__ = [
 #: Advisory lock: ingest holds it shared until its commit, association waits until nobody does.
 INGEST_BARRIER: Final = 7268732
 
-_FITS: Final = f"{offer_slot('o', 'n', 'c.handicap')} and {fits('o', 'n', 'n.path')}"
+_FITS: Final = f"{offer_slot('o', 'n', 'c.tag_rank')} and {fits('o', 'n', 'n.path')}"
 
 _BACK: Final = f"""
 select o.* from calibration_offer o
@@ -43,19 +43,19 @@ where {_FITS} and o.secs > n.secs and o.secs <= n.high_secs
 order by o.secs fetch first (n.walk) rows with ties
 """
 
-# the handicaps of a query, found by hopping along an index that is mostly empty
+# the tag_ranks of a query, found by hopping along an index that is mostly empty
 _TAGGED: Final = """
 tagged as (
-    (select query, handicap from calibration_offer where handicap > 0 order by query, handicap limit 1)
+    (select query, tag_rank from calibration_offer where tag_rank > 0 order by query, tag_rank limit 1)
     union all
-    select further.query, further.handicap from tagged t cross join lateral (
-        select query, handicap from calibration_offer o
-        where o.handicap > 0 and (o.query, o.handicap) > (t.query, t.handicap)
-        order by o.query, o.handicap limit 1) further)
+    select further.query, further.tag_rank from tagged t cross join lateral (
+        select query, tag_rank from calibration_offer o
+        where o.tag_rank > 0 and (o.query, o.tag_rank) > (t.query, t.tag_rank)
+        order by o.query, o.tag_rank limit 1) further)
 """
 
 _ORDER: Final = """
-w.handicap,
+w.tag_rank,
 case when n.score_days is null then abs(w.secs - n.secs)::float8
      else abs((w.secs - n.secs)::float8 / (n.score_days * 86400))
         + abs((w.wavelength::numeric - n.wavelength::numeric)::float8 / n.score_range) end,
@@ -75,9 +75,9 @@ found as materialized (
         select array_agg(b.header_id) as cal_hids,
                case when n.score_days is null and count(*) >= n.howmany
                     then max({remoteness("b", "n")}) end as farthest
-        from (select w.header_id, w.secs, w.handicap
-              from (select {NO_TAG}::bigint as handicap
-                    union all select t.handicap from tagged t where t.query = n.query) c
+        from (select w.header_id, w.secs, w.tag_rank
+              from (select {NO_TAG}::bigint as tag_rank
+                    union all select t.tag_rank from tagged t where t.query = n.query) c
               cross join lateral (({_BACK}) union all ({_FORTH})) w
               order by {_ORDER} limit n.howmany) b) best),
 merged as (
@@ -286,7 +286,7 @@ def _withdraw(connection: Connection, header_ids: Sequence[int]) -> dict[int, tu
 _OFFERED = text(f"""
 select distinct o.header_id, o.query, o.secs, h.instrument
 from calibration_offer o join header h on h.id = o.header_id
-where o.header_id = any(:ids) and o.handicap >= {NO_TAG}
+where o.header_id = any(:ids) and o.tag_rank >= {NO_TAG}
 """)
 
 

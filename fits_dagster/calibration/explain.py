@@ -30,7 +30,7 @@ __all__ = [
     "explain_all",
 ]
 
-#: Candidates that are looked at, nearest in time first, and those that are told.
+#: Candidates that are looked at, nearest in time first, and those that are named.
 _LOOKED_AT: Final = 300
 _TOLD: Final = 5
 
@@ -146,7 +146,7 @@ def explain(connection: Connection, name: str, caltype: str) -> Explanation:
     ).all()
     by_id = {each.header_id: each for each in load_facts(connection, list({*found, *near}))}
     chosen = _candidates(connection, facts, [by_id[each] for each in found], queries)
-    last = max((by_id[each].handicap for each in found), default=None)
+    last = max((by_id[each].tag_rank for each in found), default=None)
     others = _candidates(
         connection, facts, [by_id[each] for each in near if each not in found], queries, last
     )
@@ -182,11 +182,11 @@ def _candidates(
     queries: Sequence[Query],
     last: int | None = None,
 ) -> list[Candidate]:
-    """Return what is told of candidates; ``last`` is the handicap of the last of the chosen ones."""
+    """Return what is said of candidates; ``last`` is the tag_rank of the last of the chosen ones."""
     ids = [each.header_id for each in candidates]
     names = {header: name for header, name in connection.execute(_NAMES, {"ids": ids})}
     start = target.values["ut_datetime"]
-    told = []
+    explained = []
     for each in candidates:
         ut = each.values["ut_datetime"]
         ways = [
@@ -198,12 +198,12 @@ def _candidates(
         ]
         seconds = None if ut is None else (ut - start).total_seconds()
         misses = min(ways, key=len, default=())
-        if each.handicap == HIDDEN:
+        if each.tag_rank == HIDDEN:
             misses += (Miss("processing tag", "a published one, or a raw file", _tag(each)),)
-        elif not misses and last is not None and each.handicap > last:
+        elif not misses and last is not None and each.tag_rank > last:
             misses = (Miss("processing tag", "none, or one of higher priority", _tag(each)),)
-        told.append(Candidate(names[each.header_id], seconds, misses))
-    return told
+        explained.append(Candidate(names[each.header_id], seconds, misses))
+    return explained
 
 
 def _tag(candidate: HeaderFacts) -> str:
@@ -340,7 +340,7 @@ def calibration_needs(connection: Connection, header_ids: Sequence[int]) -> list
         found.setdefault((header, caltype), []).append((name, seconds))
     names = {header: name for header, name in connection.execute(_NAMES, {"ids": list(header_ids)})}
     known = {each.header_id: each for each in load_facts(connection, header_ids)}
-    told = []
+    explained = []
     for header in header_ids:
         facts = known.get(header)
         if facts is None or not facts.is_target:
@@ -352,8 +352,8 @@ def calibration_needs(connection: Connection, header_ids: Sequence[int]) -> list
             for caltype in _shown_types(facts)
         )
         if needs:
-            told.append(TargetNeeds(names[header], facts.values, needs))
-    return told
+            explained.append(TargetNeeds(names[header], facts.values, needs))
+    return explained
 
 
 def _shown_types(facts: HeaderFacts) -> list[str]:

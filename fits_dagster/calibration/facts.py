@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Connection, Select, Text, any_, bindparam, se
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from fits_dagster.calibration.conditions import Facts
-from fits_dagster.calibration.queries import NO_TAG, QuerySet, compile_ruleset, handicap_of
+from fits_dagster.calibration.queries import NO_TAG, QuerySet, compile_ruleset, tag_rank_of
 from fits_dagster.calibration.rules import load_rulesets
 from fits_dagster.records.instruments import INSTRUMENT_TABLES
 from fits_dagster.records.processing_tags import processingtag
@@ -69,7 +69,7 @@ class HeaderFacts:
     #: The same, and for a target without a row one whose columns are all null.
     targets: tuple[Facts, ...]
     #: See :mod:`fits_dagster.calibration.queries`.
-    handicap: int = NO_TAG
+    tag_rank: int = NO_TAG
 
     @property
     def values(self) -> Any:
@@ -143,7 +143,7 @@ def _rows_statement(table: str) -> Select[Any]:
 
 def _facts(record: dict[str, Any], rows: list[dict[str, Any]]) -> HeaderFacts:
     priority, published = record.pop("priority"), record.pop("published")
-    handicap = handicap_of(record["processing"], priority=priority, published=published)
+    tag_rank = tag_rank_of(record["processing"], priority=priority, published=published)
     queries = compile_ruleset(record["instrument"])
     ruleset = queries.ruleset
     tags = frozenset(record["types"] or ())
@@ -156,5 +156,5 @@ def _facts(record: dict[str, Any], rows: list[dict[str, Any]]) -> HeaderFacts:
     if not targets and not ruleset.per_row:
         targets = (Facts({**record, **shadowed, **dict.fromkeys(columns)}, tags, ruleset.conditions),)
     return HeaderFacts(
-        record["id"], record["canonical"], record["entrytime"], queries, found, targets, handicap
+        record["id"], record["canonical"], record["entrytime"], queries, found, targets, tag_rank
     )

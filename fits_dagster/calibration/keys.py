@@ -30,8 +30,8 @@ _PROCESSING_RANK: Final = {name: rank for rank, name in enumerate(ENUMS["process
 
 _INSERT_OFFERS = text("""
 insert into calibration_offer
-    (header_id, query, key, secs, ut, engineering, processing, entrytime, wavelength, attributes, handicap)
-select header_id, query, key, secs, ut, engineering, processing, entrytime, wavelength, attributes, handicap
+    (header_id, query, key, secs, ut, engineering, processing, entrytime, wavelength, attributes, tag_rank)
+select header_id, query, key, secs, ut, engineering, processing, entrytime, wavelength, attributes, tag_rank
 from jsonb_populate_recordset(null::calibration_offer, cast(:rows as jsonb))
 """)
 _INSERT_NEEDS = text("""
@@ -92,7 +92,7 @@ def offers_of(facts: HeaderFacts) -> list[dict[str, Any]]:
         "engineering": values["engineering"],
         "processing": _PROCESSING_RANK.get(values["processing"], -1),
         "entrytime": facts.entrytime,
-        "handicap": facts.handicap,
+        "tag_rank": facts.tag_rank,
     }
     for query in facts.queries.queries.values():
         for candidate in facts.rows:

@@ -12,10 +12,10 @@ from fits_dagster.calibration.associate import INGEST_BARRIER, OF_THE_NEED, RUNN
 from fits_dagster.calibration.queries import (
     compile_ruleset,
     fits,
-    handicap_of,
     need_slot,
     offer_slot,
     remoteness,
+    tag_rank_of,
 )
 from fits_dagster.ledger.items import NewWork
 from fits_dagster.records.processing_tags import ProcessingTag, delete_tag, find_tag, save_tag
@@ -38,12 +38,12 @@ where {_CONCERNED} group by o.query
 """)
 _CHANGE = text(f"""
 update calibration_offer o
-set handicap = case when t.processing = 'Raw' then cast(:raw as bigint) else cast(:others as bigint) end
+set tag_rank = case when t.processing = 'Raw' then cast(:raw as bigint) else cast(:others as bigint) end
 from header t where t.id = o.header_id and {_CONCERNED}
 """)
 
 # Needs are asked once each, however many files of the tag they meet: by the list that they have, and by
-# whether a file of the tag, with its new handicap, is near enough to come in.
+# whether a file of the tag, with its new tag_rank, is near enough to come in.
 _AFFECTED: Final = f"""
 with slot as materialized (
     select o.query, o.key, min(o.secs) + reach.before as first, max(o.secs) + reach.after as last
@@ -135,9 +135,9 @@ def remove_processing_tag(connection: Connection, tag: str, *, priority: int = 0
 def _changed(
     connection: Connection, tag: str, before: ProcessingTag | None, after: ProcessingTag | None, priority: int
 ) -> list[NewWork]:
-    """Give the files with a tag their new handicap; tells whom that concerns."""
-    was_raw, were_others = _handicaps(before)
-    raw, others = _handicaps(after)
+    """Give the files with a tag their new tag_rank; tells whom that concerns."""
+    was_raw, were_others = _tag_ranks(before)
+    raw, others = _tag_ranks(after)
     values: dict[str, object] = {
         "tag": tag,
         "raw": raw,
@@ -161,9 +161,9 @@ def _changed(
     return as_work({header: (path, filename) for header, path, filename in rows}, priority)
 
 
-def _handicaps(tag: ProcessingTag | None) -> tuple[int, int]:
-    """Return the handicaps of raw files with a tag and of all others."""
+def _tag_ranks(tag: ProcessingTag | None) -> tuple[int, int]:
+    """Return the tag_ranks of raw files with a tag and of all others."""
     priority = tag.priority if tag else None
     published = tag.published if tag else None
-    raw, others = (handicap_of(mode, priority=priority, published=published) for mode in ("Raw", None))
+    raw, others = (tag_rank_of(mode, priority=priority, published=published) for mode in ("Raw", None))
     return raw, others

@@ -1,4 +1,4 @@
-"""The statements of a rule: offers, needs, candidates in order, processing tags' handicaps among it."""
+"""The statements of a rule: offers, needs, candidates in order, processing tags' tag_ranks among it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = [
     "Variant",
     "compile_ruleset",
     "fits",
-    "handicap_of",
     "need_slot",
     "offer_slot",
     "remoteness",
+    "tag_rank_of",
     "whole_seconds",
 ]
 
@@ -40,8 +40,8 @@ NO_TAG: Final = 0
 _STEP: Final = 2**41
 
 
-def handicap_of(processing: str | None, *, priority: int | None, published: bool | None) -> int:
-    """Return the handicap of a candidate.
+def tag_rank_of(processing: str | None, *, priority: int | None, published: bool | None) -> int:
+    """Return the tag_rank of a candidate.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ def handicap_of(processing: str | None, *, priority: int | None, published: bool
 
 
 def remoteness(offer: str, need: str) -> str:
-    """Return the SQL of the distance of an offer from a need, handicap included, by their aliases."""
-    return f"abs({offer}.secs - {need}.secs) + {offer}.handicap"
+    """Return the SQL of the distance of an offer from a need, tag_rank included, by their aliases."""
+    return f"abs({offer}.secs - {need}.secs) + {offer}.tag_rank"
 
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-#: Time of a candidate without one: nobody is farther away, handicaps apart.
+#: Time of a candidate without one: nobody is farther away, tag_ranks apart.
 UNDATED_SECS: Final = -(10**12)
 _LEAST_SECS: Final = -(2**62)
 _MOST_SECS: Final = 2**62
@@ -348,22 +348,22 @@ def whole_seconds(moment: datetime) -> int:
 _SAME_KEY: Final = "{need}.query || {need}.key = {offer}.query || {offer}.key"
 
 
-def offer_slot(offer: str, need: str, handicap: str) -> str:
-    """Return the SQL condition that an offer has the query and key of a need, and a certain handicap.
+def offer_slot(offer: str, need: str, tag_rank: str) -> str:
+    """Return the SQL condition that an offer has the query and key of a need, and a certain tag_rank.
 
-    It is for a walk along the offers. The handicap is the seed of the hash: offers of each handicap lie
+    It is for a walk along the offers. The tag_rank is the seed of the hash: offers of each tag_rank lie
     together, and the index is none the wider.
 
     Parameters
     ----------
     offer, need
         Aliases of the tables.
-    handicap
-        SQL of the handicap.
+    tag_rank
+        SQL of the tag_rank.
     """
     return (
-        f"hashtextextended({offer}.query || {offer}.key, {offer}.handicap) "
-        f"= hashtextextended({need}.query || {need}.key, {handicap}) and {offer}.handicap + 0 = {handicap} "
+        f"hashtextextended({offer}.query || {offer}.key, {offer}.tag_rank) "
+        f"= hashtextextended({need}.query || {need}.key, {tag_rank}) and {offer}.tag_rank + 0 = {tag_rank} "
         f"and {_SAME_KEY.format(need=need, offer=offer)}"
     )
 

@@ -91,7 +91,7 @@ def _stage_checks(stage: str) -> list[Check]:
         Check(
             "no_failed_items",
             stage,
-            "No file has failed in this stage and waits for somebody to deal with it.",
+            "No file has failed in this stage and waits for an operator.",
             lambda site: _no_failed_items(site, stage),
         ),
         Check(
@@ -236,10 +236,12 @@ def _stored_intact(site: Site) -> CheckResult:
         for row in lost
     ]
     total = lost[0].total if lost else 0
-    told = f"{total} bad files have not been restored" if total else "no bad file is without a good copy"
+    summary = f"{total} bad files have not been restored" if total else "no bad file is without a good copy"
     if last is None:
-        return CheckResult(not total, f"{told}; the store was never scrubbed", {"not_restored": total}, rows)
-    told += (
+        return CheckResult(
+            not total, f"{summary}; the store was never scrubbed", {"not_restored": total}, rows
+        )
+    summary += (
         f"; the scrub that ended {last.ended_at:%Y-%m-%d %H:%M} read {last.files} files and found "
         f"{last.bad} bad, {last.restored} restored, {last.unread} unreadable"
     )
@@ -251,12 +253,12 @@ def _stored_intact(site: Site) -> CheckResult:
         "restored": last.restored,
         "unread": last.unread,
     }
-    return CheckResult(not total and not last.unread, told, figures, rows)
+    return CheckResult(not total and not last.unread, summary, figures, rows)
 
 
 def _intact(stage: str) -> Check:
-    told = "No stored file that was found bad is without a good copy, and the last scrub could read all."
-    return Check("stored_files_intact", stage, told, _stored_intact, every_s=120.0)
+    summary = "No stored file that was found bad is without a good copy, and the last scrub could read all."
+    return Check("stored_files_intact", stage, summary, _stored_intact, every_s=120.0)
 
 
 def _has_room(site: Site, stage: str) -> CheckResult:
@@ -267,15 +269,15 @@ def _has_room(site: Site, stage: str) -> CheckResult:
         waiting = connection.scalar(LEDGER["waiting_for_room"], {"stage": stage}) or 0
     free = shutil.disk_usage(directory).free
     enough = free >= site.settings.min_free_bytes and not waiting
-    told = f"{free / 1e9:.1f} GB free in {directory}"
+    summary = f"{free / 1e9:.1f} GB free in {directory}"
     if not enough:
-        told += f"; {waiting} files wait for room, and are taken in when there is some"
-    return CheckResult(enough, told, {"free_gigabytes": round(free / 1e9, 1), "waiting": waiting})
+        summary += f"; {waiting} files wait for room, and are taken in when there is some"
+    return CheckResult(enough, summary, {"free_gigabytes": round(free / 1e9, 1), "waiting": waiting})
 
 
 def _room(stage: str) -> Check:
-    told = "The disk that files are taken into has room for them."
-    return Check("has_room", stage, told, lambda site: _has_room(site, stage))
+    summary = "The disk that files are taken into has room for them."
+    return Check("has_room", stage, summary, lambda site: _has_room(site, stage))
 
 
 _NIGHT_CHECKS: Final = (

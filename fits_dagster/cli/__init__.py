@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from typing import Final
 
 import click
 
@@ -24,8 +25,8 @@ _COMMANDS = {
     "user": "system",
     "logs": "logs",
     "queue": "queue",
-    "where": "where",
-    "add-to-ingest-queue": "adding",
+    "history": "history",
+    "add-to-ingest-queue": "requeue",
     "night": "night",
     "reconcile": "night",
     "scrub": "scrub",
@@ -43,6 +44,10 @@ _COMMANDS = {
 }
 
 
+#: Names that commands had before, which go on working.
+_FORMER: Final = {"where": "history"}
+
+
 class _Commands(click.Group):
     """A group that imports a command when it is asked for."""
 
@@ -50,6 +55,7 @@ class _Commands(click.Group):
         return [*_COMMANDS, *_commands_of_stages()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = _FORMER.get(cmd_name, cmd_name)
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return _commands_of_stages().get(cmd_name) if cmd_name.startswith("add-to-") else None
@@ -60,7 +66,7 @@ class _Commands(click.Group):
 
 
 def _commands_of_stages() -> Mapping[str, click.Command]:
-    from fits_dagster.cli.adding import commands_of_stages
+    from fits_dagster.cli.requeue import commands_of_stages
 
     return commands_of_stages()
 

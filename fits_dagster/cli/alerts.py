@@ -24,7 +24,7 @@ def alerts() -> None:
 @home_option
 def list_(as_json: bool, home: Path) -> None:
     """List the conditions that last, at all sites."""
-    from fits_dagster.alerts.memory import current_alerts
+    from fits_dagster.alerts.state import current_alerts
 
     settings = load_settings(home)
     found = []
@@ -35,8 +35,8 @@ def list_(as_json: bool, home: Path) -> None:
         click.echo(json.dumps(found, indent=1, default=str))
         return
     for row in found:
-        told = f"told {row['told_at']:%Y-%m-%d %H:%M}" if row["told_at"] else "not told yet"
-        click.echo(f"since {row['first_at']:%Y-%m-%d %H:%M} UTC, {told}: {row['message']}")
+        sent = f"sent {row['notified_at']:%Y-%m-%d %H:%M}" if row["notified_at"] else "not sent yet"
+        click.echo(f"since {row['first_at']:%Y-%m-%d %H:%M} UTC, {sent}: {row['message']}")
     if not found:
         click.echo("nothing")
 
@@ -62,8 +62,8 @@ def look(home: Path) -> None:
 @home_option
 def test(home: Path) -> None:
     """Send a message by every way that is configured, to see whether it arrives."""
-    from fits_dagster.alerts.memory import Notice
     from fits_dagster.alerts.senders import AlertsNotSentError, send
+    from fits_dagster.alerts.state import Notice
 
     settings = load_settings(home).alerts
     notice = Notice("test", "test", "This is a test; nothing is wrong.", "new")

@@ -17,7 +17,7 @@ __all__ = ["audit"]
 
 
 @click.command()
-@click.option("--who", help="Only of somebody whose name holds this.")
+@click.option("--who", help="Only of people whose name contains this.")
 @click.option("--about", help="Only where action or detail hold this: a file name, a stage, 'remove'.")
 @click.option("--since", type=click.DateTime(), help="Only since this time (UTC).")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The newest so many.")

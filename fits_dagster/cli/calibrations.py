@@ -96,10 +96,10 @@ def calibrations(
                 for name, each in found.items():
                     console.print(_table(name, each))
         else:
-            told = _answers(connection, names, reasons, unknown)
-            answer = {n: {e.caltype: e.as_dict() for e in each} for n, each in told.items()}
+            explained = _answers(connection, names, reasons, unknown)
+            answer = {n: {e.caltype: e.as_dict() for e in each} for n, each in explained.items()}
             if not as_json:
-                for name, explanations in told.items():
+                for name, explanations in explained.items():
                     _print_reasons(console, name, explanations)
     if as_json:
         click.echo(json.dumps(answer, indent=1, default=str))

@@ -73,8 +73,8 @@ def set_(
     with _changing(home, site) as connection:
         changes = {name: value for name, value in given.items() if value is not None}
         changed, work = change_processing_tag(connection, tag, changes, priority=BACKGROUND)
-        told = ", ".join(f"{name} {value}" for name, value in asdict(changed).items() if value != "")
-        _settle(connection, work, "processing tag set", told)
+        detail = ", ".join(f"{name} {value}" for name, value in asdict(changed).items() if value != "")
+        _settle(connection, work, "processing tag set", detail)
 
 
 @processing_tags.command()

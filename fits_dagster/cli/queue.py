@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
 
-from fits_dagster.cli.adding import add
 from fits_dagster.cli.options import StageName, home_option, json_option, person_at_the_keyboard, site_option
+from fits_dagster.cli.requeue import add
 from fits_dagster.ledger.management import (
     Selection,
     cancel_items,

@@ -58,7 +58,7 @@ def alert_ways(settings: Settings) -> Iterator[Finding]:
     """Look whether anybody would be told of trouble."""
     alerts = settings.alerts
     if alerts.email_to or alerts.webhook_url.get_secret_value():
-        yield ok("alerts", "people are told by mail or web hook; 'fits-dagster alerts test' tries it")
+        yield ok("alerts", "people are notified by mail or webhook; 'fits-dagster alerts test' tries it")
     else:
         remedy = "set alerts.email_to or alerts.webhook_url"
-        yield warning("alerts", "nobody is told of trouble: alerts go to the log only", remedy)
+        yield warning("alerts", "nobody is notified of trouble: alerts go to the log only", remedy)

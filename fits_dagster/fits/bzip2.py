@@ -110,6 +110,6 @@ def _begins(start: bytes) -> bool:
 def _broken(rest: bytes, error: Exception, *, first: bool) -> str:
     if first and not rest.startswith(_MAGIC):
         kind = next((kind for magic, kind in _KINDS.items() if rest.startswith(magic)), None)
-        told = kind or f"no bzip2 data: it begins with {rest[:10]!r}"
-        return f"the name says bzip2, but the file is {told}"
+        reported = kind or f"no bzip2 data: it begins with {rest[:10]!r}"
+        return f"the name says bzip2, but the file is {reported}"
     return f"the bzip2 stream is broken: {error}"

@@ -229,7 +229,7 @@ def _replacement_of(path: Path, before: os.stat_result) -> Iterator[BinaryIO]:
             os.fsync(target.fileno())
         now = path.stat()
         if (now.st_size, now.st_mtime_ns, now.st_ino) != (before.st_size, before.st_mtime_ns, before.st_ino):
-            raise EditError(f"{path.name} was changed by somebody else during the edit", "changed")
+            raise EditError(f"{path.name} was changed by another program during the edit", "changed")
         temporary.replace(path)
         handle = os.open(path.parent, os.O_RDONLY)
         try:

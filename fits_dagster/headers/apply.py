@@ -30,7 +30,7 @@ def edit_file(path: Path, cards: Mapping[str, EditValue]) -> EditReport:
     FileError
         The file is no whole FITS file, or cannot take the cards; the reason says which.
     TransientError
-        Somebody else changed it meanwhile (``changed``).
+        Another changed it meanwhile (``changed``).
     """
     try:
         return edit_headers(path, [Edit(hdu=primary_index(read_headers(path)), set=cards)])

@@ -50,7 +50,7 @@ class _Said:
     not_ready: tuple[str, str, float, dict[str, Any]] | None = None
     error: Exception | None = None
     #: Of an error that cannot travel: reason, retry class, text.
-    told: tuple[str, Retry, str] | None = None
+    failure: tuple[str, Retry, str] | None = None
 
 
 def work_alone(site: Site, stage: Stage[Any], item: WorkItem, known: Any) -> Any:
@@ -76,8 +76,8 @@ def work_alone(site: Site, stage: Stage[Any], item: WorkItem, known: Any) -> Any
     if said.not_ready is not None:
         reason, message, delay, payload = said.not_ready
         raise NotReady(reason, message, delay=delay, payload=payload)
-    if said.told is not None:
-        reason, retry, message = said.told
+    if said.failure is not None:
+        reason, retry, message = said.failure
         error = DataflowError(message, reason=reason)
         error.retry = retry
         raise error
@@ -106,7 +106,7 @@ def _carry_out(order: _Order) -> _Said:
             pickle.loads(pickle.dumps(error))
         except Exception:
             reason, retry, line, _ = describe_error(error)
-            return _Said(told=(reason, retry, line))
+            return _Said(failure=(reason, retry, line))
         return _Said(error=error)
     finally:
         stage.end()

@@ -504,19 +504,19 @@ where over_at is null and kind = any(:kinds) and not subject = any(:subjects)
 -- alerts_to_send --
 -- Conditions of which a message is due: new, lasting, much larger, or over.
 select subject, kind, message, over_at is not null as over,
-       told_at is null or told_at < first_at as new
+       notified_at is null or notified_at < first_at as new
 from alert
 where (over_at is null and (
-         told_at is null
-         or told_at < now() - make_interval(secs => :repeat)
-         or (told_at < now() - make_interval(secs => :quiet)
-             and (told_at < first_at or size >= 10 * told_size))))
-   or (over_at is not null and told_at >= first_at and over_at > told_at)
+         notified_at is null
+         or notified_at < now() - make_interval(secs => :repeat)
+         or (notified_at < now() - make_interval(secs => :quiet)
+             and (notified_at < first_at or size >= 10 * notified_size))))
+   or (over_at is not null and notified_at >= first_at and over_at > notified_at)
 order by first_at, subject
 
 -- alerts_sent --
 -- Messages of conditions were sent.
-update alert set told_at = now(), told_size = size where subject = any(:subjects)
+update alert set notified_at = now(), notified_size = size where subject = any(:subjects)
 
 -- forget_alerts --
 -- Conditions that were over long ago.
@@ -524,7 +524,7 @@ delete from alert where over_at < now() - interval '7 days'
 
 -- current_alerts --
 -- The conditions that last, the oldest first.
-select subject, kind, message, first_at, last_at, told_at from alert where over_at is null order by first_at, subject
+select subject, kind, message, first_at, last_at, notified_at from alert where over_at is null order by first_at, subject
 
 -- events_since --
 -- Events behind a known one.

@@ -171,13 +171,13 @@ alert = Table(
     Column("message", Text, nullable=False),
     #: Number of files or the like, now and when it was told last.
     Column("size", BigInteger, nullable=False, server_default=text("1")),
-    Column("told_size", BigInteger),
+    Column("notified_size", BigInteger),
     Column("first_at", timestamp, nullable=False, server_default=_NOW),
     Column("last_at", timestamp, nullable=False, server_default=_NOW),
     #: Looks at which the condition held.
     Column("seen", BigInteger, nullable=False, server_default=text("1")),
     #: When it was told last; null if never.
-    Column("told_at", timestamp),
+    Column("notified_at", timestamp),
     #: When the condition was over; null while it lasts.
     Column("over_at", timestamp),
 )

@@ -71,34 +71,34 @@ def ut_datetime(
     datetime or None
         Aware, UTC. None if no date can be found, or if there is a time of day that cannot be read.
     """
-    told = [] if findings is None else findings
+    noted = [] if findings is None else findings
     day: date | None = None
     for key in _DATE_KEYWORDS:
         found = _stripped(primary.get(key))
         instant = parse_instant(found)
         if instant is not None:
             if _is_possible(instant):
-                return _in_utc(instant, primary, told) if key == _SCALED_DATE else instant
-            told.append(f"{key}: {found!r} cannot be the time of an observation")
+                return _in_utc(instant, primary, noted) if key == _SCALED_DATE else instant
+            noted.append(f"{key}: {found!r} cannot be the time of an observation")
             continue
         day = parse_date(found)
         if day is not None and not FIRST_YEAR <= day.year < END_YEAR:
-            told.append(f"{key}: {found!r} cannot be the date of an observation")
+            noted.append(f"{key}: {found!r} cannot be the date of an observation")
             day = None
         if day is not None:
             if len(found) > len("YYYY-MM-DD") and _DATE.match(found):
-                told.append(f"{key}: the time of day in {found!r} cannot be read")
+                noted.append(f"{key}: the time of day in {found!r} cannot be read")
             break
-    key, clock = _first_clock(primary, _TIME_KEYWORDS, told)
+    key, clock = _first_clock(primary, _TIME_KEYWORDS, noted)
     if day is not None and clock is not None:
         joined = _joined(day, clock)
-        return _in_utc(joined, primary, told) if key == _SCALED_TIME else joined
+        return _in_utc(joined, primary, noted) if key == _SCALED_TIME else joined
     modified_julian = as_number(primary.get("MJD-OBS"))
     if modified_julian is not None and modified_julian > 1:
         instant = _after(_MJD_ZERO, modified_julian)
         if instant is not None and _is_possible(instant):
-            return _in_utc(instant, primary, told)
-        told.append(f"MJD-OBS: {modified_julian!r} cannot be the time of an observation")
+            return _in_utc(instant, primary, noted)
+        noted.append(f"MJD-OBS: {modified_julian!r} cannot be the time of an observation")
     started = parse_instant(_stripped(primary.get("OBSSTART")))
     if started is not None and _is_possible(started):
         return started
@@ -110,7 +110,7 @@ def ut_datetime(
     if day is None:
         return None
     if clock is None:
-        told.append("ut_datetime: no time of day; midnight stands in for it")
+        noted.append("ut_datetime: no time of day; midnight stands in for it")
     return _joined(day, clock or timedelta())
 
 
@@ -118,11 +118,11 @@ def utdate_and_ut(
     primary: Cards, first_extension: Cards | None, findings: list[str] | None = None
 ) -> datetime | None:
     """Return UTDATE joined with UT, of the primary header or else of extension 0."""
-    told = [] if findings is None else findings
+    noted = [] if findings is None else findings
     for cards in (primary, first_extension):
         if cards is None:
             continue
-        day, (_, clock) = parse_date(_stripped(cards.get("UTDATE"))), _first_clock(cards, ("UT",), told)
+        day, (_, clock) = parse_date(_stripped(cards.get("UTDATE"))), _first_clock(cards, ("UT",), noted)
         if day is not None and clock is not None and FIRST_YEAR <= day.year < END_YEAR:
             return _joined(day, clock)
     return None
@@ -198,7 +198,7 @@ def _stripped(value: Value) -> str:
     return (as_text(value) or "").strip() if isinstance(value, str) else ""
 
 
-def _first_clock(cards: Cards, keys: Iterable[str], told: list[str]) -> tuple[str, timedelta | None]:
+def _first_clock(cards: Cards, keys: Iterable[str], noted: list[str]) -> tuple[str, timedelta | None]:
     """Return the first time of day that can be read, with its keyword.
 
     Where none can be, the keyword is that of the first which holds something like a time; else empty.
@@ -212,24 +212,24 @@ def _first_clock(cards: Cards, keys: Iterable[str], told: list[str]) -> tuple[st
         else:
             clock = None
         if clock is None and (hours := as_number(value)) is not None and 0 <= hours <= 24:
-            told.append(f"{key}: the number {hours} is taken for hours")
+            noted.append(f"{key}: the number {hours} is taken for hours")
             clock = timedelta(hours=hours)
         if clock is not None:
             return key, clock
         if any(letter.isdigit() for letter in str(value or "")):
-            told.append(f"{key}: {value!r} is no time of day")
+            noted.append(f"{key}: {value!r} is no time of day")
             unreadable = unreadable or key
     return unreadable, None
 
 
-def _in_utc(instant: datetime, cards: Cards, told: list[str]) -> datetime | None:
+def _in_utc(instant: datetime, cards: Cards, noted: list[str]) -> datetime | None:
     """Turn a time in the scale that TIMESYS names into UTC."""
     scale = _stripped(cards.get("TIMESYS"))
     found = to_utc(instant, scale)
     if found is None:
-        told.append(f"ut_datetime: the time scale {scale!r} is not known")
+        noted.append(f"ut_datetime: the time scale {scale!r} is not known")
     elif found != instant:
-        told.append(f"ut_datetime: turned from {scale} into UTC")
+        noted.append(f"ut_datetime: turned from {scale} into UTC")
     return found
 
 

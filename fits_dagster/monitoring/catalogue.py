@@ -28,7 +28,7 @@ _ALL: Final = (
     Metric("fits_dagster_part_up", "gauge", ("part",), "Whether a part of this answer could be looked up."),
     Metric("fits_dagster_queue_files", "gauge", ("stage", "state"), "Files on the queue of a stage."),
     Metric("fits_dagster_queue_oldest_seconds", "gauge", ("stage",), "Age of the oldest file that waits."),
-    Metric("fits_dagster_stage_paused", "gauge", ("stage",), "Whether somebody has paused the stage."),
+    Metric("fits_dagster_stage_paused", "gauge", ("stage",), "Whether an operator has paused the stage."),
     Metric(
         "fits_dagster_stage_files_total",
         "counter",
@@ -54,7 +54,7 @@ _ALL: Final = (
     Metric(
         "fits_dagster_destination_up", "gauge", ("destination",), "Whether it took what it was sent last."
     ),
-    Metric("fits_dagster_alerts", "gauge", ("kind",), "Conditions that last and that people are told about."),
+    Metric("fits_dagster_alerts", "gauge", ("kind",), "Conditions that last, of which people are notified."),
 )
 
 #: All metrics by name.

@@ -77,19 +77,22 @@ def build_check_sensor(site: SiteName) -> dg.SensorDefinition:
         if context.cursor is None:
             # a system that has just started has better things to do
             return dg.SensorResult(cursor="{}", skip_reason="the first look is the next one")
-        told: dict[str, Any] = json.loads(context.cursor)
+        reported: dict[str, Any] = json.loads(context.cursor)
         try:
-            events = list(_changes(site_resource.open("checks"), checks, told, context.instance))
+            events = list(_changes(site_resource.open("checks"), checks, reported, context.instance))
         except (OSError, OperationalError) as error:
             return dg.SensorResult(skip_reason=f"{type(error).__name__}: {error}")
         reason = None if events else "no answer has changed"
-        return dg.SensorResult(asset_events=events, cursor=json.dumps(told), skip_reason=reason)
+        return dg.SensorResult(asset_events=events, cursor=json.dumps(reported), skip_reason=reason)
 
     return look
 
 
 def _changes(
-    site: Site, checks: Mapping[dg.AssetCheckKey, Check], told: dict[str, Any], instance: dg.DagsterInstance
+    site: Site,
+    checks: Mapping[dg.AssetCheckKey, Check],
+    reported: dict[str, Any],
+    instance: dg.DagsterInstance,
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Look at the checks that are due, and yield the answers that differ from those told before.
 
@@ -98,12 +101,12 @@ def _changes(
 
     Parameters
     ----------
-    told
+    reported
         Per check: when it was looked at, when it was told, and a digest of the answer; brought up to date.
     """
     for key, check in checks.items():
         name, now = key.to_user_string(), time.time()
-        looked, said, before = told.get(name, (0.0, 0.0, ""))
+        looked, said, before = reported.get(name, (0.0, 0.0, ""))
         if now - looked < check.every_s:
             continue
         found = check.look(site)
@@ -112,7 +115,7 @@ def _changes(
         answer = json.dumps([found.passed, found.summary, list(found.rows), about], default=str)
         digest = hashlib.sha256(answer.encode()).hexdigest()[:16]
         again = digest == before and now - said < _TELL_AGAIN_S
-        told[name] = (now, said if again else now, digest)
+        reported[name] = (now, said if again else now, digest)
         if not again:
             yield dg.AssetCheckEvaluation(
                 asset_key=key.asset_key,

@@ -148,7 +148,7 @@ class RunPresence:
                 os._exit(1)
             try:
                 if self._connection is None and not self._take():
-                    # it was given to somebody else while we had no connection
+                    # it was given to another while we had no connection
                     self.stop.set()
                     continue
                 assert self._connection is not None

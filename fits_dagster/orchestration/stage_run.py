@@ -73,7 +73,7 @@ def stage_op(stage: Stage[Any], asset_key: dg.AssetKey, inputs: Sequence[str]) -
             _queue_again(context, opened, stage, nights)
         report = _work(context, opened, stage, nights)
         if is_canceled():
-            raise dg.DagsterExecutionInterruptedError("somebody has ended this run; what it held waits again")
+            raise dg.DagsterExecutionInterruptedError("the run was terminated; files that it held wait again")
         alone = nights is not None and len(nights) == 1
         if report.failures or not alone:
             report_nights(context, opened, stage, asset_key, report)

@@ -50,12 +50,12 @@ calibration_offer = Table(
     Column("wavelength", Double, nullable=False),
     Column("attributes", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     #: What the processing tag does to the rank, see :mod:`fits_dagster.calibration.queries`.
-    Column("handicap", BigInteger, nullable=False, server_default=text("0")),
+    Column("tag_rank", BigInteger, nullable=False, server_default=text("0")),
     Index(
-        "ix_calibration_offer_walk", text("hashtextextended(query || key, handicap)"), "secs", "wavelength"
+        "ix_calibration_offer_walk", text("hashtextextended(query || key, tag_rank)"), "secs", "wavelength"
     ),
     Index("ix_calibration_offer_query", "query", "secs"),
-    Index("ix_calibration_offer_tagged", "query", "handicap", postgresql_where=text("handicap > 0")),
+    Index("ix_calibration_offer_tagged", "query", "tag_rank", postgresql_where=text("tag_rank > 0")),
 )
 
 #: One row per list of candidates that the associations of a header are made from.
@@ -103,7 +103,7 @@ calibration_answer = Table(
     Column("caltype", Text, nullable=False),
     #: Headers of the calibrations, best first.
     Column("cal_hids", ARRAY(BigInteger), nullable=False),
-    #: By part: distance of the last of a full list, seconds and handicap, else null; who is farther changes
+    #: By part: distance of the last of a full list, seconds and tag_rank, else null; who is farther changes
     #: nothing.
     Column("farthest", ARRAY(BigInteger), nullable=False),
     PrimaryKeyConstraint("header_id", "caltype"),

@@ -19,7 +19,7 @@ _stage, _state, _path, _filename = _work_item.c
 _VERSION_COLUMNS: Final = tuple(c for c in diskfile.columns if c.name not in ("id", "file_id"))
 _ALWAYS: Final = date(1990, 1, 1)
 #: Headers besides that of the version.
-_told: Final = header.alias()
+_data: Final = header.alias()
 #: In rows of :func:`versions_query`: behind the name, the version's id and columns, and what is pending.
 _FIRST_HEADER_COLUMN: Final = 3 + len(_VERSION_COLUMNS)
 
@@ -60,10 +60,10 @@ def _release() -> ColumnElement[date]:
 
     An observing log is public when the program's data of its date are; without any it is at once.
     """
-    of_data = select(func.max(_told.c.release)).where(
-        _told.c.program_id == obslog.c.program_id,
-        _told.c.ut_datetime >= obslog.c.date,
-        _told.c.ut_datetime < obslog.c.date + 1,
+    of_data = select(func.max(_data.c.release)).where(
+        _data.c.program_id == obslog.c.program_id,
+        _data.c.ut_datetime >= obslog.c.date,
+        _data.c.ut_datetime < obslog.c.date + 1,
     )
     of_log = select(func.coalesce(of_data.scalar_subquery(), _ALWAYS)).where(
         obslog.c.diskfile_id == diskfile.c.id

@@ -97,7 +97,7 @@ class EditStage(Stage[_Edited]):
         FileError
             The file is not there, or is no whole FITS file; its edits wait for it.
         TransientError
-            Somebody else changed it meanwhile (``changed``).
+            Another changed it meanwhile (``changed``).
         """
         assert isinstance(site.store, DirectoryStore)
         if known.is_being_copied:

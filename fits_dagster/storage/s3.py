@@ -258,10 +258,10 @@ class S3Store:
             There is no such object.
         """
         from fits_dagster.storage.s3_errors import (
+            classify_error,
             is_about_credentials,
             is_not_found,
             is_of_library,
-            told_apart,
         )
 
         try:
@@ -274,10 +274,10 @@ class S3Store:
             doing = f"S3 {action} of {key!r} in {self.settings.bucket}"
             if is_not_found(error):
                 raise FileNotFoundError(f"{doing}: there is no such object") from error
-            told = told_apart(error, doing)
-            if self._makes_clients and is_about_credentials(told, error):
+            classified = classify_error(error, doing)
+            if self._makes_clients and is_about_credentials(classified, error):
                 self._client, self._needs_credentials = None, True  # the next one looks for them anew
-            raise told from error
+            raise classified from error
 
 
 def _add_content_md5(params: dict[str, Any], **_: Any) -> None:

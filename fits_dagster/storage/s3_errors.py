@@ -20,7 +20,7 @@ from botocore.exceptions import (
 
 from fits_dagster.errors import DataflowError, FileError, TransientError
 
-__all__ = ["is_about_credentials", "is_bare_refusal", "is_not_found", "is_of_library", "told_apart"]
+__all__ = ["classify_error", "is_about_credentials", "is_bare_refusal", "is_not_found", "is_of_library"]
 
 NOT_FOUND: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 
@@ -63,7 +63,7 @@ _ACCESS: Final = (
     "the credentials do not allow it: allow it in the policy of the bucket or user "
     "(s3:ListBucket too, else a missing object looks just like this)"
 )
-#: What stays until somebody changes the set-up: code -> remedy.
+#: What stays until the set-up is changed: code -> remedy.
 _PERMANENT: Final = {
     "AccessDenied": _ACCESS,
     "AllAccessDisabled": _ACCESS,
@@ -91,7 +91,7 @@ _CREDENTIALS: Final = (
 )
 
 
-def told_apart(error: Exception, doing: str) -> DataflowError:
+def classify_error(error: Exception, doing: str) -> DataflowError:
     """Return our error for one that was raised while talking to S3.
 
     Parameters
@@ -104,7 +104,7 @@ def told_apart(error: Exception, doing: str) -> DataflowError:
     Returns
     -------
     DataflowError
-        A `FileError` for what stays until somebody changes the set-up (``s3_refused``; the message names the
+        A `FileError` for what stays until the set-up is changed (``s3_refused``; the message names the
         remedy); else a `TransientError`: ``s3_unavailable``, ``s3_credentials``, ``s3_clock``,
         ``checksum_mismatch``, or ``s3_unknown`` for what nobody has foreseen.
     """
@@ -132,10 +132,10 @@ def is_not_found(error: Exception) -> bool:
     return any(isinstance(one, ClientError) and _code(one) in NOT_FOUND for one in _chain(error))
 
 
-def is_about_credentials(told: DataflowError, error: Exception) -> bool:
+def is_about_credentials(classified: DataflowError, error: Exception) -> bool:
     """Tell whether other credentials may help."""
     codes = {_code(one) for one in _chain(error) if isinstance(one, ClientError)}
-    return told.reason == "s3_credentials" or any(_PERMANENT.get(code) == _KEY for code in codes)
+    return classified.reason == "s3_credentials" or any(_PERMANENT.get(code) == _KEY for code in codes)
 
 
 def is_of_library(error: Exception) -> bool:

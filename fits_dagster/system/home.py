@@ -129,7 +129,7 @@ def code_socket(settings: Settings, site: SiteName) -> Path:
         directory = Path(tempfile.gettempdir()) / f"fits_dagster-{os.getuid()}-{digest}"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if directory.stat().st_uid != os.getuid():
-        raise PermissionError(f"{directory} belongs to somebody else")
+        raise PermissionError(f"{directory} belongs to another user")
     directory.chmod(0o700)
     return directory / f"{site}.sock"
 

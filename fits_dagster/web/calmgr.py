@@ -147,8 +147,8 @@ def why(request: Request, rest: str) -> JSONResponse:
     # elevation and rotator angle tell where the telescope pointed
     viewer = viewer_of(request)
     viewer.require_position(target)
-    told = {each.caltype: each.as_dict() for each in explanations}
-    candidates = [each for one in told.values() for each in (*one["chosen"], *one["nearest"])]
+    explained = {each.caltype: each.as_dict() for each in explanations}
+    candidates = [each for one in explained.values() for each in (*one["chosen"], *one["nearest"])]
     with site_of(request).engine.connect() as connection:
         hidden = hidden_names(connection, viewer, {each["name"] for each in candidates})
     for candidate in candidates:
@@ -156,7 +156,7 @@ def why(request: Request, rest: str) -> JSONResponse:
             candidate["misses"] = [
                 each | _UNTOLD if each["what"] in POSITION_FIELDS else each for each in candidate["misses"]
             ]
-    return JSONResponse(_plain(told), headers=NO_CACHE)
+    return JSONResponse(_plain(explained), headers=NO_CACHE)
 
 
 #: Instead of what a candidate has, where that would tell where it points.

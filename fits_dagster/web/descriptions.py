@@ -37,7 +37,7 @@ class Description:
 
 
 def read_description(body: bytes) -> Description:
-    """Read a posted description.
+    """Read a form description.
 
     Raises
     ------
@@ -59,13 +59,13 @@ def read_description(body: bytes) -> Description:
 def _read_json(text: str) -> tuple[Any, Any]:
     try:
         # a descriptor that is no number is not known
-        posted = json.loads(text, parse_constant=lambda _: None)
+        form = json.loads(text, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         raise DescriptionError(f"the body is no JSON: {error}") from error
     for name in ("tags", "descriptors"):
-        if name not in posted:
+        if name not in form:
             raise DescriptionError(f"the body has no {name}")
-    return posted["descriptors"], posted["tags"]
+    return form["descriptors"], form["tags"]
 
 
 def _read_form(text: str) -> tuple[Any, Any]:

@@ -129,7 +129,7 @@ def _tar(request: Request, name: str, asked_for: str, rows: Sequence[Row[Any]]) 
     denied = [key_of(row) for row in rows if not viewer.sees_file(row)]
     if not given:
         return _said("None of the files has been released yet." if denied else "There is no such file.")
-    parcel = _Parcel(asked_for, person.username if person else "somebody without an account", given, denied)
+    parcel = _Parcel(asked_for, person.username if person else "a visitor without an account", given, denied)
     return StreamingResponse(
         _stream(site_of(request), parcel),
         media_type="application/tar",

@@ -33,7 +33,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "usagedetails": _LOGS,
     "downloadlog": _LOGS,
     "filedownloadlog": _LOGS,
-    "fileuploadlog": "fits-dagster where <name> tells when a file was uploaded",
+    "fileuploadlog": "fits-dagster history <name> says when a file was uploaded",
     "monitoring": _ELSEWHERE,
     "processinglog": _ELSEWHERE,
     "qareport": _ELSEWHERE,

@@ -16,7 +16,7 @@ _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def is_foreign(headers: Headers, names: Collection[str] = ()) -> bool:
-    """Tell whether a browser sends this for a page of somebody else. Programs say nothing of an origin.
+    """Tell whether a browser sends this for a page of another site. Programs say nothing of an origin.
 
     Parameters
     ----------

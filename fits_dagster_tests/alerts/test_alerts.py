@@ -20,8 +20,8 @@ from sqlalchemy import text
 
 from fits_dagster.alerts.alarm import Alarm
 from fits_dagster.alerts.conditions import disk_alarms, site_alarms
-from fits_dagster.alerts.memory import mark_told, update_alerts
 from fits_dagster.alerts.senders import AlertsNotSentError, send
+from fits_dagster.alerts.state import mark_sent, update_alerts
 from fits_dagster.alerts.watch import Watch
 from fits_dagster.cli import cli
 from fits_dagster.ledger.items import NewWork, add_work
@@ -156,7 +156,7 @@ def test_what_could_not_be_sent_is_sent_at_the_next_look(
 
 
 def test_a_webhook_gets_the_text_and_the_alerts(webhook: tuple[list[dict[str, Any]], str]) -> None:
-    from fits_dagster.alerts.memory import Notice
+    from fits_dagster.alerts.state import Notice
 
     received, url = webhook
     send([Notice("disk", "disk:/data", "/data has 1.0 GB free.", "new")], AlertSettings(webhook_url=url))
@@ -166,7 +166,7 @@ def test_a_webhook_gets_the_text_and_the_alerts(webhook: tuple[list[dict[str, An
 
 
 def test_one_way_that_works_is_enough(webhook: tuple[list[dict[str, Any]], str]) -> None:
-    from fits_dagster.alerts.memory import Notice
+    from fits_dagster.alerts.state import Notice
 
     notice = Notice("disk", "disk:/data", "full", "new")
     broken = AlertSettings(smtp_host="127.0.0.1", smtp_port=9, email_to=("a@example.org",))
@@ -181,7 +181,7 @@ def test_one_way_that_works_is_enough(webhook: tuple[list[dict[str, Any]], str])
 def rounds(site: Site, settings: AlertSettings, alarms: list[Alarm]) -> list[tuple[str, str]]:
     with site.engine.begin() as connection:
         notices = update_alerts(connection, alarms, ["failed"], settings)
-        mark_told(connection, notices)
+        mark_sent(connection, notices)
     return [(notice.subject, notice.what) for notice in notices]
 
 
@@ -190,7 +190,7 @@ def later(site: Site, minutes: float) -> None:
     with site.engine.begin() as connection:
         connection.execute(
             text("""
-            update alert set told_at = told_at - make_interval(secs => :s),
+            update alert set notified_at = notified_at - make_interval(secs => :s),
                 first_at = first_at - make_interval(secs => :s),
                 over_at = over_at - make_interval(secs => :s)
             """),

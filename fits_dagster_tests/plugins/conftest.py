@@ -25,7 +25,9 @@ Install = Callable[[str], None]
 
 
 def _forget() -> None:
-    """Let the registries look for entry points again."""
+    """Let the registries look for entry points again, and readers of files be started anew."""
+    for stage in stages.all_stages().values():
+        stage.end()
     stages.all_stages.cache_clear()
     instruments.plug_ins.cache_clear()
     plug_in_tables.cache_clear()

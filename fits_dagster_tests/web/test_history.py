@@ -232,7 +232,7 @@ def test_a_file_that_was_copied_in_has_its_whole_way_in_its_history(
 
 
 def where(settings: Settings, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
-    monkeypatch.setattr("fits_dagster.cli.where.load_settings", lambda _: settings)
+    monkeypatch.setattr("fits_dagster.cli.history.load_settings", lambda _: settings)
     monkeypatch.setattr("fits_dagster.database.session.start_embedded_server", lambda _: None)
     return CliRunner().invoke(cli, ["where", *words])
 

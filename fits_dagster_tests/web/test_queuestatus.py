@@ -99,7 +99,7 @@ def test_the_token_changes_with_everything_that_is_shown(
     assert [short for short, state in after.items() if "waiting" in state] == ["iq"]
 
 
-def test_waiting_items_are_told_apart(
+def test_waiting_items_are_classify_error(
     staff: requests.Session, archive_http: HttpServer, archive: Site, queues: int
 ) -> None:
     change(

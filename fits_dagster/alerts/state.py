@@ -1,4 +1,4 @@
-"""What has been told already: one row per condition, so that a storm makes a handful of messages."""
+"""What has been sent already: one row per condition, so that a storm makes a handful of messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import AlertSettings
 
-__all__ = ["Notice", "current_alerts", "mark_told", "update_alerts"]
+__all__ = ["Notice", "current_alerts", "mark_sent", "update_alerts"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Notice:
     kind: str
     subject: str
     message: str
-    #: ``new``, ``lasts`` (told again after some hours), or ``over``.
+    #: ``new``, ``lasts`` (sent again after some hours), or ``over``.
     what: Literal["new", "lasts", "over"]
 
 
@@ -42,8 +42,8 @@ def update_alerts(
     Returns
     -------
     list of Notice
-        New conditions, those that last and were told long ago, and those that are over. They are told again
-        at the next look unless :func:`mark_told` is called.
+        New conditions, those that last and were sent long ago, and those that are over. They are sent again
+        at the next look unless :func:`mark_sent` is called.
     """
     connection.execute(RECORDS["lock_alerts"])
     found = {alarm.subject: vars(alarm) for alarm in alarms}
@@ -63,8 +63,8 @@ def update_alerts(
     ]
 
 
-def mark_told(connection: Connection, notices: Iterable[Notice]) -> None:
-    """Note that people have been told."""
+def mark_sent(connection: Connection, notices: Iterable[Notice]) -> None:
+    """Note that people have been notified."""
     connection.execute(LEDGER["alerts_sent"], {"subjects": [notice.subject for notice in notices]})
 
 

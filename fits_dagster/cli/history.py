@@ -1,4 +1,4 @@
-"""``fits-dagster where``: where a file is, and what has happened to it."""
+"""``fits-dagster history``: where a file is, and what has happened to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fits_dagster.settings import SiteName, load_settings
 if TYPE_CHECKING:
     from fits_dagster.records.history import Answer, FileHistory
 
-__all__ = ["where"]
+__all__ = ["history"]
 
 #: Latest events that are printed; JSON has all.
 _SHOWN_EVENTS = 30
@@ -32,8 +32,8 @@ _SHOWN_EVENTS = 30
 @sites_option(required=False, help="Which site.  [default: all that run here]")
 @json_option
 @home_option
-def where(name: str, sites: Sequence[SiteName], as_json: bool, home: Path) -> None:
-    """Say where a file is: versions, queues, header edits, and all that happened to it.
+def history(name: str, sites: Sequence[SiteName], as_json: bool, home: Path) -> None:
+    """Print where a file is: versions, queues, header edits, and all that happened to it.
 
     NAME may lack .fits and .bz2; a part of a name gives the names that hold it. Exits with 1 if no site knows
     such a file.
