@@ -16,7 +16,7 @@ __all__ = ["site_database"]
 @contextmanager
 def site_database(settings: Settings, site: SiteName) -> Iterator[Connection]:
     """Open a read-only connection to a site's database; an embedded server is started if need be."""
-    if not settings.database_url:
+    if not (settings.database_url or settings.site(site).database_url):
         start_embedded_server(settings)
     engine = open_engine(settings, site, pool_size=1)
     try:
