@@ -100,7 +100,8 @@ def current_header(connection: Connection, name: str) -> int:
     LookupError
         There is no such file.
     """
-    headers = canonical_headers(connection, name)
+    # no name holds what the database cannot
+    headers = canonical_headers(connection, name) if "\x00" not in name else []
     if not headers:
         raise LookupError(f"no file {name} with a header record")
     return headers[0]

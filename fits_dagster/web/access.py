@@ -10,11 +10,12 @@ from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import URL
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fits_dagster.sites import Site
 from fits_dagster.web.accounts import Person, Role, find_session, session_cookie
+from fits_dagster.web.errors import refusal
 
 __all__ = [
     "PERSON_KEY",
@@ -127,4 +128,4 @@ class RoleGuard:
         elif person is None and "text/html" in connection.headers.get("accept", ""):
             await RedirectResponse(login_address(connection.url), 302)(scope, receive, send)
         else:
-            await PlainTextResponse(f"this needs the role {self.role}", 403)(scope, receive, send)
+            await refusal(403, f"this needs the role {self.role}")(scope, receive, send)

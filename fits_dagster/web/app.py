@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
-from starlette.requests import ClientDisconnect
 
 from fits_dagster import __version__
 from fits_dagster.monitoring.collector import SiteMetrics
 from fits_dagster.records.queries import QUERIES as RECORDS
-from fits_dagster.records.selection import BadSelectionError
 from fits_dagster.sites import Site
 from fits_dagster.web import (
     actions,
@@ -38,8 +36,8 @@ from fits_dagster.web import (
 )
 from fits_dagster.web.access import RoleGuard, SignInNeededError, login_address
 from fits_dagster.web.dagster_ui import DAGSTER_PREFIX, dagster_app
+from fits_dagster.web.errors import add_error_handlers
 from fits_dagster.web.heads import EveryAnswer
-from fits_dagster.web.pages import page
 
 __all__ = ["create_app"]
 
@@ -92,19 +90,7 @@ def create_app(
             connection.execute(RECORDS["is_alive"])
         return {"site": site.name, "version": __version__, "status": "ok"}
 
-    @app.exception_handler(HTTPException)
-    async def refuse(request: Request, error: HTTPException) -> Response:
-        if "text/html" in request.headers.get("accept", ""):
-            return page(request, "refused.html", status=error.status_code, detail=error.detail)
-        return JSONResponse({"error": str(error.detail)}, error.status_code)
-
-    @app.exception_handler(BadSelectionError)
-    async def refuse_selection(request: Request, error: BadSelectionError) -> Response:
-        return await refuse(request, HTTPException(400, str(error)))
-
-    @app.exception_handler(ClientDisconnect)
-    async def give_up(request: Request, error: ClientDisconnect) -> Response:
-        return PlainTextResponse("the body did not come", 408, headers={"Connection": "close"})
+    add_error_handlers(app)
 
     @app.exception_handler(SignInNeededError)
     async def sign_in_first(request: Request, error: SignInNeededError) -> Response:

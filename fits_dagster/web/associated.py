@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, Response
 from sqlalchemy import any_, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
@@ -15,6 +15,7 @@ from fits_dagster.records.selected import targets_query
 from fits_dagster.records.selection import path_elements
 from fits_dagster.records.tables import header
 from fits_dagster.web.access import site_of
+from fits_dagster.web.errors import refusal
 from fits_dagster.web.selecting import SelectionPath, read_selection
 from fits_dagster.web.versions import NO_CACHE, file_entry, versions_query
 
@@ -40,8 +41,8 @@ def associated_files(
     caltype = next((each for each in reversed(elements) if each in CALTYPES), None)
     selection = read_selection(request, _FEATURE, without=CALTYPES)
     if selection.is_open:
-        refusal = "the selection names neither a date, nor a program, nor a file\n"
-        return PlainTextResponse(refusal, 406, headers=NO_CACHE)
+        reason = "the selection names neither a date, nor a program, nor a file"
+        return refusal(406, reason, NO_CACHE)
     targets = targets_query(selection.where, most=_MOST_TARGETS)
     versions = versions_query().add_columns(header.c.id.label("header_id")).where(header.c.id == any_(_IDS))
     with site.engine.connect() as connection:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starlette.responses import PlainTextResponse
-
 from fits_dagster.web.access import PERSON_KEY
+from fits_dagster.web.errors import refusal
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
@@ -44,7 +43,7 @@ class _PostOnly:
         """Refuse queries in addresses."""
         is_query = scope["type"] == "http" and scope["path"] == f"{DAGSTER_PREFIX}/graphql"
         if is_query and scope["method"] != "POST" and b"query" in scope["query_string"]:
-            refusal = PlainTextResponse("GraphQL by POST only", 405, headers={"Allow": "POST"})
-            await refusal(scope, receive, send)
+            answer = refusal(405, "GraphQL by POST only", {"Allow": "POST"})
+            await answer(scope, receive, send)
             return
         await self.app(scope, receive, send)

@@ -8,11 +8,11 @@ from typing import Any, Final
 import anyio
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from fits_dagster.web.dagster_ui import DAGSTER_PREFIX
+from fits_dagster.web.errors import refusal
 from fits_dagster.web.origin import SAFE_METHODS, is_foreign, is_known_host
 from fits_dagster.web.selecting import NOT_UNDERSTOOD_HEADER, not_understood
 
@@ -76,9 +76,9 @@ class EveryAnswer:
         """Return what answers a request: the application, or a refusal."""
         headers = Headers(scope=scope)
         if not is_known_host(headers, self.host_names):
-            return PlainTextResponse("this server does not go by that name", 421)
+            return refusal(421, "this server does not go by that name")
         if scope["method"] not in SAFE_METHODS and is_foreign(headers, self.host_names):
-            return PlainTextResponse("this comes from a page of another site", 403)
+            return refusal(403, "this comes from a page of another site")
         return self.app
 
 

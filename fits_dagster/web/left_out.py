@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from fastapi import APIRouter, Request
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import Response
+
+from fits_dagster.web.errors import refusal
 
 __all__ = ["LEFT_OUT", "router"]
 
@@ -71,7 +73,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
 
 def _refuse(request: Request) -> Response:
     name = request.url.path.split("/")[1]
-    return PlainTextResponse(f"/{name} is not served here: {LEFT_OUT[name]}\n", 404)
+    return refusal(404, f"/{name} is not served here: {LEFT_OUT[name]}")
 
 
 for _name in LEFT_OUT:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
@@ -23,6 +23,7 @@ from fits_dagster.records.programs import (
 from fits_dagster.web.access import current_person, site_of
 from fits_dagster.web.answers import json_answer
 from fits_dagster.web.cookies import is_accepted
+from fits_dagster.web.errors import refusal
 from fits_dagster.web.pages import page
 
 __all__ = ["router"]
@@ -97,16 +98,16 @@ async def ingest_programs(request: Request) -> Response:
     """Take a list of programs, each an object with ``id``, ``title`` and ``investigator_names``."""
     site = site_of(request)
     if not is_accepted(request.cookies.get(UPLOAD_COOKIE), site.settings.upload_cookies):
-        return PlainTextResponse("not authorized", 403)
+        return refusal(403, "not authorized")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > _LARGEST_BODY:
-            return PlainTextResponse("the list is too large", 413)
+            return refusal(413, "the list is too large")
     try:
         programs = _read(bytes(body))
     except ValueError as error:
-        return PlainTextResponse(str(error), 400)
+        return refusal(400, str(error))
 
     def save() -> None:
         with site.engine.begin() as connection:

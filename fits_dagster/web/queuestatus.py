@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from fits_dagster.ledger.views import item_detail
 from fits_dagster.web.access import role_required, site_of
 from fits_dagster.web.accounts import Person
+from fits_dagster.web.errors import refusal
 from fits_dagster.web.forms import form_token
 from fits_dagster.web.pages import page
 from fits_dagster.web.queues import find_queue, queue_states, run_link
@@ -43,9 +44,9 @@ async def queue_status_changes(request: Request, person: _Reader) -> JSONRespons
     try:
         known = json.loads((await request.body())[:_MAX_POLL_BYTES] or b"null") or {}
     except ValueError:
-        return JSONResponse({"error": "the body is not JSON"}, 400)
+        return refusal(400, "the body is not JSON")
     if not isinstance(known, dict):
-        return JSONResponse({"error": "the body is not an object"}, 400)
+        return refusal(400, "the body is not an object")
     answer: list[dict[str, Any]] = []
     for queue, state in await run_in_threadpool(queue_states, site_of(request)):
         unchanged = known.get(queue.short) == state["token"]

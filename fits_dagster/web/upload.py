@@ -8,6 +8,7 @@ server makes itself; two uploads of one name do not meet; what is refused leaves
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from typing import Final
 
 import anyio
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
@@ -32,6 +33,7 @@ from fits_dagster.sites import Site
 from fits_dagster.storage import UnsafeNameError
 from fits_dagster.web.access import site_of
 from fits_dagster.web.cookies import is_accepted
+from fits_dagster.web.errors import refusal
 
 __all__ = ["router"]
 
@@ -51,32 +53,32 @@ async def upload_file(request: Request, rest: str, batch: str | None = None) -> 
     site = site_of(request)
     address = request.client.host if request.client else "unknown"
     if not is_accepted(request.cookies.get(UPLOAD_COOKIE), site.settings.upload_cookies):
-        return await _refused(site, address, rest, PlainTextResponse("not authorized", 403))
+        return await _refused(site, address, rest, refusal(403, "not authorized"))
     path, _, filename = rest.rpartition("/")
     if path == "processed_cal":
         path = PROCESSED_CALIBRATION_PATH
     if not filename:
-        return PlainTextResponse("no file name", 404)
+        return refusal(404, "no file name")
     try:
         reception = await run_in_threadpool(Reception, site, path, filename)
     except UnsafeNameError as error:
-        return await _refused(site, address, rest, PlainTextResponse(str(error), 400))
+        return await _refused(site, address, rest, refusal(400, str(error)))
     except ReservedPathError as error:
-        return await _refused(site, address, rest, PlainTextResponse(str(error), 403))
+        return await _refused(site, address, rest, refusal(403, str(error)))
     except StagingFullError as error:
-        return PlainTextResponse(str(error), 507)
+        return refusal(507, str(error))
     except OSError as error:
         log.exception("upload of %r", rest)
-        return PlainTextResponse(f"cannot write the staging file: {error.strerror}", 500)
-    refusal = await _receive(request, reception)
-    if refusal is not None:
+        return refusal(500, f"cannot write the staging file: {error.strerror}")
+    refused = await _receive(request, reception)
+    if refused is not None:
         await run_in_threadpool(reception.discard)
-        return await _refused(site, address, rest, refusal)
+        return await _refused(site, address, rest, refused)
     try:
         received = await run_in_threadpool(reception.finish, batch=batch, remote_address=address)
     except Exception as error:
         log.exception("upload of %r", rest)
-        return PlainTextResponse(f"the upload could not be made durable: {type(error).__name__}", 500)
+        return refusal(500, f"the upload could not be made durable: {type(error).__name__}")
     log.info("received %s: %d bytes, md5 %s", rest, received.size, received.md5)
     return JSONResponse(
         [
@@ -90,9 +92,9 @@ async def upload_file(request: Request, rest: str, batch: str | None = None) -> 
     )
 
 
-async def _refused(site: Site, address: str, rest: str, refusal: Response) -> Response:
+async def _refused(site: Site, address: str, rest: str, answer: Response) -> Response:
     """Note a refusal in the log and in the audit."""
-    reason = bytes(refusal.body).decode("utf-8", "replace")
+    reason = json.loads(bytes(answer.body))["error"]
     log.warning("upload of %r from %s refused: %s", rest, address, reason)
 
     def note() -> None:
@@ -100,7 +102,7 @@ async def _refused(site: Site, address: str, rest: str, refusal: Response) -> Re
             write_refusal(connection, address, "upload refused", f"{rest}: {reason}")
 
     await run_in_threadpool(note)
-    return refusal
+    return answer
 
 
 async def _receive(request: Request, reception: Reception) -> Response | None:
@@ -114,18 +116,18 @@ async def _receive(request: Request, reception: Reception) -> Response | None:
                 buffer.clear()
         await run_in_threadpool(reception.write, bytes(buffer))
     except ClientDisconnect:
-        return PlainTextResponse("the client went away", 400)
+        return refusal(400, "the client went away")
     except SlowSenderError as error:
-        return PlainTextResponse(str(error), 408, headers={"Connection": "close"})
+        return refusal(408, str(error), {"Connection": "close"})
     except UploadTooLargeError as error:
-        return PlainTextResponse(str(error), 413)
+        return refusal(413, str(error))
     except StagingFullError as error:
-        return PlainTextResponse(str(error), 507)
+        return refusal(507, str(error))
     except OSError as error:
-        return PlainTextResponse(f"cannot write the staging file: {error.strerror}", 507)
+        return refusal(507, f"cannot write the staging file: {error.strerror}")
     declared = request.headers.get("content-length")
     if declared is not None and declared.isdigit() and int(declared) != reception.size:
-        return PlainTextResponse(f"{reception.size} bytes came instead of {declared}", 400)
+        return refusal(400, f"{reception.size} bytes came instead of {declared}")
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +12,7 @@ import requests
 
 from fits_dagster.destinations.fits_server import UPLOAD_COOKIE
 from fits_dagster.sites import Site
+from fits_dagster.web.app import create_app
 from fits_dagster.web.left_out import LEFT_OUT
 from fits_dagster_tests.conftest import COOKIE, HttpServer
 from fits_dagster_tests.web.made_up import insert_records, make_records
@@ -42,8 +44,8 @@ def test_every_route_of_the_reference_is_served_or_says_what_serves(
     for rest in ("", "/20251123/x"):
         answer = requests.get(f"{archive_http.url}/{name}{rest}", timeout=10, allow_redirects=False)
         if name in LEFT_OUT:
-            assert (answer.status_code, answer.headers["content-type"]) == (404, "text/plain; charset=utf-8")
-            assert answer.text == f"/{name} is not served here: {LEFT_OUT[name]}\n"
+            assert answer.status_code == 404
+            assert answer.json() == {"error": f"/{name} is not served here: {LEFT_OUT[name]}"}
     served = {path.split("/")[1] for path in get(archive_http, "/openapi.json").json()["paths"]}
     small = {"robots.txt", "sitemap.xml", "favicon.ico", "ssummary", "lsummary", "searchform"}
     assert (name in LEFT_OUT) != (name in served | small)
@@ -154,3 +156,32 @@ def test_small_answers(archive_http: HttpServer, staff: requests.Session) -> Non
     assert f"{archive_http.url}/help" in get(archive_http, "/sitemap.xml").text
     assert get(archive_http, "/favicon.ico").status_code == 204
     assert "Processing tags" in get(archive_http, "/processingtags").text
+
+
+#: Routes whose clients expect errors in another form, as docs/http.md says.
+OTHER_ERRORS = ("/calmgr", "/jsoncalmgr", "/xmlcalmgr", "/download", "/login")
+
+
+def test_errors_of_all_routes_have_one_shape(archive: Site, archive_http: HttpServer) -> None:
+    described = create_app(archive, session_hours=1).openapi()["paths"]
+    routes = {(method.upper(), path) for path, methods in described.items() for method in methods}
+    routes |= {("GET", f"/{name}") for name in LEFT_OUT} | {("GET", "/no-such-route")}
+    assert len(routes) > 50
+    wrong = []
+    for method, path in sorted(routes):
+        if method == "HEAD" or path.startswith(OTHER_ERRORS):
+            continue
+        for value in ("no-such-thing", "date=99999999", "%00", ""):
+            url = archive_http.url + re.sub(r"{\w+}", value, path)
+            answer = requests.request(method, url, timeout=20, allow_redirects=False)
+            if answer.status_code >= 400 and not has_the_shape(answer):
+                wrong.append((method, url, answer.status_code, answer.text[:80]))
+    assert wrong == [], "\n".join(map(str, wrong))
+
+
+def has_the_shape(answer: requests.Response) -> bool:
+    try:
+        body = answer.json()
+    except ValueError:
+        return False
+    return isinstance(body, dict) and body.keys() == {"error"} and isinstance(body["error"], str)
