@@ -7,8 +7,9 @@ import os
 import tempfile
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import psutil
 from sqlalchemy import URL, Engine, create_engine, make_url, text
@@ -18,6 +19,8 @@ from fits_dagster.settings import Settings, SiteName
 
 __all__ = [
     "DAGSTER_DATABASE",
+    "NOTICE_LOST_CLIENT",
+    "NOTICE_LOST_SERVER",
     "RUN_LOCKS",
     "dagster_url",
     "database_url",
@@ -35,6 +38,18 @@ DAGSTER_DATABASE = "dagster"
 RUN_LOCKS = 0x66697473
 _EMBEDDED_URL_FILE = "url"
 _CONNECT_TIMEOUT_S = 10
+_KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_USER_TIMEOUT_MS: Final = 25_000
+#: A server notices within half a minute that a host has gone with its connections, and undoes what they were
+#: at: else their locks, in the middle of a transaction, would hold up for hours those who take over.
+NOTICE_LOST_CLIENT: Final = " ".join(
+    [
+        *(f"-c tcp_{name}={value}" for name, value in _KEEPALIVES.items()),
+        f"-c tcp_user_timeout={_USER_TIMEOUT_MS}",
+    ]
+)
+#: The same at this end of a connection, as libpq's parameters.
+NOTICE_LOST_SERVER: Final[Mapping[str, Any]] = {**_KEEPALIVES, "tcp_user_timeout": _USER_TIMEOUT_MS}
 _LONGEST_SOCKET_DIRECTORY = 85
 #: Each run at work has a few connections; and processes for reading ahead are not worth their while here.
 _CONFIGURATION = """# fits_dagster
@@ -152,7 +167,8 @@ def open_engine(settings: Settings, site: SiteName, *, pool_size: int = 2) -> En
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": _CONNECT_TIMEOUT_S,
-            "options": "-c timezone=UTC -c jit=off",
+            "options": f"-c timezone=UTC -c jit=off {NOTICE_LOST_CLIENT}",
+            **NOTICE_LOST_SERVER,
             "application_name": f"fits_dagster {site}",
         },
     )

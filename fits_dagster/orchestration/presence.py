@@ -19,7 +19,7 @@ from typing import Final
 import psycopg
 from sqlalchemy import make_url
 
-from fits_dagster.database.server import RUN_LOCKS
+from fits_dagster.database.server import NOTICE_LOST_CLIENT, NOTICE_LOST_SERVER, RUN_LOCKS
 from fits_dagster.orchestration.storage import storage_url
 
 __all__ = [
@@ -39,16 +39,6 @@ _LOOK_EVERY_S: Final = 2.0
 #: A run that was ended, and whose work does not stop in good order, is cut short after this time.
 _LAST_S: Final = 15.0
 _CONNECT_S: Final = 5
-#: A server notices within half a minute that a host has gone with its connections.
-_SESSION: Final = " ".join(
-    f"-c {name}={value}"
-    for name, value in {
-        "tcp_keepalives_idle": 10,
-        "tcp_keepalives_interval": 5,
-        "tcp_keepalives_count": 3,
-        "tcp_user_timeout": 25_000,
-    }.items()
-)
 _IN_PROGRESS: Final = ("NOT_STARTED", "QUEUED", "STARTING", "STARTED")
 
 _HELD = """
@@ -67,12 +57,9 @@ def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
         plain,
         autocommit=True,
         connect_timeout=_CONNECT_S,
-        options=_SESSION,
+        options=NOTICE_LOST_CLIENT,
         application_name="fits_dagster run",
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=3,
-        tcp_user_timeout=25_000,
+        **NOTICE_LOST_SERVER,
     )
 
 
