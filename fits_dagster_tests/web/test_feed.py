@@ -16,8 +16,8 @@ import requests
 from sqlalchemy import text
 
 from fits_dagster.sites import Site
+from fits_dagster_tests.builders.records import insert_in, insert_records, make_records
 from fits_dagster_tests.conftest import HttpServer
-from fits_dagster_tests.web.made_up import insert_in, insert_records, make_records
 
 
 @pytest.fixture

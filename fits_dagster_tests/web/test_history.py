@@ -19,8 +19,9 @@ from fits_dagster.records import history
 from fits_dagster.records.history import SearchTooWideError, find_file
 from fits_dagster.settings import Settings
 from fits_dagster.sites import Site
-from fits_dagster.stages import copy, ingest
+from fits_dagster.stages import ingest
 from fits_dagster.stages.whereabouts import answer_sentence
+from fits_dagster_tests.builders.flow import copy_in, put_on_dhs
 from fits_dagster_tests.conftest import HttpServer
 
 NAME = "N20251123S0042.fits"
@@ -205,13 +206,8 @@ def test_a_file_that_was_copied_in_has_its_whole_way_in_its_history(
     connected_summit: Site, night: list[Path]
 ) -> None:
     summit, name = connected_summit, night[0].name
-    assert summit.settings.dhs_directory is not None
-    (summit.settings.dhs_directory / name).write_bytes(night[0].read_bytes())
-    done = 0
-    while not done:
-        copy.scan_dhs(summit)
-        change(summit, "update work_item set not_before = now()")
-        done = drain(summit, copy.STAGE).done
+    put_on_dhs(summit, night[:1])
+    assert copy_in(summit).done == 1
     assert sentence(summit, name).startswith(f"{name} has waited for ingest since ")
     assert drain(summit, ingest.STAGE).done == 1
     with summit.engine.connect() as connection:
