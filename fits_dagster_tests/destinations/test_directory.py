@@ -19,7 +19,7 @@ from fits_dagster.sites import Site
 from fits_dagster.stages import export, ingest
 from fits_dagster.upkeep.scrub import ScrubRequest, scrub_store
 from fits_dagster_tests.builders.flow import copy_in, put_on_dhs
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.sites import HttpServer
 
 
 @pytest.fixture

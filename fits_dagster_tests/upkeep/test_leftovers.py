@@ -108,6 +108,7 @@ def test_stored_data_that_no_row_knows_are_told(
 
 
 def test_the_output_of_a_program_is_rotated_while_it_writes(settings: Settings) -> None:
+    small = settings.model_copy(update={"log_file_mb": 0.1})
     logs = settings.home / "logs"
     logs.mkdir(parents=True)
     path = logs / "web-summit.log"
@@ -115,7 +116,7 @@ def test_the_output_of_a_program_is_rotated_while_it_writes(settings: Settings) 
     with path.open("ab", buffering=0) as output:
         for round_ in (b"1", b"2"):
             output.write(round_ * 2_000_000)
-            assert rotate_outputs(settings, 100_000) == [path]
+            assert rotate_outputs(small) == [path]
         output.write(b"3")
     assert path.read_bytes() == b"3"
     assert [(logs / f"web-summit.log.{n}").read_bytes()[:1] for n in (1, 2)] == [b"2", b"1"]

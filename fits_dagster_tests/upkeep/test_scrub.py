@@ -26,7 +26,7 @@ from fits_dagster.storage.landing import md5_of
 from fits_dagster.upkeep.scrub import ScrubReport, ScrubRequest, scrub_store, send_again
 from fits_dagster.web.app import create_app
 from fits_dagster_tests.builders.flow import carry, store_of
-from fits_dagster_tests.conftest import HttpServer, serve
+from fits_dagster_tests.builders.sites import HttpServer, serve
 
 ALL = ScrubRequest()
 

@@ -22,7 +22,7 @@ from fits_dagster.sites import Site
 from fits_dagster.stages import ingest
 from fits_dagster.web.accounts import add_user
 from fits_dagster_tests.builders.records import START, insert_records, make_records
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.sites import HttpServer
 from fits_dagster_tests.web.conftest import PASSWORD
 from fits_dagster_tests.web.test_grammar import distance, on
 

@@ -22,7 +22,7 @@ from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site
 from fits_dagster.stages import associate, ingest
 from fits_dagster.web.descriptions import DescriptionError, read_description
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.sites import HttpServer
 
 NAMESPACE = "{http://www.gemini.edu/xml/gsaCalibrations/v1.0}"
 CLIENT = {"User-Agent": "GeminiDRAGONS 4.0", "Content-Type": "application/x-www-form-urlencoded"}

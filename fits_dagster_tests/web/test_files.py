@@ -18,7 +18,7 @@ from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site
 from fits_dagster.stages import ingest
 from fits_dagster.web.answers import content_disposition
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.sites import HttpServer, served
 
 
 @pytest.fixture
@@ -263,12 +263,10 @@ def test_what_cannot_be_downloaded_is_told_in_plain_text(
     assert said in answer.text
 
 
-def test_too_many_files_are_told_in_plain_text(
-    archive_http: HttpServer, stored: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fits_dagster.web.download._OPEN_LIMIT", 2)
-    assert "More than 2 files" in get(archive_http, "/download/present").text
-    only_last = get(archive_http, f"/download/{stored[3].name}")
+def test_too_many_files_are_told_in_plain_text(archive: Site, stored: list[Path]) -> None:
+    with served(archive, most_files_open=2) as small:
+        assert "More than 2 files" in get(small, "/download/present").text
+        only_last = get(small, f"/download/{stored[3].name}")
     assert "None of the files has been released yet." in only_last.text
 
 

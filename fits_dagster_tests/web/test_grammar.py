@@ -22,7 +22,7 @@ from fits_dagster.sites import Site
 from fits_dagster.web.app import create_app
 from fits_dagster.web.versions import versions_query
 from fits_dagster_tests.builders.records import ENTERED, insert_records, make_records
-from fits_dagster_tests.conftest import HttpServer, serve
+from fits_dagster_tests.builders.sites import HttpServer, serve
 
 HEADER = "X-Fits-Dagster-Not-Understood"
 RECORDS = make_records()

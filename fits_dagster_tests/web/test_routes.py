@@ -15,7 +15,7 @@ from fits_dagster.sites import Site
 from fits_dagster.web.app import create_app
 from fits_dagster.web.left_out import LEFT_OUT
 from fits_dagster_tests.builders.records import insert_records, make_records
-from fits_dagster_tests.conftest import COOKIE, HttpServer
+from fits_dagster_tests.builders.sites import COOKIE, HttpServer
 
 RECORDS = make_records(60)
 DOCUMENT = Path(__file__).parents[2] / "docs" / "http.md"

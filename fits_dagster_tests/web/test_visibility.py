@@ -18,7 +18,7 @@ from fits_dagster.sites import Site
 from fits_dagster.stages import associate, ingest, preview
 from fits_dagster.web.accounts import Role
 from fits_dagster.web.app import create_app
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.sites import HttpServer
 
 #: What must not be read anywhere.
 SECRETS = ("SECRETOBJ", "123.456", "-12.3456", "12.3456", "1.2345", "65.4321", "77.7777")
