@@ -39,7 +39,7 @@ This page is made from the declarations in `fits_dagster/settings/` by `make doc
 _SECTIONS: Final[tuple[tuple[str, str, type[BaseModel]], ...]] = (
     ("At the top", "", Settings),
     ("`[work]`: how the stages work through their queues", "", WorkSettings),
-    ("`[alerts]`: who is told, how, and from when on", "", AlertSettings),
+    ("`[alerts]`: who gets a message, how, and from when on", "", AlertSettings),
     (
         "`[<site>]`: one server, its directories, its partners and its secrets",
         "`[summit]`, `[archive]`, or any other site that `sites` names. What a profile gives instead stands "
@@ -58,15 +58,15 @@ _SECTIONS: Final[tuple[tuple[str, str, type[BaseModel]], ...]] = (
 def meanings(model: type[BaseModel]) -> Mapping[str, str]:
     """Return what each setting of a table means: the comment before it, or that of the one above."""
     found: dict[str, str] = {}
-    told: list[str] = []
+    comment: list[str] = []
     for line in map(str.strip, getsource(model).splitlines()):
         if line.startswith(_MARK):
-            told.append(line.removeprefix(_MARK))
+            comment.append(line.removeprefix(_MARK))
             continue
         name = line.partition(":")[0]
         if name in model.model_fields and name not in found:
-            found[name] = " ".join(told) if told else _ABOVE
-            told = []
+            found[name] = " ".join(comment) if comment else _ABOVE
+            comment = []
     return found
 
 

@@ -62,6 +62,8 @@ TESTED = {
     "alerts look": "cli/test_commands.py",
     "alerts test": "alerts/test_alerts.py",
     "audit": "requeue/test_files.py",
+    "backup": "backup/test_backup.py",
+    "restore": "backup/test_backup.py",
     "upkeep leftovers": "cli/test_commands.py",
     "upkeep orphans": "upkeep/test_leftovers.py",
     "upkeep prune": "upkeep/test_upkeep.py",
@@ -187,7 +189,8 @@ def failure(archive: Site) -> int:
 def test_a_failed_item_is_listed_shown_tried_again_and_worked_on(
     run: Callable[..., Result], archive: Site, failure: int, night: list[Path]
 ) -> None:
-    assert NAME in run("queue", "list", "--state", "failed").output
+    [item] = json.loads(run("queue", "list", "--state", "failed", "--json").output)
+    assert (item["id"], item["filename"]) == (failure, NAME)
     said = run("queue", "show", str(failure)).output
     assert "no FITS" in said and "Traceback: <here>" in said
     assert run("queue", "show", "999999").exit_code != 0

@@ -18,12 +18,18 @@ from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site
 from fits_dagster.stages import ingest
 from fits_dagster.web.answers import content_disposition
+from fits_dagster_tests.builders.remembered import remembered
 from fits_dagster_tests.builders.sites import HttpServer, served
 
 
 @pytest.fixture
 def stored(archive: Site, night: list[Path]) -> list[Path]:
     """Four files in the archive, two of them compressed, one in a directory; all released but the last."""
+    remembered("four_files", [archive], lambda: store_four(archive, night))
+    return night[:4]
+
+
+def store_four(archive: Site, night: list[Path]) -> None:
     store = archive.settings.store_directory
     assert store is not None
     (store / "sub dir").mkdir()
@@ -44,7 +50,6 @@ def stored(archive: Site, night: list[Path]) -> list[Path]:
             ),
             {"name": f"{night[3].name}.bz2"},
         )
-    return night[:4]
 
 
 def get(server: HttpServer, path: str, **headers: str) -> requests.Response:
