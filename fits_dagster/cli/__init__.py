@@ -36,6 +36,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "upkeep": ("upkeep", "Roll-call, removal, leftovers, pruning."),
     "backup": ("backup", "Back up the databases of the sites."),
     "restore": ("backup", "Put a backup in the place of a database."),
+    "rebuild": ("rebuild", "Make records again from the store."),
     "update-headers": ("headers", "Queue edits of primary headers."),
     "describe": ("describe", "Print the records of FITS files."),
     "simulate": ("files", "Make a night of realistic FITS files."),

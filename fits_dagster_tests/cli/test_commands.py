@@ -64,6 +64,7 @@ TESTED = {
     "audit": "requeue/test_files.py",
     "backup": "backup/test_backup.py",
     "restore": "backup/test_backup.py",
+    "rebuild": "requeue/test_rebuild.py",
     "upkeep leftovers": "cli/test_commands.py",
     "upkeep orphans": "upkeep/test_leftovers.py",
     "upkeep prune": "upkeep/test_upkeep.py",
