@@ -12,7 +12,7 @@ up: $(VENV)/.installed
 	$(BIN)/fits-dagster up $(ARGS)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # something is killed, frozen or taken away in a running system; FAULTS="fault and not slow" for the short ones
 FAULTS ?= fault

@@ -19,19 +19,13 @@ from fits_dagster.sites import Site, open_site
 from fits_dagster.storage import S3Store, open_store
 from fits_dagster_tests.builders.sites import HttpServer, brisk_settings, served
 
-#: Tests of whole systems, which take longest and are mostly waiting, go one after the other in two rows.
-SYSTEMS = {"test_up": 1, "test_dagster_dev": 1}
+#: Directories of tests of whole systems.
+WHOLE_SYSTEMS = {"system", "demo"}
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a module together in one process, and begin with those of whole systems."""
-    items.sort(key=lambda item: "/system/" not in item.path.as_posix())
-    for item in items:
-        row = f"systems {SYSTEMS.get(item.path.stem, 2)}"
-        item.add_marker(
-            pytest.mark.xdist_group(row if "/system/" in item.path.as_posix() else item.path.as_posix())
-        )
+    """Begin with the tests of whole systems: they take longest, and several processes share the work."""
+    items.sort(key=lambda item: item.path.parent.name not in WHOLE_SYSTEMS)
 
 
 @pytest.hookimpl(wrapper=True)
