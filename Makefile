@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test faults soak lint up clean
+.PHONY: demo test faults soak lint docs up clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fits-dagster demo $(ARGS)
@@ -12,7 +12,7 @@ up: $(VENV)/.installed
 	$(BIN)/fits-dagster up $(ARGS)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # something is killed, frozen or taken away in a running system; FAULTS="fault and not slow" for the short ones
 FAULTS ?= fault
@@ -27,6 +27,9 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m fits_dagster.settings.document > docs/settings.md
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fits_dagster needs Python 3.11 or later (make PYTHON=python3.12 ...)")'

@@ -24,7 +24,6 @@ from fits_dagster.settings import Settings
 __all__ = ["configure_logging", "follow", "log_files", "rotate_outputs", "tail"]
 
 _FORMAT: Final = "%(asctime)s,%(msecs)03d %(process)d:%(module)s:%(lineno)d %(levelname)s: %(message)s"
-_MAX_BYTES: Final = 100_000_000
 _KEEP: Final = 10
 #: A log file proper is never longer than its limit by more than a line.
 _ROTATED_BY_ITSELF: Final = 1_000_000
@@ -93,7 +92,7 @@ def configure_logging(settings: Settings, name: str, level: int = logging.INFO) 
     directory.mkdir(parents=True, exist_ok=True)
     handler = ConcurrentRotatingFileHandler(
         directory / f"{name}.log",
-        maxBytes=_MAX_BYTES,
+        maxBytes=_most_bytes(settings),
         backupCount=_KEEP,
         encoding="utf-8",
         lock_file_directory=str(directory / ".locks"),
@@ -105,7 +104,11 @@ def configure_logging(settings: Settings, name: str, level: int = logging.INFO) 
     root.setLevel(level)
 
 
-def rotate_outputs(settings: Settings, most_bytes: int = _MAX_BYTES) -> list[Path]:
+def _most_bytes(settings: Settings) -> int:
+    return int(settings.log_file_mb * 1e6)
+
+
+def rotate_outputs(settings: Settings) -> list[Path]:
     """Rotate what programs have written to their output, the web servers' above all; returns the long ones.
 
     The programs hold their files open, for appending: a file is copied and emptied. Log files proper rotate
@@ -113,7 +116,7 @@ def rotate_outputs(settings: Settings, most_bytes: int = _MAX_BYTES) -> list[Pat
     """
     rotated = []
     for path in sorted((settings.home / "logs").glob("*.log")):
-        if path.stat().st_size <= most_bytes + _ROTATED_BY_ITSELF:
+        if path.stat().st_size <= _most_bytes(settings) + _ROTATED_BY_ITSELF:
             continue
         for number in range(_KEEP - 1, 0, -1):
             older = path.with_name(f"{path.name}.{number}")

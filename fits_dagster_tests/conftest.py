@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 from sqlalchemy import URL, create_engine, text
 
@@ -21,14 +17,15 @@ from fits_dagster.schema.migrate import migrate
 from fits_dagster.settings import S3Settings, Settings, SiteName, load_settings
 from fits_dagster.sites import Site, open_site
 from fits_dagster.storage import S3Store, open_store
+from fits_dagster_tests.builders.sites import HttpServer, brisk_settings, served
 
-#: Cookie that exports carry in tests.
-COOKIE = "a-secret-of-the-tests"
+#: Directories of tests of whole systems.
+WHOLE_SYSTEMS = {"system", "demo"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests of whole systems: they take longest, and several processes share the work."""
-    items.sort(key=lambda item: "/system/" not in item.path.as_posix())
+    items.sort(key=lambda item: item.path.parent.name not in WHOLE_SYSTEMS)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -119,41 +116,7 @@ def _administer(server: URL, statement: str) -> None:
 @pytest.fixture
 def settings(tmp_path: Path, postgres_url: Callable[[], URL]) -> Settings:
     """Settings of both sites in a temporary home, each with a database of its own, and brisk times."""
-    work = {
-        "workers": 2,
-        "linger_seconds": 0,
-        "tick_seconds": 0,
-        "poll_seconds": 0.05,
-        "retry_base_seconds": 0.05,
-        "lease_seconds": 5,
-    }
-    loaded = load_settings(
-        tmp_path / "home",
-        work=work,
-        summit={
-            "database_url": _text(postgres_url()),
-            "dhs_stable_seconds": 0,
-            "dhs_give_up_seconds": 0,
-            "defer_seconds": 0,
-            "export_cookie": COOKIE,
-            "port": 1,
-        },
-        archive={
-            "database_url": _text(postgres_url()),
-            "upload_cookies": [COOKIE],
-            "defer_seconds": 0,
-            "port": 2,
-        },
-    )
-    for site in (loaded.summit, loaded.archive):
-        for directory in (site.dhs_directory, site.store_directory, site.staging_directory):
-            if directory is not None:
-                directory.mkdir(parents=True)
-    return loaded
-
-
-def _text(url: URL) -> str:
-    return url.render_as_string(hide_password=False)
+    return brisk_settings(tmp_path / "home", summit=postgres_url(), archive=postgres_url())
 
 
 @pytest.fixture
@@ -208,43 +171,11 @@ def with_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Site], Si
     server.stop()
 
 
-@dataclass(frozen=True)
-class HttpServer:
-    """A web application that answers on a port."""
-
-    url: str
-    server: uvicorn.Server
-
-
-def serve(app: object) -> tuple[HttpServer, Callable[[], None]]:
-    """Serve an ASGI application on a free port; returns the server and how to stop it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 15
-    while not server.started:
-        assert time.monotonic() < deadline, "the web application did not start"
-        time.sleep(0.01)
-
-    def stop() -> None:
-        server.should_exit = True
-        thread.join(10)
-
-    return HttpServer(f"http://127.0.0.1:{port}", server), stop
-
-
 @pytest.fixture
 def archive_http(archive: Site) -> Iterator[HttpServer]:
     """The archive's web application on a real port."""
-    from fits_dagster.web.app import create_app
-
-    server, stop = serve(create_app(archive, session_hours=1))
-    yield server
-    stop()
+    with served(archive) as server:
+        yield server
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import fits_dagster
 
 PACKAGE = Path(fits_dagster.__path__[0])
 ROOT = PACKAGE.parent
+TESTS = Path(__file__).parent
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
@@ -39,6 +40,13 @@ def test_every_package_has_its_line_in_the_picture_of_the_house() -> None:
     named = set(re.findall(r"[a-z]+", "\n".join(line[:55] for line in picture.splitlines())))
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert packages - named == set()
+
+
+def test_the_tests_mirror_the_house() -> None:
+    tests = {path.parent.name for path in TESTS.glob("*/test_*.py")}
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    # the benchmarks are beside the package, and what is tried from outside is a package of its own
+    assert tests ^ packages == {"benchmarks", "plugins"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

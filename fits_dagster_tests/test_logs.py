@@ -81,8 +81,7 @@ import logging, sys
 from pathlib import Path
 from fits_dagster import logs
 from fits_dagster.settings import load_settings
-logs._MAX_BYTES = 4000
-logs.configure_logging(load_settings(Path(sys.argv[1])), "summit-ingest")
+logs.configure_logging(load_settings(Path(sys.argv[1]), log_file_mb=0.004), "summit-ingest")
 for n in range(100):
     logging.getLogger("fits_dagster").info("writer %s line %d", sys.argv[2], n)
 """

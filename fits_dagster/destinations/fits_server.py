@@ -54,8 +54,6 @@ log = logging.getLogger(__name__)
 _CHUNK: Final = 1 << 18
 #: A server that does not take header edits is not asked again for so long.
 _NO_EDITS_S: Final = 300.0
-#: The far end reads, edits and compresses the whole file before it answers.
-_EDIT_TIMEOUT_S: Final = 300.0
 
 
 class HeaderUpdateRefusedError(Exception):
@@ -162,7 +160,7 @@ class FitsServer(Destination):
                 delivery.name,
                 hint,
                 cookie=cookie,
-                timeout=self.settings.request_timeout_seconds,
+                timeout=(self.settings.request_timeout_seconds, self.settings.edit_timeout_seconds),
             )
         except (HeaderUpdateRefusedError, requests.RequestException) as error:
             log.info("%s did not take the header edit of %s: %s", self.address, delivery.name, error)
@@ -297,9 +295,14 @@ def send_header_update(
     hint: HeaderUpdate,
     *,
     cookie: str,
-    timeout: float,
+    timeout: tuple[float, float],
 ) -> Sent:
     """Let a destination make the new content of a file from the one it has, and verify its answer.
+
+    Parameters
+    ----------
+    timeout
+        Seconds until it is connected, and of silence until it answers.
 
     Raises
     ------
@@ -322,7 +325,7 @@ def send_header_update(
         f"{url.rstrip('/')}/update_headers",
         data=body,
         cookies={API_COOKIE: cookie},
-        timeout=(timeout, _EDIT_TIMEOUT_S),
+        timeout=timeout,
         headers={"Content-Type": "application/json"},
         allow_redirects=False,
     )

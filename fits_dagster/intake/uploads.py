@@ -36,7 +36,7 @@ __all__ = ["Received", "Reception", "ReservedPathError", "StagingFullError", "Up
 _STAGED_SUFFIX_BYTES: Final = 120
 
 PROCESSED_CALIBRATION_PATH = "processed_cals"
-#: Free space is looked at again whenever so much has come.
+#: Free space is looked at again when half of it has come, or so much.
 _LOOK_BYTES = 1 << 26
 
 
@@ -97,6 +97,8 @@ class Reception:
         self._path, self._filename = path, filename
         self._directory = site.settings.staging_directory / "uploads"
         self._directory.mkdir(parents=True, exist_ok=True)
+        self.size = 0
+        self._look_again_at = 0
         self._require_room()
         # the staged name ends as the file does, so that it is read as what it is
         suffix = last_bytes(filename, _STAGED_SUFFIX_BYTES)
@@ -105,7 +107,6 @@ class Reception:
         self._stream: BinaryIO = self._temporary.open("xb")
         self._digest = hashlib.md5(usedforsecurity=False)
         self._started = datetime.now(UTC)
-        self.size = 0
 
     @property
     def staged(self) -> Path:
@@ -114,8 +115,10 @@ class Reception:
 
     def _require_room(self) -> None:
         free = shutil.disk_usage(self._directory).free
-        if free < self._site.settings.min_free_bytes:
+        spare = free - self._site.settings.min_free_bytes
+        if spare < 0:
             raise StagingFullError(f"only {free / 1e6:.0f} MB free in the staging directory")
+        self._look_again_at = self.size + min(spare // 2, _LOOK_BYTES)
 
     def write(self, chunk: bytes) -> None:
         """Take the next bytes.
@@ -127,7 +130,7 @@ class Reception:
         StagingFullError
             The room ends while they come.
         """
-        if (self.size + len(chunk)) // _LOOK_BYTES > self.size // _LOOK_BYTES:
+        if self.size + len(chunk) > self._look_again_at:
             self._require_room()
         self.size += len(chunk)
         if self.size > self._site.settings.max_upload_bytes:

@@ -58,7 +58,8 @@ def drain(
         What to keep to. Background work gives way: nothing of it is begun while other work is due or in
         hand, except now and then.
     linger
-        Seconds to wait for more after the last work; 0 stops as soon as nothing is due.
+        Seconds to wait for more after the last work, without the time that looks at files take which turn
+        out not to be ready; 0 stops as soon as nothing is due.
     stop
         Asked between files; true ends the drain in good order.
     on_round
@@ -70,12 +71,13 @@ def drain(
         Counts, bytes and the files that failed.
     """
     report = DrainReport(stage.name, run_id)
-    began = last_work = looked = time.monotonic()
     rounds = 0
     courtesy = Courtesy(site, stop)
     with Listener(site.engine, [stage.name]) if linger else nullcontext() as listener:
+        began = last_work = looked = time.monotonic()
         while not stop() and time.monotonic() - began < site.work.max_run_seconds:
             rounds += 1
+            deferred, round_began = report.deferred, time.monotonic()
             try:
                 if stage.look_every_s is not None and (rounds == 1 or time.monotonic() >= looked):
                     stage.look(site)
@@ -97,6 +99,9 @@ def drain(
                 report.seconds = last_work - began
                 on_round(report)
                 continue
+            if rounds == 1 or report.deferred > deferred:
+                # to look at files that are not ready yet is no silence, however long a busy machine takes
+                last_work += time.monotonic() - round_began
             # with a failure to report, a drain does not wait long: its run ends, and turns red
             patience = min(linger, _PATIENCE_WITH_FAILURES_S) if report.failures else linger
             left = last_work + patience - time.monotonic()

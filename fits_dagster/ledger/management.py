@@ -149,14 +149,17 @@ def write_audit(connection: Connection, who: str, action: str, detail: str) -> N
     )
 
 
-_MOST_REFUSALS = 60
+def write_refusal(connection: Connection, who: str, action: str, detail: str, *, most: int = 60) -> None:
+    """Note that somebody was refused, but not without end: the audit must not be filled at will.
 
-
-def write_refusal(connection: Connection, who: str, action: str, detail: str) -> None:
-    """Note that somebody was refused, up to 60 times a minute: the audit must not be filled at will."""
+    Parameters
+    ----------
+    most
+        Rows of this action in a minute.
+    """
     shown = detail.encode("unicode_escape").decode()[:500]
     connection.execute(
-        QUERIES["write_refusal"], {"who": who, "action": action, "detail": shown, "most": _MOST_REFUSALS}
+        QUERIES["write_refusal"], {"who": who, "action": action, "detail": shown, "most": most}
     )
 
 

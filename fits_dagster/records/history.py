@@ -33,7 +33,7 @@ __all__ = [
 SHORTEST_PART: Final = 3
 _MOST_NAMES: Final = 50
 _MOST_EVENTS: Final = 500
-_SEARCH_MS: Final = 4000
+_LONGEST_SEARCH_S: Final = 4.0
 _QUERY_CANCELLED: Final = "57014"
 
 
@@ -199,8 +199,17 @@ def find_file(connection: Connection, asked: str) -> Answer:
 _PLACES: Final = (("file", "name"), ("work_item", "filename"), ("dhs_file", "name"))
 
 
-def find_names(connection: Connection, part: str, *, limit: int) -> list[str]:
+def find_names(
+    connection: Connection, part: str, *, limit: int, longest_s: float = _LONGEST_SEARCH_S
+) -> list[str]:
     """Return trimmed names that hold a part, whatever its case, in order; past events are asked last.
+
+    Parameters
+    ----------
+    limit
+        Most names.
+    longest_s
+        Longest time of one question to the database, seconds.
 
     Raises
     ------
@@ -211,7 +220,7 @@ def find_names(connection: Connection, part: str, *, limit: int) -> list[str]:
         raise SearchTooWideError
     values = {"part": part.lower(), "limit": limit}
     found: set[str] = set()
-    connection.execute(QUERIES.with_parts("time_limit", milliseconds=str(_SEARCH_MS)))
+    connection.execute(QUERIES.with_parts("time_limit", milliseconds=str(round(longest_s * 1000))))
     try:
         for table, column in (*_PLACES, ("event", "filename")):
             if table == "event" and found:

@@ -69,6 +69,8 @@ class Settings(Frozen):
     keep_runs_days: float = Field(default=14.0, gt=0)
     #: Time that the histories of files are kept.
     keep_events_days: float = Field(default=400.0, gt=0)
+    #: Size at which a log file is put aside, MB; ten older ones are kept.
+    log_file_mb: float = Field(default=100.0, gt=0)
     #: Write log files as JSON, one object a line.
     log_json: bool = False
     #: The tables ``[<site>]``: of the sites that run here, and of their partners elsewhere.

@@ -30,14 +30,18 @@ class Frozen(BaseModel):
 class S3Settings(Frozen):
     """Where objects live when a site's store is S3. Credentials come from the usual AWS places."""
 
+    #: Bucket of the objects.
     bucket: str = ""
     #: Endpoint of an S3-compatible server; empty for AWS itself.
     endpoint_url: str = ""
+    #: Region of the bucket.
     region: str = "us-west-2"
     #: Optional read-only bucket that is asked when the main bucket lacks a key.
     underlay_bucket: str = ""
     #: Attempts of one request before it counts as failed (back-off with jitter between them).
     max_attempts: int = Field(default=5, ge=1)
+    #: Seconds of silence after which an attempt has failed.
+    silence_seconds: float = Field(default=60.0, gt=0)
 
 
 class WorkSettings(Frozen):
@@ -82,6 +86,7 @@ class WorkSettings(Frozen):
 class RescanSettings(Frozen):
     """A periodic look at a directory of the store for files that were changed by hand."""
 
+    #: Name of the look; its schedule is called after it.
     name: str
     #: Minute, hour, day, month, weekday, in the site's time zone.
     cron: str
@@ -89,6 +94,7 @@ class RescanSettings(Frozen):
     path: str = ""
     #: Regular expression searched in the names, or today, twoday, fourday, tenday, twentyday.
     file_re: str = ""
+    #: Whether it takes place.
     enabled: bool = True
 
 
@@ -103,6 +109,7 @@ class AlertSettings(Frozen):
     subject_prefix: str = "[fits_dagster]"
     #: Address that gets a JSON object with ``text`` and ``alerts`` by POST (chat services take it).
     webhook_url: SecretStr = SecretStr("")
+    #: Seconds after which a mail server or that address has not answered.
     timeout_seconds: float = Field(default=10.0, gt=0)
     #: Seconds between two looks; and between two looks at whole nights, which ask the destinations.
     look_seconds: float = Field(default=30.0, gt=0)
@@ -127,7 +134,9 @@ class SiteSettings(Frozen):
 
     #: Profile that the defaults come from: ``summit`` or ``archive``; empty: the one of the site's name.
     profile: str = ""
+    #: What its pages are headed with.
     title: str = "Fits Server"
+    #: Address and port at which its web application answers.
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     #: Database of this site; empty: named ``fits_<site>`` on the common server.
@@ -150,6 +159,7 @@ class SiteSettings(Frozen):
     store_directory: Path | None = None
     #: Follow links of the directory store that end at a regular file inside it; others are never followed.
     store_links: bool = False
+    #: Where the objects are when the store is S3.
     s3: S3Settings = S3Settings()
     #: Whether other servers, and people, may upload files here.
     receives_uploads: bool = False
@@ -157,6 +167,7 @@ class SiteSettings(Frozen):
     staging_directory: Path | None = None
     #: Previews live under this relative path of the store.
     preview_path: str = "previews"
+    #: Whether previews are made, and the best calibrations of each file associated, here.
     using_previews: bool = False
     using_calibration_cache: bool = False
     #: Catalogue of photometric standard stars (columns RA in hours, DEC in degrees); none: not looked for.
@@ -177,6 +188,8 @@ class SiteSettings(Frozen):
     api_cookies: tuple[SecretStr, ...] = ()
     #: Seconds of silence after which a request to another server has failed.
     request_timeout_seconds: float = Field(default=10.0, gt=0)
+    #: The same for a header edit: the far end reads, edits and compresses the file before it answers.
+    edit_timeout_seconds: float = Field(default=300.0, gt=0)
     #: Files younger than this are left alone for now by a rescan's ingest; 0 turns that off.
     defer_seconds: float = Field(default=5.0, ge=0)
     #: Periodic looks for files that were changed by hand, and the time zone of their schedules.
@@ -192,6 +205,11 @@ class SiteSettings(Frozen):
     min_free_bytes: int = Field(default=200_000_000, ge=0)
     #: Answer 400 to a selection of which something is not understood; else the rest of it counts.
     refuse_not_understood: bool = False
+    #: Most files of an answer to a selection that names no date, program or file, and of one that does.
+    most_files_open: int = Field(default=500, ge=1)
+    most_files_named: int = Field(default=2000, ge=1)
+    #: Seconds for which somebody who signs in waits for others of the same name or address.
+    sign_in_wait_seconds: float = Field(default=5.0, gt=0)
     #: Host names by which this site is asked; others are refused. None: any. Local names are always right.
     host_names: tuple[str, ...] = ()
     #: ``/metrics`` is told to who sends this token (``Authorization: Bearer``); none: to this machine.
@@ -202,6 +220,10 @@ class SiteSettings(Frozen):
     upload_least_rate: int = Field(default=10_000, ge=0)
     #: Largest accepted upload.
     max_upload_bytes: int = Field(default=100_000_000_000, gt=0)
+
+    def most_files(self, *, is_open: bool) -> int:
+        """Return how many files an answer has at most; an open selection names no date, program or file."""
+        return self.most_files_open if is_open else self.most_files_named
 
     @property
     def night_clock(self) -> NightClock:

@@ -20,7 +20,6 @@ from fits_dagster.storage.landing import TEMPORARY_MARK, md5_of
 __all__ = ["S3Store"]
 
 _CONNECT_TIMEOUT_S = 10
-_READ_TIMEOUT_S = 60
 _CHUNK = 1 << 20
 
 
@@ -54,7 +53,7 @@ class S3Store:
                 config=Config(
                     retries={"max_attempts": self.settings.max_attempts, "mode": "standard"},
                     connect_timeout=_CONNECT_TIMEOUT_S,
-                    read_timeout=_READ_TIMEOUT_S,
+                    read_timeout=self.settings.silence_seconds,
                     # every service knows Content-MD5; newer sums come in a form that older ones refuse
                     request_checksum_calculation="when_required",
                     response_checksum_validation="when_required",

@@ -158,13 +158,23 @@ def list_users(connection: Connection) -> list[Person]:
     return [Person(name, role) for name, role in rows]
 
 
-def sign_in(engine: Engine, username: str, password: str, *, hours: float, address: str = "") -> str | None:
+def sign_in(
+    engine: Engine,
+    username: str,
+    password: str,
+    *,
+    hours: float,
+    address: str = "",
+    wait_seconds: float = 5.0,
+) -> str | None:
     """Check a password and open a session.
 
     Parameters
     ----------
     address
         Network address of the browser; failures are counted for it, as they are for the name.
+    wait_seconds
+        Longest wait for other attempts of the same name or address.
 
     Returns
     -------
@@ -179,17 +189,19 @@ def sign_in(engine: Engine, username: str, password: str, *, hours: float, addre
         Somebody holds the account's row.
     """
     try:
-        return _sign_in(engine, username, password, hours=hours, address=address)
+        return _sign_in(engine, username, password, hours=hours, address=address, wait_seconds=wait_seconds)
     except OperationalError as error:
         if isinstance(error.orig, LockNotAvailable):
             raise AccountsBusyError from error
         raise
 
 
-def _sign_in(engine: Engine, username: str, password: str, *, hours: float, address: str) -> str | None:
+def _sign_in(
+    engine: Engine, username: str, password: str, *, hours: float, address: str, wait_seconds: float
+) -> str | None:
     attempt = Attempt.of(username, address)
     with engine.begin() as connection:
-        hold(connection, attempt)
+        hold(connection, attempt, wait_seconds=wait_seconds)
         refuse_if_locked(connection, attempt)
         user_id = _verified(connection, username, password)
         if user_id is None:

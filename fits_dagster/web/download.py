@@ -36,8 +36,6 @@ __all__ = ["router"]
 
 router = APIRouter()
 
-_OPEN_LIMIT: Final = 500
-_CLOSED_LIMIT: Final = 2000
 _CHUNK: Final = 1 << 20
 _LARGEST_FORM: Final = 1_000_000
 _CALIBRATIONS: Final = "associated_calibrations"
@@ -80,7 +78,7 @@ def download(request: Request, rest: SelectionPath) -> Response:
     selection = read_selection(request, "download", without=(_CALIBRATIONS,))
     if not elements:
         return _said("Nothing was asked for.")
-    limit = _OPEN_LIMIT if selection.is_open else _CLOSED_LIMIT
+    limit = site_of(request).settings.most_files(is_open=selection.is_open)
     if "present" not in selection.conditions:
         selection.conditions["present"] = diskfile.c.present
     query = versions_query().add_columns(header.c.id.label("header_id")).where(selection.where)
@@ -113,8 +111,9 @@ async def download_chosen(request: Request) -> Response:
 def _chosen(request: Request, names: Sequence[str]) -> Response:
     if not names:
         return _said("Nothing was chosen.")
-    if len(names) > _CLOSED_LIMIT:
-        return _said(f"More than {_CLOSED_LIMIT} files: please choose fewer.")
+    limit = site_of(request).settings.most_files(is_open=False)
+    if len(names) > limit:
+        return _said(f"More than {limit} files: please choose fewer.")
     asked = [name.replace("\x00", "").rpartition("/") for name in names]
     wanted = or_(*(and_(diskfile.c.path == path, diskfile.c.filename == name) for path, _, name in asked))
     query = versions_query().where(diskfile.c.present, wanted).order_by(file.c.name)

@@ -29,8 +29,6 @@ router = APIRouter()
 
 #: Until when the answer of the change feed is complete.
 COMPLETE_HEADER: Final = "X-Fits-Dagster-Complete-Until"
-_OPEN_LIMIT: Final = 500
-_CLOSED_LIMIT: Final = 2000
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def list_versions(
         selection.conditions.setdefault("canonical", diskfile.c.canonical)
     if with_header:
         selection.conditions["has_header"] = header.c.id.is_not(None)
-    limit = _OPEN_LIMIT if selection.is_open else _CLOSED_LIMIT
+    limit = site_of(request).settings.most_files(is_open=selection.is_open)
     orderings = orderings_of(request, selection)
     cursor = request.query_params.get("cursor")
     is_feed = cursor is not None or (selection.is_feed and _are_by_entry(orderings))

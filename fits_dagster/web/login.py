@@ -40,7 +40,13 @@ async def login(request: Request) -> Response:
     target = _local(form.get("redirect", ""))
     try:
         token = await run_in_threadpool(
-            sign_in, site.engine, username, password, hours=hours, address=_address(request)
+            sign_in,
+            site.engine,
+            username,
+            password,
+            hours=hours,
+            address=_address(request),
+            wait_seconds=site.settings.sign_in_wait_seconds,
         )
     except TooManyFailuresError as error:
         text = f"{error} Please try again in {_for_how_long(error.seconds)}."

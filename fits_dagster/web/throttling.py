@@ -36,8 +36,6 @@ WINDOW_S: Final = 15 * 60
 _FIRST_PAUSE_S: Final = 30.0
 _LONGEST_NAME: Final = 200
 _IPV6_NETWORK_BITS: Final = 64
-#: Longest wait for a row that another attempt has locked.
-_LOCK_WAIT_MS: Final = 5000
 
 
 class TooManyFailuresError(Exception):
@@ -81,12 +79,18 @@ where {column} = :value and at > clock_timestamp() - make_interval(secs => :wind
 """
 
 
-def hold(connection: Connection, attempt: Attempt) -> None:
+def hold(connection: Connection, attempt: Attempt, *, wait_seconds: float) -> None:
     """Let attempts of one name, and of one address, take turns until the transaction ends.
 
     Else many at once would all be looked at before the first failure is noted.
+
+    Parameters
+    ----------
+    wait_seconds
+        Longest wait for a row that another attempt has locked.
     """
-    connection.execute(RECORDS.with_parts("limit_lock_wait", milliseconds=str(_LOCK_WAIT_MS)))
+    milliseconds = str(max(1, round(wait_seconds * 1000)))  # 0 would be for ever
+    connection.execute(RECORDS.with_parts("limit_lock_wait", milliseconds=milliseconds))
     connection.execute(RECORDS["lock_attempts"], {"username": attempt.username, "address": attempt.address})
 
 

@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from fits_dagster.calibration.lookup import MOST_LEVELS, AssociatedCalibration, associated_calibrations
+from fits_dagster_tests.builders.versions import Archive
 
 
 @pytest.fixture
-def files(connection: Connection, archive_class: Any) -> dict[str, int]:
+def files(connection: Connection) -> dict[str, int]:
     """Ten headers, called ``0`` to ``9``; nothing is associated."""
-    archive = archive_class(connection)
+    archive = Archive(connection)
     record = {"instrument": "NIFS", "ut_datetime": datetime(2019, 6, 1, tzinfo=UTC), "qa_state": "Pass"}
     return {str(number): archive.insert(f"{number}.fits", record) for number in range(10)}
 

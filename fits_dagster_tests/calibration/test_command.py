@@ -14,6 +14,7 @@ from sqlalchemy import text
 from fits_dagster.calibration import associate_headers
 from fits_dagster.cli import cli
 from fits_dagster.sites import Site
+from fits_dagster_tests.builders.versions import Archive
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
 RECORD: dict[str, Any] = {
@@ -36,12 +37,10 @@ NEEDS = "select header_id, caltype, part, query, key from calibration_need order
 
 
 @pytest.fixture
-def filled(
-    archive: Site, archive_class: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Site]:
+def filled(archive: Site, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A science frame, an arc before it, one after it, and one with another filter."""
     with archive.engine.begin() as connection:
-        files = archive_class(connection)
+        files = Archive(connection)
         header, _ = files.arrive(TARGET, RECORD | {"observation_type": "OBJECT"}, "nifs", [ROW])
         for name, days, filter_name in ((NEAR, -1, "HK"), (FAR, 2, "HK"), ("other.fits", 0.5, "JH")):
             arc = RECORD | {"observation_type": "ARC", "ut_datetime": UT + timedelta(days=days)}

@@ -20,6 +20,7 @@ from fits_dagster.calibration.keys import applicable_types, index_headers, needs
 from fits_dagster.calibration.lookup import compute
 from fits_dagster.calibration.processing_tags import remove_processing_tag, set_processing_tag
 from fits_dagster.records.processing_tags import ProcessingTag
+from fits_dagster_tests.builders.versions import Archive
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
 RECORD: dict[str, Any] = {
@@ -152,26 +153,24 @@ def property_settings(examples: int) -> settings:
 @property_settings(30)
 @given(histories)
 def test_the_maintained_cache_equals_one_computed_from_scratch(
-    engine: Engine, archive_class: Any, told: tuple[str, Sequence]
+    engine: Engine, told: tuple[str, Sequence]
 ) -> None:
-    check_sequence(engine, archive_class, *told)
+    check_sequence(engine, *told)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @property_settings(1000)
 @given(histories)
-def test_it_does_so_in_a_thousand_histories(
-    engine: Engine, archive_class: Any, told: tuple[str, Sequence]
-) -> None:
-    check_sequence(engine, archive_class, *told)
+def test_it_does_so_in_a_thousand_histories(engine: Engine, told: tuple[str, Sequence]) -> None:
+    check_sequence(engine, *told)
 
 
-def check_sequence(engine: Engine, archive_class: Any, world: str, sequence: Sequence) -> None:
+def check_sequence(engine: Engine, world: str, sequence: Sequence) -> None:
     record, kinds, configurations = WORLDS[world]
     table = world.partition(",")[0]
     with engine.connect() as connection:
-        archive = archive_class(connection)
+        archive = Archive(connection)
         queue: dict[str, int] = {}
         current: dict[str, int] = {}
         change_tag(connection, "A", 1, True)
@@ -220,8 +219,8 @@ def from_scratch(archive: Any, headers: list[int]) -> dict[str, dict[str, list[s
     return found
 
 
-def test_a_batch_gives_what_its_members_give_one_by_one(connection: Connection, archive_class: Any) -> None:
-    archive = archive_class(connection)
+def test_a_batch_gives_what_its_members_give_one_by_one(connection: Connection) -> None:
+    archive = Archive(connection)
     ids = [
         arrive(archive, f"{kind}-{days}.fits", days, KINDS[kind])[0]
         for kind in range(len(KINDS))
@@ -237,10 +236,8 @@ def test_a_batch_gives_what_its_members_give_one_by_one(connection: Connection, 
     assert (one_by_one, archive.cached()) == (together, cached)
 
 
-def test_a_late_calibration_queues_the_targets_inside_its_window_only(
-    connection: Connection, archive_class: Any
-) -> None:
-    archive = archive_class(connection)
+def test_a_late_calibration_queues_the_targets_inside_its_window_only(connection: Connection) -> None:
+    archive = Archive(connection)
     for name, days, camera in (
         ("near.fits", 1.0, "ShortBlue"),
         ("far.fits", 364.9, "ShortBlue"),
@@ -253,14 +250,14 @@ def test_a_late_calibration_queues_the_targets_inside_its_window_only(
     assert targets(work) == {"near.fits", "far.fits"}
 
 
-def test_a_science_frame_queues_nobody(connection: Connection, archive_class: Any) -> None:
-    archive = archive_class(connection)
+def test_a_science_frame_queues_nobody(connection: Connection) -> None:
+    archive = Archive(connection)
     arrive(archive, "first.fits", 0.0, SCIENCE)
     assert arrive(archive, "second.fits", 0.1, SCIENCE)[1] == []
 
 
-def test_a_full_list_of_nearer_ones_is_left_alone(connection: Connection, archive_class: Any) -> None:
-    archive = archive_class(connection)
+def test_a_full_list_of_nearer_ones_is_left_alone(connection: Connection) -> None:
+    archive = Archive(connection)
     target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)
     for number in range(5):
         _, work = arrive(archive, f"pinhole{number}.fits", 1.0 + number, PINHOLE)
@@ -270,8 +267,8 @@ def test_a_full_list_of_nearer_ones_is_left_alone(connection: Connection, archiv
     assert targets(arrive(archive, "nearer.fits", -4.9, PINHOLE)[1]) == {"target.fits"}
 
 
-def test_a_failed_calibration_queues_those_that_use_it(connection: Connection, archive_class: Any) -> None:
-    archive = archive_class(connection)
+def test_a_failed_calibration_queues_those_that_use_it(connection: Connection) -> None:
+    archive = Archive(connection)
     user, _ = arrive(archive, "user.fits", 0.0, SCIENCE)
     other, _ = arrive(archive, "other.fits", 30.0, SCIENCE)
     arrive(archive, "arc.fits", 1.0, ARC)
@@ -284,10 +281,8 @@ def test_a_failed_calibration_queues_those_that_use_it(connection: Connection, a
     assert archive.cached()["user.fits"]["arc"] == ["other_arc.fits"]
 
 
-def test_a_changed_calibration_concerns_its_old_and_its_new_users(
-    connection: Connection, archive_class: Any
-) -> None:
-    archive = archive_class(connection)
+def test_a_changed_calibration_concerns_its_old_and_its_new_users(connection: Connection) -> None:
+    archive = Archive(connection)
     short, _ = arrive(archive, "short.fits", 0.0, SCIENCE)
     long, _ = arrive(archive, "long.fits", 0.0, SCIENCE, camera="LongBlue")
     arrive(archive, "pinhole.fits", 1.0, PINHOLE)
@@ -297,10 +292,10 @@ def test_a_changed_calibration_concerns_its_old_and_its_new_users(
     assert {item.subject_id for item in work} == {short, long}
 
 
-def test_work_carries_the_priority_of_what_caused_it(connection: Connection, archive_class: Any) -> None:
+def test_work_carries_the_priority_of_what_caused_it(connection: Connection) -> None:
     from fits_dagster.calibration.associate import follow_ups
 
-    archive = archive_class(connection)
+    archive = Archive(connection)
     target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)
     record = RECORD | PINHOLE | {"ut_datetime": UT}
     header = archive.insert("pinhole.fits", record, "gnirs", [ROW])
@@ -314,9 +309,9 @@ def test_work_carries_the_priority_of_what_caused_it(connection: Connection, arc
 
 
 def test_a_target_whose_association_runs_now_is_queued_even_if_its_list_looks_full(
-    connection: Connection, archive_class: Any
+    connection: Connection,
 ) -> None:
-    archive = archive_class(connection)
+    archive = Archive(connection)
     target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)
     arrive(archive, "near.fits", 0.1, ARC)
     associate(archive, target)
@@ -336,14 +331,12 @@ def committed(engine: Engine) -> Iterator[Engine]:
         connection.execute(text("truncate file, diskfile, header, calibration_answer cascade"))
 
 
-def test_an_association_waits_for_the_ingest_under_way_and_sees_what_it_brings(
-    committed: Engine, archive_class: Any
-) -> None:
+def test_an_association_waits_for_the_ingest_under_way_and_sees_what_it_brings(committed: Engine) -> None:
     with committed.begin() as connection:
-        archive = archive_class(connection)
+        archive = Archive(connection)
         target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)
     ingest = committed.connect()
-    arrive(archive_class(ingest), "pinhole.fits", 1.0, PINHOLE)
+    arrive(Archive(ingest), "pinhole.fits", 1.0, PINHOLE)
     found: dict[int, int] = {}
 
     def run() -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from fits_dagster.calibration import associate_headers
 from fits_dagster.calibration.explain import TargetNeeds, calibration_needs
+from fits_dagster_tests.builders.versions import Archive
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
 SPECTRUM: dict[str, Any] = {
@@ -23,10 +24,10 @@ IMAGE = {"spectroscopy": False, "central_wavelength": None, "types": ["IMAGE"]}
 
 
 def needs(
-    connection: Connection, archive_class: Any, target: dict[str, Any], row: dict[str, Any], arc_hours: float
+    connection: Connection, target: dict[str, Any], row: dict[str, Any], arc_hours: float
 ) -> TargetNeeds | None:
     """Bring a target and an arc so many hours from it; returns what is shown of the target."""
-    archive = archive_class(connection)
+    archive = Archive(connection)
     header, _ = archive.arrive("target.fits", SPECTRUM | target, "gmos", [ROW | row])
     arc = SPECTRUM | {"observation_type": "ARC", "ut_datetime": UT + timedelta(hours=arc_hours)}
     archive.arrive("arc.fits", arc, "gmos", [ROW])
@@ -48,9 +49,9 @@ def needs(
     ],
 )
 def test_raw_types_are_shown_that_operators_care_for(
-    connection: Connection, archive_class: Any, target: dict[str, Any], row: dict[str, Any], shown: list[str]
+    connection: Connection, target: dict[str, Any], row: dict[str, Any], shown: list[str]
 ) -> None:
-    found = needs(connection, archive_class, target, row, 1.0)
+    found = needs(connection, target, row, 1.0)
     assert [need.caltype for need in found.needs] == shown if found else not shown
 
 
@@ -67,13 +68,12 @@ def test_raw_types_are_shown_that_operators_care_for(
 )
 def test_a_far_arc_is_a_warning_and_one_is_taken_if_it_would_be_nearer(
     connection: Connection,
-    archive_class: Any,
     arc_hours: float,
     hours_since: float,
     far: bool | None,
     take_now: bool,
 ) -> None:
-    found = needs(connection, archive_class, {}, {}, arc_hours)
+    found = needs(connection, {}, {}, arc_hours)
     assert found is not None
     arc = found.needs[0]
     assert [arc.is_far(seconds) for _, seconds in arc.found] == ([] if far is None else [far])
@@ -81,14 +81,14 @@ def test_a_far_arc_is_a_warning_and_one_is_taken_if_it_would_be_nearer(
     assert found.take_now(UT + timedelta(hours=hours_since)) == take_now
 
 
-def test_darks_of_gmos_may_be_older(connection: Connection, archive_class: Any) -> None:
-    found = needs(connection, archive_class, {}, {"nodandshuffle": True}, 1.0)
+def test_darks_of_gmos_may_be_older(connection: Connection) -> None:
+    found = needs(connection, {}, {"nodandshuffle": True}, 1.0)
     assert found is not None
     assert {need.caltype: need.far_hours for need in found.needs} == {
         **{"arc": 24.0, "dark": 4320.0},
         **{"bias": None, "flat": None},
     }
     # nothing but an arc can be taken at night
-    without = needs(connection, archive_class, {"observation_class": "dayCal"}, {}, 1.0)
+    without = needs(connection, {"observation_class": "dayCal"}, {}, 1.0)
     assert without is not None
     assert not without.take_now(UT)

@@ -21,6 +21,7 @@ from fits_dagster.calibration.requests import answer_request
 from fits_dagster.ledger.items import NewWork
 from fits_dagster.records.processing_tags import ProcessingTag
 from fits_dagster.schema.migrate import alembic_config
+from fits_dagster_tests.builders.versions import Archive
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
 RECORD: dict[str, Any] = {
@@ -71,8 +72,8 @@ def pinholes(archive: Any, header: int) -> list[str]:
 
 
 @pytest.fixture
-def archive(connection: Connection, archive_class: Any) -> Any:
-    return archive_class(connection)
+def archive(connection: Connection) -> Any:
+    return Archive(connection)
 
 
 @pytest.fixture
@@ -268,9 +269,9 @@ def test_why_tells_of_tags(archive: Any) -> None:
     assert str(found["later.fits"][0]).startswith("processing tag: wanted none, or one of higher priority")
 
 
-def test_a_change_waits_for_the_ingest_under_way(engine: Engine, archive_class: Any) -> None:
+def test_a_change_waits_for_the_ingest_under_way(engine: Engine) -> None:
     with engine.begin() as connection:
-        arrive(archive_class(connection), "target", 0.0)
+        arrive(Archive(connection), "target", 0.0)
     found: list[set[str]] = []
 
     def publish() -> None:
@@ -281,7 +282,7 @@ def test_a_change_waits_for_the_ingest_under_way(engine: Engine, archive_class: 
     thread = threading.Thread(target=publish)
     try:
         # it comes with the tag still unknown, and commits after the change has begun
-        arrive(archive_class(ingest), "pinhole", 1.0, PINHOLE, REDUCED, {"processing_tag": "A"})
+        arrive(Archive(ingest), "pinhole", 1.0, PINHOLE, REDUCED, {"processing_tag": "A"})
         thread.start()
         waiting = text(
             "select count(*) from pg_locks where locktype = 'advisory' and objid = :key and not granted"
@@ -302,14 +303,12 @@ def test_a_change_waits_for_the_ingest_under_way(engine: Engine, archive_class: 
             )
 
 
-def test_migrating_hides_what_is_not_raw_and_queues_who_has_it(
-    postgres_url: Callable[[], Any], archive_class: Any
-) -> None:
+def test_migrating_hides_what_is_not_raw_and_queues_who_has_it(postgres_url: Callable[[], Any]) -> None:
     engine = create_engine(postgres_url())
     config = alembic_config()
     try:
         with engine.begin() as connection:
-            archive = archive_class(connection)
+            archive = Archive(connection)
             target, _ = arrive(archive, "N20190601S0001", 0.0)
             arrive(archive, "N20190601S0002", 0.1)
             arrive(archive, "raw", 2.0, PINHOLE)

@@ -16,6 +16,7 @@ from fits_dagster.cli import cli
 from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site
 from fits_dagster.stages import associate
+from fits_dagster_tests.builders.versions import Archive
 
 RECORD: dict[str, Any] = {
     "instrument": "NIFS",
@@ -35,12 +36,10 @@ TARGET = "N20190601S0001.fits"
 
 
 @pytest.fixture
-def run(
-    archive: Site, archive_class: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Result]:
+def run(archive: Site, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """The command, at an archive with a science frame and a reduced arc of the tag ``NIFS-1``."""
     with archive.engine.begin() as connection:
-        files = archive_class(connection)
+        files = Archive(connection)
         header, _ = files.arrive(TARGET, RECORD, "nifs", [ROW])
         arc = RECORD | {"observation_type": "ARC", "processing": "Science-Quality"}
         files.arrive("arc.fits", arc | {"processing_tag": "NIFS-1"}, "nifs", [ROW])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from fits_dagster.calibration import associate_headers
 from fits_dagster.calibration.facts import load_facts
@@ -16,6 +16,7 @@ from fits_dagster.calibration.keys import applicable_types
 from fits_dagster.fits.reading import headers_from_text
 from fits_dagster.metadata import Description, describe
 from fits_dagster.metadata.photometry import load_standards
+from fits_dagster_tests.builders.versions import Archive
 
 CASES = "calibration-cases"
 
@@ -41,9 +42,8 @@ def archive(
     from types import SimpleNamespace
 
     names = sorted(described, reverse=request.param == "backward")
-    archive_class: Callable[[Connection], Any] = request.getfixturevalue("archive_class")
     with engine.connect() as connection:
-        archive = archive_class(connection)
+        archive = Archive(connection)
         ids = {}
         for name in names:
             d = described[name]

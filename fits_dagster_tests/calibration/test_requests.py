@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from fits_dagster.calibration.requests import RequestError, answer_request, target_of
+from fits_dagster_tests.builders.versions import Archive
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
 RECORD: dict[str, Any] = {
@@ -43,8 +44,8 @@ POSTED: dict[str, Any] = {
 
 
 @pytest.fixture
-def archive(connection: Connection, archive_class: Any) -> Any:
-    return archive_class(connection)
+def archive(connection: Connection) -> Any:
+    return Archive(connection)
 
 
 def answer(archive: Any, caltype: str, changes: dict[str, Any], tags: tuple[str, ...] = ("SPECT",)) -> Any:
@@ -90,8 +91,8 @@ def test_a_prepared_file_takes_a_bias_in_its_own_state_of_overscan(archive: Any)
     assert answer(archive, "processed_bias", {}, tags) == ["trimmed"]
 
 
-def test_a_section_is_told_in_many_ways(connection: Connection, archive_class: Any) -> None:
-    archive = archive_class(connection)
+def test_a_section_is_told_in_many_ways(connection: Connection) -> None:
+    archive = Archive(connection)
     row = {"data_section": "[1:1024,1:512]", "read_mode": "Low Background", "well_depth_setting": "Deep"}
     record = RECORD | {"instrument": "NIRI", "observation_type": "DARK", "coadds": 2, "exposure_time": "30"}
     archive.arrive("dark.fits", record | {"ut_datetime": UT}, "niri", [row])

@@ -21,6 +21,7 @@ from fits_dagster.metadata.instruments.michelle import Michelle
 from fits_dagster.metadata.instruments.nici import Nici
 from fits_dagster.metadata.instruments.niri import Niri
 from fits_dagster.records.processing_tags import ProcessingTag
+from fits_dagster_tests.builders.versions import Archive
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
 HEADER = {
@@ -106,8 +107,8 @@ def lists(connection: Connection, name: str, **options: bool) -> dict[str, list[
     return {each.caltype: list(each.names) for each in associations_of(connection, name, **options)}
 
 
-def test_tolerances_exclude_their_limits_exactly(connection: Connection, archive_class: Any) -> None:
-    archive = archive_class(connection)
+def test_tolerances_exclude_their_limits_exactly(connection: Connection) -> None:
+    archive = Archive(connection)
     target, _ = archive.arrive("target.fits", NIRI | SCIENCE, "niri", [NIRI_ROW])
     for exposure in ("29.99", "29.990001", "30.009999", "30.01"):
         dark = NIRI | {"observation_type": "DARK", "exposure_time": exposure}
@@ -117,9 +118,9 @@ def test_tolerances_exclude_their_limits_exactly(connection: Connection, archive
 
 
 def test_a_window_is_strict_to_the_microsecond_and_a_mask_may_be_of_the_same_time(
-    connection: Connection, archive_class: Any
+    connection: Connection,
 ) -> None:
-    archive = archive_class(connection)
+    archive = Archive(connection)
     target, _ = archive.arrive("target.fits", NIRI | SCIENCE, "niri", [NIRI_ROW])
     dark = NIRI | {"observation_type": "DARK", "exposure_time": "30"}
     for name, inside in (("on", timedelta()), ("inside", timedelta(microseconds=1))):
@@ -133,10 +134,8 @@ def test_a_window_is_strict_to_the_microsecond_and_a_mask_may_be_of_the_same_tim
     assert (found["dark"], found["processed_bpm"]) == (["inside.fits"], ["same.fits"])
 
 
-def test_candidates_in_the_same_second_are_ordered_by_processing_then_arrival(
-    connection: Connection, archive_class: Any
-) -> None:
-    archive = archive_class(connection)
+def test_candidates_in_the_same_second_are_ordered_by_processing_then_arrival(connection: Connection) -> None:
+    archive = Archive(connection)
     target, _ = archive.arrive("target.fits", NIRI | SCIENCE, "niri", [NIRI_ROW])
     flat = NIRI | {"observation_type": "FLAT", "reduction": "PROCESSED_FLAT", "gcal_lamp": "IRhigh"}
     flat |= {"processing_tag": "one"}
@@ -155,10 +154,8 @@ def test_candidates_in_the_same_second_are_ordered_by_processing_then_arrival(
     assert lists(connection, "target")["processed_flat"] == ["good.fits"]
 
 
-def test_engineering_candidates_serve_engineering_targets_only(
-    connection: Connection, archive_class: Any
-) -> None:
-    archive = archive_class(connection)
+def test_engineering_candidates_serve_engineering_targets_only(connection: Connection) -> None:
+    archive = Archive(connection)
     mask = NIRI | {"observation_type": "BPM", "reduction": "PROCESSED_BPM", "engineering": True}
     archive.arrive("mask.fits", mask, "niri", [NIRI_ROW])
     ids = [
@@ -170,8 +167,8 @@ def test_engineering_candidates_serve_engineering_targets_only(
     assert found == {"no": [], "yes": ["mask.fits"], "unknown": ["mask.fits"]}
 
 
-def test_what_cannot_be_a_target_has_no_rows(connection: Connection, archive_class: Any) -> None:
-    archive = archive_class(connection)
+def test_what_cannot_be_a_target_has_no_rows(connection: Connection) -> None:
+    archive = Archive(connection)
     mask = NIRI | {"observation_type": "BPM", "reduction": "PROCESSED_BPM"}
     archive.arrive("mask.fits", mask, "niri", [NIRI_ROW])
     good = NIRI | SCIENCE
@@ -194,10 +191,8 @@ def test_what_cannot_be_a_target_has_no_rows(connection: Connection, archive_cla
     assert archive.cached() == {}
 
 
-def test_rows_of_a_type_that_is_no_longer_applicable_vanish(
-    connection: Connection, archive_class: Any
-) -> None:
-    archive = archive_class(connection)
+def test_rows_of_a_type_that_is_no_longer_applicable_vanish(connection: Connection) -> None:
+    archive = Archive(connection)
     dark = NIRI | {"observation_type": "DARK", "exposure_time": "30"}
     archive.arrive("dark.fits", dark, "niri", [NIRI_ROW])
     target, _ = archive.arrive("target.fits", NIRI | SCIENCE, "niri", [NIRI_ROW])
@@ -209,10 +204,8 @@ def test_rows_of_a_type_that_is_no_longer_applicable_vanish(
     assert archive.cached() == {}
 
 
-def test_a_target_without_a_row_in_its_table_matches_null_columns_only(
-    connection: Connection, archive_class: Any
-) -> None:
-    archive = archive_class(connection)
+def test_a_target_without_a_row_in_its_table_matches_null_columns_only(connection: Connection) -> None:
+    archive = Archive(connection)
     record = HEADER | {"instrument": "GMOS-N", "detector_binning": "1x1"}
     target, _ = archive.arrive("target.fits", record | SCIENCE | {"exposure_time": None})
     archive.arrive("odd.fits", record | {"observation_type": "BIAS"}, "gmos", [{}])
@@ -221,10 +214,8 @@ def test_a_target_without_a_row_in_its_table_matches_null_columns_only(
     assert lists(connection, "target")["bias"] == ["odd.fits"]
 
 
-def test_cross_dispersed_flats_alternate_between_the_lamps(
-    connection: Connection, archive_class: Any
-) -> None:
-    archive = archive_class(connection)
+def test_cross_dispersed_flats_alternate_between_the_lamps(connection: Connection) -> None:
+    archive = Archive(connection)
     row = {
         "disperser": "32/mmXD_G1",
         "camera": "ShortBlue",
@@ -245,10 +236,8 @@ def test_cross_dispersed_flats_alternate_between_the_lamps(
     assert lists(connection, "target")["flat"] == expected
 
 
-def test_arms_of_ghost_take_turns_and_share_what_serves_both(
-    connection: Connection, archive_class: Any
-) -> None:
-    archive = archive_class(connection)
+def test_arms_of_ghost_take_turns_and_share_what_serves_both(connection: Connection) -> None:
+    archive = Archive(connection)
     arm = {
         "detector_x_bin": 1,
         "detector_y_bin": 1,
@@ -271,8 +260,8 @@ def test_arms_of_ghost_take_turns_and_share_what_serves_both(
     assert found["arc"] == ["before.fits"]
 
 
-def test_a_score_weighs_time_against_wavelength(connection: Connection, archive_class: Any) -> None:
-    archive = archive_class(connection)
+def test_a_score_weighs_time_against_wavelength(connection: Connection) -> None:
+    archive = Archive(connection)
     row = {"disperser": "R400_G5305", "filter_name": "open", "focal_plane_mask": "1.0arcsec"}
     record = HEADER | {"instrument": "GMOS-N", "spectroscopy": True, "observation_type": "OBJECT"}
     science = record | SCIENCE | {"central_wavelength": "0.700", "types": ["LS", "SPECT"], "object": "M31"}
@@ -289,10 +278,8 @@ def test_a_score_weighs_time_against_wavelength(connection: Connection, archive_
     assert lists(connection, "target")["standard"] == ["far.fits", "near.fits"]
 
 
-def test_all_types_are_computed_on_request_and_say_whether_they_apply(
-    connection: Connection, archive_class: Any
-) -> None:
-    archive = archive_class(connection)
+def test_all_types_are_computed_on_request_and_say_whether_they_apply(connection: Connection) -> None:
+    archive = Archive(connection)
     target, _ = archive.arrive("target.fits", NIRI | SCIENCE, "niri", [NIRI_ROW])
     dark = NIRI | {"observation_type": "DARK", "reduction": "PROCESSED_DARK", "exposure_time": "30"}
     archive.arrive("pdark.fits", dark, "niri", [NIRI_ROW])

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from fits_dagster.calibration.explain import Explanation, explain
+from fits_dagster_tests.builders.versions import Archive
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)
 RECORD: dict[str, Any] = {
@@ -26,8 +27,8 @@ ROW = {"disperser": "K_G5605", "filter_name": "HK", "focal_plane_mask": "3.0"}
 
 
 @pytest.fixture
-def archive(connection: Connection, archive_class: Any) -> Any:
-    archive = archive_class(connection)
+def archive(connection: Connection) -> Any:
+    archive = Archive(connection)
     science = RECORD | {"observation_type": "OBJECT", "observation_class": "science"}
     archive.arrive("target.fits", science, "nifs", [ROW])
     return archive

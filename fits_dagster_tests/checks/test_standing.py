@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,18 +20,10 @@ from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.management import pause_stage, resume_stage, retry_failed
 from fits_dagster.sites import Site
-from fits_dagster.stages import copy, export, ingest, store
+from fits_dagster.stages import export, ingest, store
+from fits_dagster_tests.builders.flow import carry, copy_in, put_on_dhs
 
 NIGHT = "20251123"
-
-
-def put_on_dhs(site: Site, files: list[Path]) -> None:
-    assert site.settings.dhs_directory is not None
-    for source in files:
-        target = site.settings.dhs_directory / source.name
-        shutil.copy(source, target)
-        long_ago = time.time() - 3600
-        os.utime(target, (long_ago, long_ago))
 
 
 def look(site: Site, name: str, stage: str) -> CheckResult:
@@ -59,8 +48,7 @@ def test_files_are_followed_from_the_dhs_to_the_archive(
     summit = connected_summit
     put_on_dhs(summit, night[:3])
     assert states(summit) == {"not_copied": 3}
-    copy.scan_dhs(summit)
-    drain(summit, copy.STAGE, linger=2)
+    copy_in(summit)
     assert states(summit) == {"not_ingested": 3}
     drain(summit, ingest.STAGE)
     [report] = night_reports(summit, [NIGHT])
@@ -81,12 +69,7 @@ def test_a_content_that_differs_at_the_far_end_is_told(
     connected_summit: Site, archive: Site, night: list[Path]
 ) -> None:
     summit = connected_summit
-    put_on_dhs(summit, night[:2])
-    copy.scan_dhs(summit)
-    for site, stage in ((summit, copy.STAGE), (summit, ingest.STAGE), (summit, export.STAGE)):
-        drain(site, stage, linger=2 if stage is copy.STAGE else 0)
-    drain(archive, store.STAGE)
-    drain(archive, ingest.STAGE)
+    carry(summit, archive, night[:2])
     assert look(summit, "md5_equal", "export").passed
     with archive.engine.begin() as connection:
         connection.execute(
@@ -104,8 +87,7 @@ def test_a_destination_that_does_not_answer_is_no_complete_night(summit: Site, n
         summit, settings=summit.settings.model_copy(update={"export_destinations": ("http://127.0.0.1:9",)})
     )
     put_on_dhs(unreachable, night[:1])
-    copy.scan_dhs(unreachable)
-    drain(unreachable, copy.STAGE, linger=2)
+    copy_in(unreachable)
     drain(unreachable, ingest.STAGE)
     found = look(unreachable, "night_complete", "export")
     assert not found.passed

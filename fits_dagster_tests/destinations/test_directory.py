@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +18,10 @@ from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.nights import night_label
 from fits_dagster.sites import Site
-from fits_dagster.stages import copy, export, ingest
+from fits_dagster.stages import export, ingest
 from fits_dagster.upkeep.scrub import ScrubRequest, scrub_store
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.flow import copy_in, put_on_dhs
+from fits_dagster_tests.builders.sites import HttpServer
 
 
 @pytest.fixture
@@ -42,13 +41,8 @@ def mirrored(summit: Site, mirror: Path) -> Site:
 @pytest.fixture
 def copied(mirrored: Site, night: list[Path]) -> list[Path]:
     """Three files in the database of the summit, and still in its DHS directory."""
-    assert mirrored.settings.dhs_directory is not None
-    made = []
-    for source in night[:3]:
-        made.append(Path(shutil.copy(source, mirrored.settings.dhs_directory)))
-        os.utime(made[-1], (time.time() - 3600,) * 2)
-    copy.scan_dhs(mirrored)
-    drain(mirrored, copy.STAGE, linger=2)
+    made = put_on_dhs(mirrored, night[:3])
+    copy_in(mirrored)
     drain(mirrored, ingest.STAGE)
     return made
 

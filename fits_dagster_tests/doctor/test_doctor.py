@@ -34,7 +34,7 @@ from fits_dagster.sites import Site
 from fits_dagster.system.home import code_socket
 from fits_dagster.system.ports import free_port, wait_until_listening
 from fits_dagster.web.app import create_app
-from fits_dagster_tests.conftest import HttpServer, serve
+from fits_dagster_tests.builders.sites import HttpServer, serve
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 

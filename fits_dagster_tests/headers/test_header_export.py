@@ -32,7 +32,7 @@ from fits_dagster.ledger.report import DrainReport
 from fits_dagster.sites import Site
 from fits_dagster.stages import edit, export, ingest, store
 from fits_dagster.web.app import create_app
-from fits_dagster_tests.conftest import COOKIE, serve
+from fits_dagster_tests.builders.sites import COOKIE, serve
 
 API = "another-secret-of-the-tests"
 PASS = {"qa_state": "pass"}
@@ -355,19 +355,18 @@ def _exports(site: Site) -> list[Any]:
 
 
 def test_a_destination_that_does_not_answer_gets_the_file(
-    monkeypatch: pytest.MonkeyPatch, summit_of_partner: Site, partner: Partner, frame: Path
+    summit_of_partner: Site, partner: Partner, frame: Path
 ) -> None:
-    from fits_dagster.destinations import fits_server as destination
-
-    monkeypatch.setattr(destination, "_EDIT_TIMEOUT_S", 0.2)
+    settings = summit_of_partner.settings.model_copy(update={"edit_timeout_seconds": 0.2})
+    impatient = replace(summit_of_partner, settings=settings)
 
     def slowly(item: dict[str, Any]) -> Response:
         time.sleep(1)
         return JSONResponse([])
 
     partner.answer = slowly
-    edited_frame(summit_of_partner, frame)
-    assert exported(summit_of_partner).outcomes == {"exported": 1}
+    edited_frame(impatient, frame)
+    assert exported(impatient).outcomes == {"exported": 1}
 
 
 def request_edit(site: Site, frame: Path, **changes: object) -> dict[str, Any]:

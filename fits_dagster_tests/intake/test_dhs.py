@@ -17,36 +17,13 @@ from sqlalchemy import text
 from fits_dagster.checks.reconcile import night_reports
 from fits_dagster.intake import dhs as arrivals
 from fits_dagster.ledger.loop import drain
-from fits_dagster.ledger.report import DrainReport
 from fits_dagster.requeue.rescan import rescan
 from fits_dagster.sites import Site
 from fits_dagster.stages import copy, ingest
 from fits_dagster.storage.entries import Entry, entries_of
+from fits_dagster_tests.builders.flow import copy_in, dhs_of, store_of
 
 NAME = "N20251123S0001.fits"
-
-
-def dhs(site: Site) -> Path:
-    assert site.settings.dhs_directory is not None
-    return site.settings.dhs_directory
-
-
-def dataflow(site: Site) -> Path:
-    assert site.settings.store_directory is not None
-    return site.settings.store_directory
-
-
-def run(site: Site, rounds: int = 6) -> DrainReport:
-    report = DrainReport("copy")
-    for _ in range(rounds):
-        copy.scan_dhs(site)
-        with site.engine.begin() as connection:
-            connection.execute(text("update work_item set not_before = now() where stage = 'copy'"))
-        done = drain(site, copy.STAGE)
-        report.done += done.done
-        report.failures += done.failures
-        report.retrying += done.retrying
-    return report
 
 
 def failed(site: Site) -> dict[str, str]:
@@ -60,7 +37,7 @@ def test_everything_odd_is_refused_once_and_the_good_file_lands(
 ) -> None:
     secret = tmp_path / "secret.fits"
     shutil.copy(night[1], secret)
-    directory = dhs(summit)
+    directory = dhs_of(summit)
     os.mkfifo(directory / "N20251123S0002.fits")
     (directory / "N20251123S0003.fits").symlink_to("N20251123S0003.fits")
     (directory / "N20251123S0004.fits").symlink_to(secret)
@@ -82,9 +59,9 @@ def test_everything_odd_is_refused_once_and_the_good_file_lands(
         "-rf.fits": "unsafe_name",
         ".hidden.fits": "unsafe_name",
     }
-    report = run(summit)
+    report = copy_in(summit)
     assert report.done == 1
-    assert [path.name for path in dataflow(summit).iterdir()] == [NAME]
+    assert [path.name for path in store_of(summit).iterdir()] == [NAME]
     assert {failure.filename: failure.reason for failure in report.failures} == expected
     # told once: a second look queues nothing, and what the kinds hold may change
     (directory / "N20251123S0007.fits" / "more").touch()
@@ -97,32 +74,32 @@ def test_everything_odd_is_refused_once_and_the_good_file_lands(
 def test_a_name_that_differs_by_case_only_does_not_take_anothers_place(
     summit: Site, night: list[Path]
 ) -> None:
-    shutil.copy(night[0], dhs(summit) / NAME)
-    run(summit)
-    shutil.copy(night[1], dhs(summit) / NAME.lower())
-    run(summit)
+    shutil.copy(night[0], dhs_of(summit) / NAME)
+    copy_in(summit)
+    shutil.copy(night[1], dhs_of(summit) / NAME.lower())
+    copy_in(summit)
     assert failed(summit) == {NAME.lower(): "name_collision"}
-    (dhs(summit) / NAME).unlink()
-    assert run(summit).done == 1
+    (dhs_of(summit) / NAME).unlink()
+    assert copy_in(summit).done == 1
 
 
 def test_a_refused_name_is_copied_once_it_is_a_good_file(summit: Site, night: list[Path]) -> None:
-    os.mkfifo(dhs(summit) / NAME)
-    run(summit)
-    (dhs(summit) / NAME).unlink()
-    shutil.copy(night[0], dhs(summit) / NAME)
-    assert run(summit).done == 1
+    os.mkfifo(dhs_of(summit) / NAME)
+    copy_in(summit)
+    (dhs_of(summit) / NAME).unlink()
+    shutil.copy(night[0], dhs_of(summit) / NAME)
+    assert copy_in(summit).done == 1
     assert failed(summit) == {}
 
 
 def test_links_inside_the_directory_are_followed_where_a_setting_allows_it(
     summit: Site, night: list[Path]
 ) -> None:
-    shutil.copy(night[0], dhs(summit) / "really")
-    (dhs(summit) / NAME).symlink_to("really")
+    shutil.copy(night[0], dhs_of(summit) / "really")
+    (dhs_of(summit) / NAME).symlink_to("really")
     lenient = replace(summit, settings=summit.settings.model_copy(update={"dhs_links": True}))
-    assert run(lenient).done == 1
-    assert not (dataflow(summit) / NAME).is_symlink()
+    assert copy_in(lenient).done == 1
+    assert not (store_of(summit) / NAME).is_symlink()
 
 
 @pytest.mark.parametrize(
@@ -136,8 +113,8 @@ def test_links_inside_the_directory_are_followed_where_a_setting_allows_it(
 def test_a_file_that_cannot_be_opened_is_copied_when_it_can_be(
     summit: Site, night: list[Path], monkeypatch: pytest.MonkeyPatch, number: int, reason: str
 ) -> None:
-    shutil.copy(night[0], dhs(summit) / NAME)
-    shutil.copy(night[1], dhs(summit) / "N20251123S0002.fits")
+    shutil.copy(night[0], dhs_of(summit) / NAME)
+    shutil.copy(night[1], dhs_of(summit) / "N20251123S0002.fits")
     with monkeypatch.context() as broken:
         opened = os.open
 
@@ -147,7 +124,7 @@ def test_a_file_that_cannot_be_opened_is_copied_when_it_can_be(
             return opened(path, *arguments, **named)
 
         broken.setattr(os, "open", refuse)
-        report = run(summit, rounds=summit.work.max_attempts + 3)
+        report = copy_in(summit, rounds=summit.work.max_attempts + 3)
     assert report.done == 1
     assert {failure.reason for failure in report.retrying} == {reason}
     assert failed(summit) == {NAME: reason}
@@ -155,7 +132,7 @@ def test_a_file_that_cannot_be_opened_is_copied_when_it_can_be(
     with summit.engine.begin() as connection:
         connection.execute(text("update work_item set failed_at = failed_at - interval '2 minutes'"))
     assert copy.scan_dhs(summit) == [NAME]
-    assert run(summit).done == 1
+    assert copy_in(summit).done == 1
     assert failed(summit) == {}
 
 
@@ -164,7 +141,7 @@ def test_an_entry_that_cannot_be_looked_at_is_told_and_the_others_are_copied(
     summit: Site, night: list[Path], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     for name, source in zip((NAME, "N20251123S0002.fits"), night, strict=False):
-        shutil.copy(source, dhs(summit) / name)
+        shutil.copy(source, dhs_of(summit) / name)
 
     def listed(*arguments: Any, **named: Any) -> Iterator[Entry]:
         for entry in entries_of(*arguments, **named):
@@ -174,24 +151,24 @@ def test_an_entry_that_cannot_be_looked_at_is_told_and_the_others_are_copied(
     lstat = Path.lstat
 
     def look(path: Path) -> os.stat_result:
-        if path.parent == dhs(summit) and path.name == NAME:
+        if path.parent == dhs_of(summit) and path.name == NAME:
             raise OSError(number, os.strerror(number))
         return lstat(path)
 
     with monkeypatch.context() as stale:
         stale.setattr(arrivals, "entries_of", listed)
         stale.setattr(Path, "lstat", look)
-        report = run(summit)
+        report = copy_in(summit)
     assert report.done == 1
     assert {(failure.filename, failure.reason) for failure in report.retrying} == {(NAME, "disk_unavailable")}
-    assert run(summit).done == 1
+    assert copy_in(summit).done == 1
     with monkeypatch.context() as stale:
         stale.setattr(arrivals, "entries_of", listed)
         assert copy.scan_dhs(summit) == []  # it has landed: nothing is known to have changed
 
 
 def test_a_clock_that_is_set_back_does_not_hold_a_file_up(summit: Site, night: list[Path]) -> None:
-    shutil.copy(night[0], dhs(summit) / NAME)
+    shutil.copy(night[0], dhs_of(summit) / NAME)
     copy.scan_dhs(summit)
     drain(summit, copy.STAGE)
     with summit.engine.begin() as connection:
@@ -219,7 +196,7 @@ def test_a_clock_that_is_set_back_does_not_hold_a_file_up(summit: Site, night: l
 def test_the_store_is_hostile_ground_too(summit: Site, night: list[Path], tmp_path: Path) -> None:
     secret = tmp_path / "secret.fits"
     shutil.copy(night[1], secret)
-    directory = dataflow(summit)
+    directory = store_of(summit)
     shutil.copy(night[0], directory / NAME)
     shutil.copy(night[0], os.fsdecode(bytes(directory) + b"/N20251123S0008\xe9.fits"))
     (directory / "N20251123S0003.fits").symlink_to("N20251123S0003.fits")
@@ -234,7 +211,7 @@ def test_the_store_is_hostile_ground_too(summit: Site, night: list[Path], tmp_pa
 def test_a_file_beside_its_compressed_twin_makes_one_version(summit: Site, night: list[Path]) -> None:
     import bz2
 
-    plain, twin = dataflow(summit) / NAME, dataflow(summit) / f"{NAME}.bz2"
+    plain, twin = store_of(summit) / NAME, store_of(summit) / f"{NAME}.bz2"
     shutil.copy(night[0], plain)
     twin.write_bytes(bz2.compress(night[0].read_bytes()))
     os.utime(plain, (1.7e9, 1.7e9))

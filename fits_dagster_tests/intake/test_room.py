@@ -13,10 +13,9 @@ from sqlalchemy import text
 
 from fits_dagster.checks.standing import CheckResult, checks_of
 from fits_dagster.intake.room import intake_directory
-from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site
-from fits_dagster.stages import copy
 from fits_dagster.storage import DirectoryStore
+from fits_dagster_tests.builders.flow import copy_in
 
 
 @pytest.fixture
@@ -49,17 +48,6 @@ def fill(disk: Path, leave: int) -> Path:
     return filler
 
 
-def work_on(site: Site, rounds: int = 3) -> int:
-    """Scan and copy some times over; returns how many files came through."""
-    done = 0
-    for _ in range(rounds):
-        copy.scan_dhs(site)
-        with site.engine.begin() as connection:
-            connection.execute(text("update work_item set not_before = now() where stage = 'copy'"))
-        done += drain(site, copy.STAGE).done
-    return done
-
-
 def items(site: Site) -> list[tuple[str, str, int]]:
     with site.engine.connect() as connection:
         rows = connection.execute(
@@ -77,13 +65,13 @@ def test_intake_stops_before_the_disk_is_full_and_goes_on_by_itself(
     on_small_disk: Site, small_disk: Path
 ) -> None:
     filler = fill(small_disk, leave=1_010_000)
-    assert work_on(on_small_disk, rounds=12) == 0
+    assert copy_in(on_small_disk, rounds=12).done == 0
     # it is no attempt, however often it is looked at
     assert items(on_small_disk) == [("waiting", "disk_full", 0)] * 2
     found = has_room(on_small_disk)
     assert not found.passed and "2 files wait for room" in found.summary
     filler.unlink()
-    assert work_on(on_small_disk) == 2
+    assert copy_in(on_small_disk, rounds=3).done == 2
     assert items(on_small_disk) == []
     assert has_room(on_small_disk).passed
 
@@ -95,13 +83,13 @@ def test_a_disk_that_fills_during_the_copy_leaves_nothing_half_and_never_fails_a
     # the room that was there at the last look has gone meanwhile
     monkeypatch.setattr("fits_dagster.stages.copy.require_room", lambda *_: None)
     most = on_small_disk.work.max_attempts
-    assert work_on(on_small_disk, rounds=most + 3) == 0
+    assert copy_in(on_small_disk, rounds=most + 3).done == 0
     found = items(on_small_disk)
     assert [(state, reason) for state, reason, _ in found] == [("waiting", "disk_full")] * 2
     assert all(attempts > most for _, _, attempts in found)
     assert [path.name for path in small_disk.iterdir()] == ["filler"]
     filler.unlink()
-    assert work_on(on_small_disk) == 2
+    assert copy_in(on_small_disk, rounds=3).done == 2
 
 
 def test_each_site_watches_the_disk_that_it_takes_files_into(summit: Site, archive: Site) -> None:

@@ -11,12 +11,12 @@ from astropy.coordinates import CIRS, SkyCoord
 from astropy.time import Time
 from astropy.wcs import WCS
 
-from fits_dagster.fits.cards import Cards
 from fits_dagster.fits.reading import headers_from_text
 from fits_dagster.metadata import describe
 from fits_dagster.metadata.coordinates import degrees_or_sexagesimal, target_with_offsets, to_icrs
 from fits_dagster.metadata.footprints import footprint_of
 from fits_dagster.metadata.spectrophotometric import standard_at
+from fits_dagster_tests.builders.headers import cards
 
 NOW = datetime(2009, 9, 18, 7, 43, 29, tzinfo=UTC)
 
@@ -53,10 +53,6 @@ def test_the_apparent_place_becomes_icrs_as_astropy_does_it():
     place = SkyCoord(355.1 + np.degrees(origins), -2.9, unit="deg", frame=CIRS(obstime=time)).icrs
     assert to_icrs("APPT", 355.1, -2.9, NOW) == pytest.approx((place.ra.deg, place.dec.deg), abs=1e-6)
     assert to_icrs("APPT", 355.1, -2.9, None) is None
-
-
-def cards(**values: float | str) -> Cards:
-    return Cards("".join(f"{key:8}= {value!r}".ljust(80) for key, value in values.items()))
 
 
 def test_offsets_and_proper_motion_are_applied():

@@ -35,7 +35,6 @@ def plugins(monkeypatch):
     """Entry points that the test chooses, in a registry that forgets them afterwards."""
     points: list[EntryPoint] = []
     monkeypatch.setattr(registry, "entry_points", lambda group: points)
-    monkeypatch.setattr(registry, "_registered", {})
     registry.plug_ins.cache_clear()
     yield points
     registry.plug_ins.cache_clear()

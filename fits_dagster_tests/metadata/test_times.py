@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fits_dagster.fits.cards import Cards
 from fits_dagster.metadata.time_scales import fits_local_time
 from fits_dagster.metadata.times import (
     END_YEAR,
@@ -19,11 +18,7 @@ from fits_dagster.metadata.times import (
     ut_datetime,
     utdate_and_ut,
 )
-
-
-def cards(**values: object) -> Cards:
-    lines = [f"{key.replace('_', '-'):8}= {value!r}" for key, value in values.items()]
-    return Cards("".join(line.ljust(80) for line in lines))
+from fits_dagster_tests.builders.headers import cards
 
 
 def utc(*parts: int) -> datetime:

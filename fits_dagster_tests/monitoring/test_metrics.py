@@ -32,7 +32,7 @@ from fits_dagster.settings import load_settings
 from fits_dagster.sites import Site
 from fits_dagster.system.ports import free_port
 from fits_dagster.web.app import create_app
-from fits_dagster_tests.conftest import serve
+from fits_dagster_tests.builders.sites import serve
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 DASHBOARD = Path(fits_dagster.monitoring.__file__).parent / "dashboard.json"

@@ -20,7 +20,7 @@ from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site
 from fits_dagster.stages import associate, ingest, preview
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.sites import HttpServer
 from fits_dagster_tests.plugins.conftest import Install
 
 NAME = "kestrel_0042.fits"

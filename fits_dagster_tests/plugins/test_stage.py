@@ -31,7 +31,7 @@ from fits_dagster.settings import Settings, load_settings, write_effective
 from fits_dagster.sites import Site
 from fits_dagster.stages.registry import all_stages, find_stage
 from fits_dagster.stages.whereabouts import answer_sentence
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.sites import HttpServer
 from fits_dagster_tests.plugins.conftest import Install
 
 NAME = "N20250110S0001.fits"

@@ -11,35 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from fits_dagster.ledger.loop import drain
-from fits_dagster.ledger.report import DrainReport
 from fits_dagster.sites import Site
 from fits_dagster.stages import copy
+from fits_dagster_tests.builders.flow import copy_in, dhs_of, store_of
 
 NAME = "N20251123S0001.fits"
-
-
-def dhs(site: Site) -> Path:
-    assert site.settings.dhs_directory is not None
-    return site.settings.dhs_directory
-
-
-def dataflow(site: Site) -> Path:
-    assert site.settings.store_directory is not None
-    return site.settings.store_directory
-
-
-def run(site: Site) -> DrainReport:
-    """Scan and copy until nothing is left to wait for."""
-    report = DrainReport("copy")
-    for _ in range(6):
-        copy.scan_dhs(site)
-        with site.engine.begin() as connection:
-            connection.execute(text("update work_item set not_before = now() where stage = 'copy'"))
-        done = drain(site, copy.STAGE)
-        report.done += done.done
-        report.failures += done.failures
-    return report
 
 
 def queued(site: Site, stage: str) -> list[str]:
@@ -69,10 +45,10 @@ def test_names_that_are_passed_over(name: str, ignored: bool) -> None:
 
 
 def test_a_whole_file_lands_unaltered_and_its_ingest_is_queued(summit: Site, night: list[Path]) -> None:
-    shutil.copy(night[0], dhs(summit) / night[0].name)
-    report = run(summit)
+    shutil.copy(night[0], dhs_of(summit) / night[0].name)
+    report = copy_in(summit)
     assert report.done == 1
-    assert (dataflow(summit) / night[0].name).read_bytes() == night[0].read_bytes()
+    assert (store_of(summit) / night[0].name).read_bytes() == night[0].read_bytes()
     assert queued(summit, "ingest") == [night[0].name]
     with summit.engine.connect() as connection:
         md5 = connection.scalar(text("select md5 from dhs_file"))
@@ -80,12 +56,12 @@ def test_a_whole_file_lands_unaltered_and_its_ingest_is_queued(summit: Site, nig
 
 
 def test_nothing_is_copied_or_queued_twice(summit: Site, night: list[Path]) -> None:
-    shutil.copy(night[0], dhs(summit) / night[0].name)
-    run(summit)
-    before = (dataflow(summit) / night[0].name).stat()
+    shutil.copy(night[0], dhs_of(summit) / night[0].name)
+    copy_in(summit)
+    before = (store_of(summit) / night[0].name).stat()
     assert copy.scan_dhs(summit) == []
-    assert run(summit).done == 0
-    assert (dataflow(summit) / night[0].name).stat().st_mtime_ns == before.st_mtime_ns
+    assert copy_in(summit).done == 0
+    assert (store_of(summit) / night[0].name).stat().st_mtime_ns == before.st_mtime_ns
 
 
 def test_a_growing_file_waits_and_no_part_of_it_is_visible(summit: Site, night: list[Path]) -> None:
@@ -93,17 +69,17 @@ def test_a_growing_file_waits_and_no_part_of_it_is_visible(summit: Site, night: 
 
     patient = replace(summit, settings=summit.settings.model_copy(update={"dhs_give_up_seconds": 600.0}))
     content = night[0].read_bytes()
-    target = dhs(patient) / night[0].name
+    target = dhs_of(patient) / night[0].name
     target.write_bytes(content[:100_000])
-    assert run(patient).done == 0
-    assert list(dataflow(patient).iterdir()) == []
+    assert copy_in(patient).done == 0
+    assert list(store_of(patient).iterdir()) == []
     with patient.engine.connect() as connection:
         reason, error = connection.execute(text("select reason, error from work_item")).one()
     assert reason == "incomplete"
     assert night[0].name in error
     target.write_bytes(content)
-    assert run(patient).done == 1
-    assert (dataflow(patient) / night[0].name).read_bytes() == content
+    assert copy_in(patient).done == 1
+    assert (store_of(patient) / night[0].name).read_bytes() == content
 
 
 @pytest.mark.parametrize(
@@ -123,49 +99,49 @@ def test_room_that_is_not_filled_yet_is_waited_for(
 
     patient = replace(summit, settings=summit.settings.model_copy(update={"dhs_give_up_seconds": 600.0}))
     whole = night[0].read_bytes()
-    target = dhs(summit) / night[0].name
+    target = dhs_of(summit) / night[0].name
     target.write_bytes(unwritten(whole))
-    assert run(patient).done == 0
-    assert list(dataflow(patient).iterdir()) == []
+    assert copy_in(patient).done == 0
+    assert list(store_of(patient).iterdir()) == []
     with patient.engine.connect() as connection:
         assert connection.scalar(text("select reason from work_item")) == "incomplete"
     # for ever it is not waited for: what has all its bytes is taken, the rest is refused
-    report = run(summit)
+    report = copy_in(summit)
     assert [failure.reason for failure in report.failures] == [reason_in_the_end][: report.done ^ 1]
     target.write_bytes(whole)
     os.utime(target, ns=(1, 1))
-    assert run(patient).done == 1
-    assert (dataflow(summit) / night[0].name).read_bytes() == whole
+    assert copy_in(patient).done == 1
+    assert (store_of(summit) / night[0].name).read_bytes() == whole
 
 
 def test_a_changed_file_is_copied_again(summit: Site, night: list[Path]) -> None:
-    target = dhs(summit) / night[0].name
+    target = dhs_of(summit) / night[0].name
     shutil.copy(night[0], target)
-    run(summit)
+    copy_in(summit)
     changed = bytearray(night[0].read_bytes())
     changed[-2880] ^= 1
     target.write_bytes(changed)
     os.utime(target, ns=(1, 1))
-    assert run(summit).done == 1
-    assert (dataflow(summit) / night[0].name).read_bytes() == bytes(changed)
+    assert copy_in(summit).done == 1
+    assert (store_of(summit) / night[0].name).read_bytes() == bytes(changed)
 
 
 def test_an_edited_dataflow_file_is_left_alone(summit: Site, night: list[Path]) -> None:
-    shutil.copy(night[0], dhs(summit) / night[0].name)
-    run(summit)
-    edited = dataflow(summit) / night[0].name
+    shutil.copy(night[0], dhs_of(summit) / night[0].name)
+    copy_in(summit)
+    edited = store_of(summit) / night[0].name
     edited.write_bytes(edited.read_bytes().replace(b"Undefined", b"undefined"))
     content = edited.read_bytes()
-    assert run(summit).done == 0
+    assert copy_in(summit).done == 0
     assert edited.read_bytes() == content
 
 
 def test_a_copy_that_landed_just_before_a_crash_is_adopted(summit: Site, night: list[Path]) -> None:
-    shutil.copy(night[0], dhs(summit) / night[0].name)
-    landed = dataflow(summit) / night[0].name
+    shutil.copy(night[0], dhs_of(summit) / night[0].name)
+    landed = store_of(summit) / night[0].name
     shutil.copy(night[0], landed)
     before = landed.stat().st_ino
-    run(summit)
+    copy_in(summit)
     assert landed.stat().st_ino == before
     assert queued(summit, "ingest") == [night[0].name]
     with summit.engine.connect() as connection:
@@ -191,19 +167,19 @@ def test_a_bad_file_fails_with_its_reason_and_its_neighbours_go_on(
         content = good.replace(b"BITPIX  =                   16", b"BITPIX  =                  abc", 1)
         assert content != good
     assert isinstance(content, bytes)
-    (dhs(summit) / NAME).write_bytes(content)
-    shutil.copy(night[1], dhs(summit) / "N20251123S0099.fits")
-    report = run(summit)
-    assert (dataflow(summit) / "N20251123S0099.fits").exists()
-    assert not (dataflow(summit) / NAME).exists()
+    (dhs_of(summit) / NAME).write_bytes(content)
+    shutil.copy(night[1], dhs_of(summit) / "N20251123S0099.fits")
+    report = copy_in(summit)
+    assert (store_of(summit) / "N20251123S0099.fits").exists()
+    assert not (store_of(summit) / NAME).exists()
     [failure] = report.failures
     assert (failure.filename, failure.reason) == (NAME, reason)
     assert NAME in failure.error
     assert "Traceback" in failure.traceback
     # it stays failed, and is looked at again once it has changed
     assert copy.scan_dhs(summit) == []
-    shutil.copy(night[0], dhs(summit) / NAME)
-    assert run(summit).done == 1
+    shutil.copy(night[0], dhs_of(summit) / NAME)
+    assert copy_in(summit).done == 1
     with summit.engine.connect() as connection:
         assert connection.scalar(text("select count(*) from work_item where state = 'failed'")) == 0
 
@@ -211,17 +187,17 @@ def test_a_bad_file_fails_with_its_reason_and_its_neighbours_go_on(
 def test_a_directory_named_like_a_file_is_told_once_and_holds_nobody_up(
     summit: Site, night: list[Path]
 ) -> None:
-    (dhs(summit) / NAME).mkdir()
-    shutil.copy(night[0], dhs(summit) / night[1].name)
-    report = run(summit)
+    (dhs_of(summit) / NAME).mkdir()
+    shutil.copy(night[0], dhs_of(summit) / night[1].name)
+    report = copy_in(summit)
     assert [(f.filename, f.reason) for f in report.failures] == [(NAME, "is_a_directory")]
     assert report.done == 1
     assert copy.scan_dhs(summit) == []
 
 
 def test_a_file_that_vanishes_is_a_clear_failure(summit: Site, night: list[Path]) -> None:
-    shutil.copy(night[0], dhs(summit) / NAME)
+    shutil.copy(night[0], dhs_of(summit) / NAME)
     copy.scan_dhs(summit)
-    (dhs(summit) / NAME).unlink()
-    report = run(summit)
+    (dhs_of(summit) / NAME).unlink()
+    report = copy_in(summit)
     assert [(f.filename, f.reason) for f in report.failures] == [(NAME, "file_vanished")]

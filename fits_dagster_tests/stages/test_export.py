@@ -21,7 +21,7 @@ from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.report import DrainReport
 from fits_dagster.sites import Site
 from fits_dagster.stages import export, ingest, store
-from fits_dagster_tests.conftest import HttpServer, serve
+from fits_dagster_tests.builders.sites import HttpServer, serve
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from fits_dagster.previews import NoPreview, PreviewRequest, rendered
 from fits_dagster.sites import Site
 from fits_dagster.stages import copy, export, ingest, preview, store
 from fits_dagster.stages.ingest import observe
+from fits_dagster_tests.builders.flow import copy_in
 
 NEWLINE = "N20251123S0903\nnewline.fits"
 LONG_NAMES = ("N20251123S0919" + "x" * 236 + ".fits", "N20251123S0909" + "é" * 110 + ".fits")
@@ -233,11 +234,7 @@ def test_all_of_them_pass_from_the_dhs_to_the_archive_or_are_refused_alone(
     for path in odd_files.iterdir():
         if path.name.endswith(".fits"):
             shutil.copy(path, summit.settings.dhs_directory / path.name)
-    for _ in range(4):
-        copy.scan_dhs(summit)
-        with summit.engine.begin() as connection:
-            connection.execute(text("update work_item set not_before = now() where stage = 'copy'"))
-        drain(summit, copy.STAGE)
+    copy_in(summit)
     expected = {name: reason for name, reason in REFUSED.items() if name.endswith(".fits")}
     expected[NEWLINE.replace("\n", r"\x0a")] = "unsafe_name"
     assert outcomes_of(summit) == expected

@@ -15,7 +15,7 @@ import pytest
 
 from fits_dagster.errors import Retry, describe_error
 from fits_dagster.settings import S3Settings
-from fits_dagster.storage import S3Store, s3
+from fits_dagster.storage import S3Store
 
 
 @dataclass
@@ -79,7 +79,6 @@ def handler(service: Service) -> type[BaseHTTPRequestHandler]:
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setattr(s3, "_READ_TIMEOUT_S", 0.3)
     made = Service()
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(made))
     made.url = f"http://127.0.0.1:{server.server_port}"
@@ -93,7 +92,9 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 
 
 def store_at(url: str, directory: Path) -> S3Store:
-    return S3Store(S3Settings(bucket="frames", endpoint_url=url, max_attempts=1), directory)
+    return S3Store(
+        S3Settings(bucket="frames", endpoint_url=url, max_attempts=1, silence_seconds=0.3), directory
+    )
 
 
 def put(store: S3Store) -> None:

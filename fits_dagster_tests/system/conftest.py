@@ -55,6 +55,8 @@ def environment(home: Path) -> dict[str, str]:
         "FITS_DAGSTER_WORK__LEASE_SECONDS": "5",
         "FITS_DAGSTER_WORK__WORKER_RECYCLE_RUNS": str(RUNS_OF_A_CHILD),
         "FITS_DAGSTER_SUMMIT__DHS_GIVE_UP_SECONDS": "2",
+        # Celery's own: for so long a child of the worker stays without a run, seconds
+        "AUTOSCALE_KEEPALIVE": "8",
     }
 
 

@@ -25,6 +25,7 @@ from fits_dagster.settings import Settings
 from fits_dagster.sites import Site
 from fits_dagster.stages import ingest
 from fits_dagster.upkeep.leftovers import find_orphans, sweep_leftovers
+from fits_dagster_tests.builders.flow import store_of
 
 DAY = 86400.0
 
@@ -39,26 +40,21 @@ with temporary_beside(Path(sys.argv[1])).open("xb") as writer:
 """
 
 
-def root(site: Site) -> Path:
-    assert site.settings.store_directory is not None
-    return site.settings.store_directory
-
-
 def test_temporary_files_of_a_killed_writer_are_removed_when_nobody_changes_them(
     summit: Site, night: list[Path]
 ) -> None:
-    shutil.copy(night[0], root(summit))
+    shutil.copy(night[0], store_of(summit))
     killed = subprocess.run(
-        [sys.executable, "-c", _WRITER, str(root(summit) / "N20251123S0001.fits")], check=False
+        [sys.executable, "-c", _WRITER, str(store_of(summit) / "N20251123S0001.fits")], check=False
     )
     assert killed.returncode == -signal.SIGKILL
-    [left] = root(summit).glob("*.tmp-*")
+    [left] = store_of(summit).glob("*.tmp-*")
     assert sweep_leftovers(summit).temporary == []
     later = time.time() + 2 * 3600
     assert sweep_leftovers(summit, now=later, dry_run=True).temporary == [str(left)]
     assert left.exists()
     assert sweep_leftovers(summit, now=later).temporary == [str(left)]
-    assert [path.name for path in root(summit).iterdir()] == [night[0].name]
+    assert [path.name for path in store_of(summit).iterdir()] == [night[0].name]
 
 
 def test_uploads_that_were_never_acknowledged_go_and_others_stay(archive: Site) -> None:
@@ -94,15 +90,15 @@ def test_unfinished_puts_into_a_bucket_are_ended(archive: Site, with_bucket: Cal
 def test_stored_data_that_no_row_knows_are_told(
     summit: Site, night: list[Path], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(night[0], root(summit))
+    shutil.copy(night[0], store_of(summit))
     rescan(summit)
     assert drain(summit, ingest.STAGE).done == 1
     for name in ("N20251123S0900.fits", "notes.txt", "N20251123S0901.fits.tmp-0123"):
-        (root(summit) / name).write_bytes(b"put there by hand")
+        (store_of(summit) / name).write_bytes(b"put there by hand")
     assert find_orphans(summit) == []
     assert find_orphans(summit, now=time.time() + DAY) == ["N20251123S0900.fits"]
     long_ago = time.time() - DAY
-    os.utime(root(summit) / "N20251123S0900.fits", (long_ago, long_ago))
+    os.utime(store_of(summit) / "N20251123S0900.fits", (long_ago, long_ago))
     monkeypatch.setattr("fits_dagster.cli.upkeep.load_settings", lambda home: settings)
     told = CliRunner().invoke(cli, ["upkeep", "orphans", "--site", "summit"])
     assert (told.exit_code, told.output) == (1, "N20251123S0900.fits\n")
@@ -112,6 +108,7 @@ def test_stored_data_that_no_row_knows_are_told(
 
 
 def test_the_output_of_a_program_is_rotated_while_it_writes(settings: Settings) -> None:
+    small = settings.model_copy(update={"log_file_mb": 0.1})
     logs = settings.home / "logs"
     logs.mkdir(parents=True)
     path = logs / "web-summit.log"
@@ -119,7 +116,7 @@ def test_the_output_of_a_program_is_rotated_while_it_writes(settings: Settings) 
     with path.open("ab", buffering=0) as output:
         for round_ in (b"1", b"2"):
             output.write(round_ * 2_000_000)
-            assert rotate_outputs(settings, 100_000) == [path]
+            assert rotate_outputs(small) == [path]
         output.write(b"3")
     assert path.read_bytes() == b"3"
     assert [(logs / f"web-summit.log.{n}").read_bytes()[:1] for n in (1, 2)] == [b"2", b"1"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.requeue.rescan import rescan
 from fits_dagster.sites import Site
-from fits_dagster.stages import copy, export, ingest, store
+from fits_dagster.stages import copy, ingest
 from fits_dagster.upkeep.pruning import prune_records, vacuum
 from fits_dagster.upkeep.removal import RemovalRequest, remove_files
 from fits_dagster.upkeep.roll_call import roll_call
+from fits_dagster_tests.builders.flow import carry, store_of
 
 NIGHT = "20251123"
 
@@ -32,16 +32,11 @@ def flags(site: Site) -> dict[str, tuple[bool, bool]]:
         return {name: (present, canonical) for name, present, canonical in rows}
 
 
-def root(site: Site) -> Path:
-    assert site.settings.store_directory is not None
-    return site.settings.store_directory
-
-
 @pytest.fixture
 def stocked(summit: Site, night: list[Path]) -> Site:
     """A summit with five ingested files."""
     for source in night[:5]:
-        shutil.copy(source, root(summit))
+        shutil.copy(source, store_of(summit))
     rescan(summit)
     assert drain(summit, ingest.STAGE).done == 5
     return summit
@@ -50,26 +45,12 @@ def stocked(summit: Site, night: list[Path]) -> Site:
 @pytest.fixture
 def arrived(connected_summit: Site, archive: Site, night: list[Path]) -> Site:
     """A summit whose four files have all come from the DHS and are at the archive."""
-    assert connected_summit.settings.dhs_directory is not None
-    for source in night[:4]:
-        target = connected_summit.settings.dhs_directory / source.name
-        shutil.copy(source, target)
-        long_ago = time.time() - 3600
-        os.utime(target, (long_ago, long_ago))
-    copy.scan_dhs(connected_summit)
-    drain(connected_summit, copy.STAGE, linger=2)
-    for site, stage in (
-        (connected_summit, ingest.STAGE),
-        (connected_summit, export.STAGE),
-        (archive, store.STAGE),
-        (archive, ingest.STAGE),
-    ):
-        assert drain(site, stage).done == 4
+    carry(connected_summit, archive, night[:4])
     return connected_summit
 
 
 def test_a_missing_file_is_no_longer_present_and_stays_current(stocked: Site, night: list[Path]) -> None:
-    (root(stocked) / night[1].name).unlink()
+    (store_of(stocked) / night[1].name).unlink()
     assert roll_call(stocked, dry_run=True).missing == [night[1].name]
     assert flags(stocked)[night[1].name] == (True, True)
     report = roll_call(stocked)
@@ -84,7 +65,7 @@ def test_a_name_that_would_be_refused_today_holds_no_roll_call_up(stocked: Site,
             text("update diskfile set filename = '-' || filename where filename = :name"),
             {"name": night[0].name},
         )
-    (root(stocked) / night[1].name).unlink()
+    (store_of(stocked) / night[1].name).unlink()
     report = roll_call(stocked)
     assert (report.called, report.unread, report.missing) == (5, [f"-{night[0].name}"], [night[1].name])
     assert flags(stocked)[f"-{night[0].name}"] == (True, True)
@@ -97,7 +78,7 @@ def test_limited_calls_take_turns_and_begin_anew_at_the_end(stocked: Site) -> No
 
 
 def test_altered_bytes_are_told_and_nothing_is_changed(stocked: Site, night: list[Path]) -> None:
-    path = root(stocked) / night[2].name
+    path = store_of(stocked) / night[2].name
     stat = path.stat()
     content = bytearray(path.read_bytes())
     content[-3000] ^= 1
@@ -109,7 +90,7 @@ def test_altered_bytes_are_told_and_nothing_is_changed(stocked: Site, night: lis
 
 
 def test_a_store_that_is_not_mounted_does_not_lose_everything(stocked: Site) -> None:
-    for path in root(stocked).iterdir():
+    for path in store_of(stocked).iterdir():
         path.unlink()
     with pytest.raises(OSError, match="is it mounted"):
         roll_call(stocked)
@@ -119,13 +100,13 @@ def test_a_store_that_is_not_mounted_does_not_lose_everything(stocked: Site) -> 
 def test_nothing_is_removed_without_being_told_to(arrived: Site) -> None:
     report = remove_files(arrived, RemovalRequest(), who="anna")
     assert len(report.removed) == 4
-    assert len(list(root(arrived).glob("*.fits"))) == 4
+    assert len(list(store_of(arrived).glob("*.fits"))) == 4
 
 
 def test_what_the_archive_holds_is_removed_and_not_copied_again(arrived: Site, archive: Site) -> None:
     report = remove_files(arrived, RemovalRequest(most_files=3), who="anna", dry_run=False)
     assert len(report.removed) == 3
-    assert len(list(root(arrived).glob("*.fits"))) == 1
+    assert len(list(store_of(arrived).glob("*.fits"))) == 1
     assert [flags(arrived)[name] for name in report.removed] == [(False, True)] * 3
     # the DHS still has them; they are known, and neither copied nor ingested again, and nobody misses them
     assert copy.scan_dhs(arrived) == []
@@ -157,14 +138,14 @@ def test_what_is_not_safe_is_kept_with_the_reason(arrived: Site, archive: Site, 
         )
     with arrived.engine.begin() as connection:
         add_work(connection, [NewWork(stage="export", filename=night[2].name, destination=url)])
-    os.utime(root(arrived) / night[3].name, (1e9, 1e9))
+    os.utime(store_of(arrived) / night[3].name, (1e9, 1e9))
     assert reasons(arrived) == {
         f"{url} has no version": 1,
         f"{url} has another content": 1,
         "on a queue": 1,
         "changed since it was ingested": 1,
     }
-    assert len(list(root(arrived).glob("*.fits"))) == 4
+    assert len(list(store_of(arrived).glob("*.fits"))) == 4
 
 
 def test_removal_stops_when_both_targets_are_met(arrived: Site) -> None:

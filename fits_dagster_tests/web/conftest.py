@@ -13,7 +13,7 @@ from fits_dagster.ledger import items as work
 from fits_dagster.ledger.items import NewWork, new_lease
 from fits_dagster.sites import Site
 from fits_dagster.web.accounts import Role, add_user
-from fits_dagster_tests.conftest import HttpServer, serve
+from fits_dagster_tests.builders.sites import HttpServer, serve
 
 PASSWORD = "A-long-passw0rd-for-tests"
 #: One person for each role.

@@ -15,7 +15,7 @@ from fits_dagster.cli import cli
 from fits_dagster.sites import Site
 from fits_dagster.web.accounts import Role, WeakPasswordError, add_user, find_session, sign_in
 from fits_dagster.web.throttling import ADDRESS_LIMIT, NAME_LIMIT
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.sites import HttpServer, served
 from fits_dagster_tests.web.conftest import NAMES, PASSWORD, form_token
 
 SignIn = Callable[[Role | None], requests.Session]
@@ -277,14 +277,12 @@ def test_strange_names_are_merely_wrong(archive: Site, archive_http: HttpServer,
     assert (answer.status_code, "Name or password are wrong." in answer.text) == (200, True)
 
 
-def test_a_locked_row_of_accounts_holds_nobody_for_long(
-    archive: Site, archive_http: HttpServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fits_dagster.web.throttling._LOCK_WAIT_MS", 200)
+def test_a_locked_row_of_accounts_holds_nobody_for_long(archive: Site) -> None:
     add_user(archive.engine, "anna", PASSWORD, role="staff")
-    with archive.engine.begin() as locked:
-        locked.execute(text("select * from users for update"))
-        answer = attempt(archive_http, "anna", PASSWORD)
-        assert (answer.status_code, "busy" in answer.text) == (503, True)
-    assert attempt(archive_http, "anna", PASSWORD).status_code == 200
+    with served(archive, sign_in_wait_seconds=0.2) as impatient:
+        with archive.engine.begin() as locked:
+            locked.execute(text("select * from users for update"))
+            answer = attempt(impatient, "anna", PASSWORD)
+            assert (answer.status_code, "busy" in answer.text) == (503, True)
+        assert attempt(impatient, "anna", PASSWORD).status_code == 200
     assert rows(archive, "select * from login_failure") == []

@@ -21,9 +21,10 @@ from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site
 from fits_dagster.stages import ingest
 from fits_dagster.web.accounts import add_user
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.records import START, insert_records, make_records
+from fits_dagster_tests.builders.remembered import remembered
+from fits_dagster_tests.builders.sites import HttpServer
 from fits_dagster_tests.web.conftest import PASSWORD
-from fits_dagster_tests.web.made_up import START, insert_records, make_records
 from fits_dagster_tests.web.test_grammar import distance, on
 
 try:
@@ -67,12 +68,16 @@ def client(archive_http: HttpServer, tmp_path: Path) -> Iterator[ObservationsCla
 @pytest.fixture
 def records(archive: Site) -> list[Record]:
     """Records in the archive's database."""
+    remembered("astroquery", [archive], lambda: insert_all(archive))
+    return RECORDS
+
+
+def insert_all(archive: Site) -> None:
     insert_records(archive, RECORDS)
     with archive.engine.begin() as connection:
         connection.execute(
             text("insert into program values ('GN-2025B-Q-102', 'Vera Rubin', 'Rotation of spirals')")
         )
-    return RECORDS
 
 
 def expected(belongs: Belongs) -> set[str]:

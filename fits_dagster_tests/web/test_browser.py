@@ -15,7 +15,7 @@ from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site
 from fits_dagster.stages import ingest
 from fits_dagster.web.accounts import Role, add_user
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.sites import HttpServer
 from fits_dagster_tests.web.conftest import NAMES, PASSWORD
 
 #: The page looks for changes every five seconds.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,15 +21,21 @@ from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site
 from fits_dagster.stages import associate, ingest
 from fits_dagster.web.descriptions import DescriptionError, read_description
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.remembered import remembered
+from fits_dagster_tests.builders.sites import HttpServer
 
 NAMESPACE = "{http://www.gemini.edu/xml/gsaCalibrations/v1.0}"
 CLIENT = {"User-Agent": "GeminiDRAGONS 4.0", "Content-Type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture
-def stored(archive: Site, night: list[Path]) -> Iterator[Site]:
+def stored(archive: Site, night: list[Path]) -> Site:
     """The whole night in the archive, associated."""
+    remembered("whole_night", [archive], lambda: store_night(archive, night))
+    return archive
+
+
+def store_night(archive: Site, night: list[Path]) -> None:
     assert archive.settings.store_directory is not None
     with archive.engine.begin() as connection:
         for source in night:
@@ -38,7 +43,6 @@ def stored(archive: Site, night: list[Path]) -> Iterator[Site]:
             add_work(connection, [NewWork(stage="ingest", filename=source.name, no_defer=True)])
     assert drain(archive, ingest.STAGE).done == len(night)
     drain(archive, associate.STAGE)
-    yield archive
 
 
 def cached(site: Site, table: str) -> tuple[int, str, str, list[str]]:

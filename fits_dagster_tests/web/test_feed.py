@@ -16,14 +16,15 @@ import requests
 from sqlalchemy import text
 
 from fits_dagster.sites import Site
-from fits_dagster_tests.conftest import HttpServer
-from fits_dagster_tests.web.made_up import insert_in, insert_records, make_records
+from fits_dagster_tests.builders.records import insert_in, insert_records, make_records
+from fits_dagster_tests.builders.sites import HttpServer, served
 
 
 @pytest.fixture
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages of twenty rows, so that there are many."""
-    monkeypatch.setattr("fits_dagster.web.listing._OPEN_LIMIT", 20)
+def small_pages(archive: Site) -> Iterator[HttpServer]:
+    """An archive with pages of twenty rows, so that there are many."""
+    with served(archive, most_files_open=20) as server:
+        yield server
 
 
 def arriving(count: int) -> list[dict[str, Any]]:
@@ -111,7 +112,7 @@ def by_windows(url: str, is_over: Callable[[], bool]) -> list[str]:
 
 @pytest.mark.parametrize("walk", [by_pages, by_times, by_windows])
 def test_a_harvester_misses_nothing_while_files_arrive(
-    archive: Site, archive_http: HttpServer, small_pages: None, walk: Callable[..., list[str]]
+    archive: Site, small_pages: HttpServer, walk: Callable[..., list[str]]
 ) -> None:
     records = arriving(240)
     insert_in_one = records[:40]
@@ -119,7 +120,7 @@ def test_a_harvester_misses_nothing_while_files_arrive(
     writer = threading.Thread(target=pour, args=(archive, records[40:]))
     writer.start()
     try:
-        found = walk(archive_http.url, lambda: not writer.is_alive())
+        found = walk(small_pages.url, lambda: not writer.is_alive())
     finally:
         writer.join()
     assert sorted(found) == sorted(r["name"] for r in records)

@@ -18,12 +18,18 @@ from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site
 from fits_dagster.stages import ingest
 from fits_dagster.web.answers import content_disposition
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.remembered import remembered
+from fits_dagster_tests.builders.sites import HttpServer, served
 
 
 @pytest.fixture
 def stored(archive: Site, night: list[Path]) -> list[Path]:
     """Four files in the archive, two of them compressed, one in a directory; all released but the last."""
+    remembered("four_files", [archive], lambda: store_four(archive, night))
+    return night[:4]
+
+
+def store_four(archive: Site, night: list[Path]) -> None:
     store = archive.settings.store_directory
     assert store is not None
     (store / "sub dir").mkdir()
@@ -44,7 +50,6 @@ def stored(archive: Site, night: list[Path]) -> list[Path]:
             ),
             {"name": f"{night[3].name}.bz2"},
         )
-    return night[:4]
 
 
 def get(server: HttpServer, path: str, **headers: str) -> requests.Response:
@@ -263,12 +268,10 @@ def test_what_cannot_be_downloaded_is_told_in_plain_text(
     assert said in answer.text
 
 
-def test_too_many_files_are_told_in_plain_text(
-    archive_http: HttpServer, stored: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fits_dagster.web.download._OPEN_LIMIT", 2)
-    assert "More than 2 files" in get(archive_http, "/download/present").text
-    only_last = get(archive_http, f"/download/{stored[3].name}")
+def test_too_many_files_are_told_in_plain_text(archive: Site, stored: list[Path]) -> None:
+    with served(archive, most_files_open=2) as small:
+        assert "More than 2 files" in get(small, "/download/present").text
+        only_last = get(small, f"/download/{stored[3].name}")
     assert "None of the files has been released yet." in only_last.text
 
 

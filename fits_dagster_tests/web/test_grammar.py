@@ -21,8 +21,9 @@ from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.web.app import create_app
 from fits_dagster.web.versions import versions_query
-from fits_dagster_tests.conftest import HttpServer, serve
-from fits_dagster_tests.web.made_up import ENTERED, insert_records, make_records
+from fits_dagster_tests.builders.records import ENTERED, insert_records, make_records
+from fits_dagster_tests.builders.remembered import remembered
+from fits_dagster_tests.builders.sites import HttpServer, serve
 
 HEADER = "X-Fits-Dagster-Not-Understood"
 RECORDS = make_records()
@@ -62,7 +63,7 @@ WORDS = _WORDS.split()
 @pytest.fixture
 def server(archive: Site, archive_http: HttpServer) -> HttpServer:
     """An archive with records that are made up."""
-    insert_records(archive, RECORDS)
+    remembered("grammar", [archive], lambda: insert_records(archive, RECORDS))
     return archive_http
 
 

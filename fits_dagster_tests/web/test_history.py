@@ -15,13 +15,13 @@ from fits_dagster.cli import cli
 from fits_dagster.ledger import items as work
 from fits_dagster.ledger.items import NewWork, new_lease
 from fits_dagster.ledger.loop import drain
-from fits_dagster.records import history
-from fits_dagster.records.history import SearchTooWideError, find_file
+from fits_dagster.records.history import SearchTooWideError, find_file, find_names
 from fits_dagster.settings import Settings
 from fits_dagster.sites import Site
-from fits_dagster.stages import copy, ingest
+from fits_dagster.stages import ingest
 from fits_dagster.stages.whereabouts import answer_sentence
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.flow import copy_in, put_on_dhs
+from fits_dagster_tests.builders.sites import HttpServer
 
 NAME = "N20251123S0042.fits"
 RUN = "0123abcd-0123-4567-89ab-0123456789ab"
@@ -181,37 +181,28 @@ def test_a_part_of_a_name_gives_the_names_that_hold_it(
 
 
 def test_a_part_that_is_too_short_or_takes_too_long_is_refused(
-    staff: requests.Session,
-    archive_http: HttpServer,
-    archive: Site,
-    monkeypatch: pytest.MonkeyPatch,
+    staff: requests.Session, archive_http: HttpServer, archive: Site
 ) -> None:
     url = f"{archive_http.url}/queuestatus/file"
     short = staff.get(f"{url}.json?name=S0", timeout=10)
     assert (short.status_code, "more of the name" in short.json()["error"]) == (400, True)
     assert "more of the name" in staff.get(f"{url}?name=S0", timeout=10).text
     assert 'role="alert"' not in staff.get(url, timeout=10).text
-    monkeypatch.setattr(history, "_SEARCH_MS", 1)
     change(
         archive,
         "insert into event (stage, outcome, filename, night) "
         "select 'ingest', 'ingested', repeat('x', 200) || n, '' from generate_series(1, 50000) n",
     )
     with archive.engine.connect() as connection, pytest.raises(SearchTooWideError):
-        find_file(connection, "no such name")
+        find_names(connection, "no such name", limit=1, longest_s=0.001)
 
 
 def test_a_file_that_was_copied_in_has_its_whole_way_in_its_history(
     connected_summit: Site, night: list[Path]
 ) -> None:
     summit, name = connected_summit, night[0].name
-    assert summit.settings.dhs_directory is not None
-    (summit.settings.dhs_directory / name).write_bytes(night[0].read_bytes())
-    done = 0
-    while not done:
-        copy.scan_dhs(summit)
-        change(summit, "update work_item set not_before = now()")
-        done = drain(summit, copy.STAGE).done
+    put_on_dhs(summit, night[:1])
+    assert copy_in(summit).done == 1
     assert sentence(summit, name).startswith(f"{name} has waited for ingest since ")
     assert drain(summit, ingest.STAGE).done == 1
     with summit.engine.connect() as connection:

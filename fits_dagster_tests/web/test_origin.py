@@ -15,7 +15,7 @@ import requests
 from fits_dagster.sites import Site
 from fits_dagster.web.accounts import Role, add_user
 from fits_dagster.web.app import create_app
-from fits_dagster_tests.conftest import HttpServer, serve
+from fits_dagster_tests.builders.sites import HttpServer, serve
 from fits_dagster_tests.web.conftest import NAMES, PASSWORD
 
 QUERY = {"query": "{ version }"}

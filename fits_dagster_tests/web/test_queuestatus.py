@@ -15,7 +15,7 @@ from fits_dagster.ledger.items import NewWork, new_lease
 from fits_dagster.settings import load_settings
 from fits_dagster.sites import Site
 from fits_dagster.web.queues import queues_of
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.sites import HttpServer
 from fits_dagster_tests.web.conftest import form_token
 
 RUN = "0123abcd-0123-4567-89ab-0123456789ab"

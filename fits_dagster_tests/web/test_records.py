@@ -14,12 +14,18 @@ from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site
 from fits_dagster.stages import ingest, preview
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.remembered import remembered
+from fits_dagster_tests.builders.sites import HttpServer
 
 
 @pytest.fixture
 def stored(archive: Site, night: list[Path]) -> list[Path]:
     """Three files in the archive, compressed, with previews."""
+    remembered("three_files", [archive], lambda: store_three(archive, night))
+    return night[:3]
+
+
+def store_three(archive: Site, night: list[Path]) -> None:
     assert archive.settings.store_directory is not None
     for source in night[:3]:
         squeezed = archive.settings.store_directory / f"{source.name}.bz2"
@@ -28,7 +34,6 @@ def stored(archive: Site, night: list[Path]) -> list[Path]:
             add_work(connection, [NewWork(stage="ingest", filename=squeezed.name)])
     assert drain(archive, ingest.STAGE).done == 3
     assert drain(archive, preview.STAGE).done == 3
-    return night[:3]
 
 
 def get(server: HttpServer, path: str) -> Any:

@@ -15,7 +15,7 @@ from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site
 from fits_dagster.stages import ingest
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.sites import HttpServer
 
 NAME = "N20251123S0001_flat.fits"
 

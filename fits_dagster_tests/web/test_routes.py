@@ -14,8 +14,9 @@ from fits_dagster.destinations.fits_server import UPLOAD_COOKIE
 from fits_dagster.sites import Site
 from fits_dagster.web.app import create_app
 from fits_dagster.web.left_out import LEFT_OUT
-from fits_dagster_tests.conftest import COOKIE, HttpServer
-from fits_dagster_tests.web.made_up import insert_records, make_records
+from fits_dagster_tests.builders.records import insert_records, make_records
+from fits_dagster_tests.builders.remembered import remembered
+from fits_dagster_tests.builders.sites import COOKIE, HttpServer
 
 RECORDS = make_records(60)
 DOCUMENT = Path(__file__).parents[2] / "docs" / "http.md"
@@ -62,7 +63,7 @@ def test_every_route_is_documented(archive_http: HttpServer) -> None:
 @pytest.fixture
 def server(archive: Site, archive_http: HttpServer) -> HttpServer:
     """An archive with records that are made up."""
-    insert_records(archive, RECORDS)
+    remembered("routes", [archive], lambda: insert_records(archive, RECORDS))
     return archive_http
 
 

@@ -23,7 +23,7 @@ from fits_dagster.settings import Settings
 from fits_dagster.sites import Site
 from fits_dagster.stages import ingest
 from fits_dagster.web.app import create_app
-from fits_dagster_tests.conftest import COOKIE, HttpServer, serve
+from fits_dagster_tests.builders.sites import COOKIE, HttpServer, serve
 
 LABEL = "GN-CAL20251123-1-001"
 PASS = {"qa_state": "Pass"}

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from fits_dagster.destinations.fits_server import UPLOAD_COOKIE
 from fits_dagster.sites import Site
-from fits_dagster_tests.conftest import COOKIE, HttpServer
+from fits_dagster_tests.builders.sites import COOKIE, HttpServer
 
 NAME = "N20251123S0001.fits.bz2"
 

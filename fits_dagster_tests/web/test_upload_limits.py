@@ -14,9 +14,10 @@ import pytest
 from sqlalchemy import text
 
 from fits_dagster.destinations.fits_server import UPLOAD_COOKIE
+from fits_dagster.ledger.management import write_refusal
 from fits_dagster.sites import Site
 from fits_dagster.web.app import create_app
-from fits_dagster_tests.conftest import COOKIE, HttpServer, serve
+from fits_dagster_tests.builders.sites import COOKIE, HttpServer, serve
 from fits_dagster_tests.web.test_upload import NAME, post, staging
 
 
@@ -46,12 +47,16 @@ def test_names_that_only_begin_like_it_are_taken(archive_http: HttpServer) -> No
 
 
 def test_refusals_are_noted_without_line_breaks_and_not_without_end(
-    archive: Site, archive_http: HttpServer, monkeypatch: pytest.MonkeyPatch
+    archive: Site, archive_http: HttpServer
 ) -> None:
-    monkeypatch.setattr("fits_dagster.ledger.management._MOST_REFUSALS", 3)
-    for number in range(5):
+    for number in range(3):
         assert post(archive_http, f"a%0Db{number}.fits", cookie="wrong").status_code == 403
-    assert audit(archive) == [("127.0.0.1", f"a\\rb{n}.fits: not authorized") for n in range(3)]
+    noted = [("127.0.0.1", f"a\\rb{n}.fits: not authorized") for n in range(3)]
+    assert audit(archive) == noted
+    with archive.engine.begin() as connection:
+        for _ in range(2):
+            write_refusal(connection, "127.0.0.1", "upload refused", "once more", most=4)
+    assert audit(archive) == [*noted, ("127.0.0.1", "once more")]
 
 
 @pytest.fixture
@@ -115,10 +120,9 @@ def test_free_space_is_looked_at_while_the_bytes_come(
 
     def disk_usage(_: Any) -> Any:
         looks.append(1)
-        return usage(10**12, 0, 10**12 if len(looks) < 3 else 1000)
+        return usage(10**12, 0, archive.settings.min_free_bytes + (2 << 20) if len(looks) < 3 else 1000)
 
     monkeypatch.setattr("fits_dagster.intake.uploads.shutil.disk_usage", disk_usage)
-    monkeypatch.setattr("fits_dagster.intake.uploads._LOOK_BYTES", 1 << 20)
     answer = post(archive_http, NAME, b"x" * (4 << 20))
     assert answer.status_code == 507
     assert staging(archive) == []

@@ -18,7 +18,8 @@ from fits_dagster.sites import Site
 from fits_dagster.stages import associate, ingest, preview
 from fits_dagster.web.accounts import Role
 from fits_dagster.web.app import create_app
-from fits_dagster_tests.conftest import HttpServer
+from fits_dagster_tests.builders.remembered import remembered
+from fits_dagster_tests.builders.sites import HttpServer
 
 #: What must not be read anywhere.
 SECRETS = ("SECRETOBJ", "123.456", "-12.3456", "12.3456", "1.2345", "65.4321", "77.7777")
@@ -28,9 +29,14 @@ NAME = "N20251123S0001.fits"
 @pytest.fixture
 def hidden(archive: Site, night: list[Path]) -> Path:
     """A science frame whose program hides where it points, and two usual ones."""
+    science = next(path for path in night if fits.getheader(path).get("OBSCLASS") == "science")
+    remembered("hidden", [archive], lambda: hide(archive, science, night[1:3]))
+    return science
+
+
+def hide(archive: Site, science: Path, usual: list[Path]) -> None:
     store = archive.settings.store_directory
     assert store is not None
-    science = next(path for path in night if fits.getheader(path).get("OBSCLASS") == "science")
     with fits.open(science) as hdus:
         header = hdus[0].header
         header["PROP_MD"] = (True, "Proprietary Metadata")
@@ -44,12 +50,12 @@ def hidden(archive: Site, night: list[Path]) -> Path:
                 if name in hdu.header:
                     hdu.header[name] = 123.456 if name == "CRVAL1" else -12.3456
         hdus.writeto(store / NAME)
-    for source in night[1:3]:
+    for source in usual:
         (store / source.name).write_bytes(source.read_bytes())
     with archive.engine.begin() as connection:
         add_work(
             connection,
-            [NewWork(stage="ingest", filename=name) for name in (NAME, night[1].name, night[2].name)],
+            [NewWork(stage="ingest", filename=name) for name in (NAME, *(path.name for path in usual))],
         )
     assert drain(archive, ingest.STAGE).done == 3
     assert drain(archive, preview.STAGE).done == 3
@@ -60,7 +66,6 @@ def hidden(archive: Site, night: list[Path]) -> Path:
     assert record.proprietary_coordinates
     assert not record.engineering
     assert float(record.ra) == pytest.approx(123.456)
-    return science
 
 
 def get_routes(archive: Site) -> list[str]:

@@ -14,7 +14,7 @@ from fits_dagster.records.selection.ordering import order_by
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.web.versions import versions_query
-from fits_dagster_tests.web.made_up import insert_records, make_records
+from fits_dagster_tests.builders.records import insert_records, make_records
 
 KEYS = sorted({name for term in GRAMMAR for name in term.names})
 WORDS = sorted({word for term in GRAMMAR for word in (*term.words, *term.examples)})

@@ -1,0 +1,54 @@
+"""The worker's loop waits for what it has put off, however slow the machine is."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import Connection
+
+from fits_dagster.ledger.items import NewWork, WorkItem, add_work
+from fits_dagster.ledger.loop import drain
+from fits_dagster.ledger.stage import Committed, NotReady, Stage
+from fits_dagster.sites import Site
+
+LINGER_S = 0.8
+
+
+class HesitantStage(Stage[None]):
+    """Takes longer than a drain lingers to find that a file is not ready; the next look finds it ready."""
+
+    name = "ingest"
+    title = "Ingest"
+    tab = "iq"
+    asset = "observations"
+    asset_description = ""
+    words = "ingest"
+    duty = "waits"
+
+    def work(self, site: Site, item: WorkItem, known: Any) -> None:
+        if item.payload.get("seen"):
+            return
+        time.sleep(1.5 * LINGER_S)
+        raise NotReady("unstable", "first seen", delay=0.1, payload={"seen": True})
+
+    def commit(self, site: Site, connection: Connection, item: WorkItem, result: None) -> Committed:
+        return Committed("waited for")
+
+
+def test_a_file_that_was_put_off_for_a_moment_is_done_though_the_first_look_took_long(summit: Site) -> None:
+    with summit.engine.begin() as connection:
+        add_work(connection, [NewWork(stage="ingest", filename="N20251123S0001.fits")])
+    report = drain(summit, HesitantStage(), linger=LINGER_S)
+    assert (report.deferred, report.done) == (1, 1)
+
+
+def test_a_drain_does_not_linger_longer_for_what_is_never_ready(summit: Site) -> None:
+    class NeverReady(HesitantStage):
+        def work(self, site: Site, item: WorkItem, known: Any) -> None:
+            raise NotReady("unstable", "changes", delay=0.05)
+
+    with summit.engine.begin() as connection:
+        add_work(connection, [NewWork(stage="ingest", filename="N20251123S0001.fits")])
+    report = drain(summit, NeverReady(), linger=0.3)
+    assert (report.deferred > 1, report.done) == (True, 0)
