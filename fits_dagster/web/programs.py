@@ -25,6 +25,7 @@ from fits_dagster.web.answers import json_answer
 from fits_dagster.web.cookies import is_accepted
 from fits_dagster.web.errors import refusal
 from fits_dagster.web.pages import page
+from fits_dagster.web.shapes import KnownProgram, SavedPrograms, body_of
 
 __all__ = ["router"]
 
@@ -33,7 +34,7 @@ router = APIRouter()
 _LARGEST_BODY: Final = 50_000_000
 
 
-@router.get("/programinfojson/{program_id}")
+@router.get("/programinfojson/{program_id}", response_model=KnownProgram)
 def program_json(request: Request, program_id: str) -> Response:
     """Tell what is known of a program."""
     return json_answer(request, _known(request, program_id))
@@ -93,7 +94,7 @@ def processing_tags(request: Request) -> Response:
     return page(request, "table.html", title="Processing tags", columns=columns, rows=rows)
 
 
-@router.post("/ingest_programs")
+@router.post("/ingest_programs", response_model=SavedPrograms, openapi_extra=body_of("application/json"))
 async def ingest_programs(request: Request) -> Response:
     """Take a list of programs, each an object with ``id``, ``title`` and ``investigator_names``."""
     site = site_of(request)

@@ -21,6 +21,7 @@ from fits_dagster.destinations.fits_server import API_COOKIE
 from fits_dagster.headers.updates import update_headers
 from fits_dagster.web.access import site_of
 from fits_dagster.web.cookies import is_accepted
+from fits_dagster.web.shapes import EditOutcome, body_of
 
 __all__ = ["router"]
 
@@ -32,7 +33,7 @@ _LARGEST_BODY: Final = 1 << 20
 _AT_ONCE: Final = 2
 
 
-@router.post("/update_headers")
+@router.post("/update_headers", response_model=list[EditOutcome], openapi_extra=body_of("application/json"))
 async def post_update_headers(request: Request) -> Response:
     """Queue, or do, header edits."""
     site = site_of(request)

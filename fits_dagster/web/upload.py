@@ -34,6 +34,7 @@ from fits_dagster.storage import UnsafeNameError
 from fits_dagster.web.access import site_of
 from fits_dagster.web.cookies import is_accepted
 from fits_dagster.web.errors import refusal
+from fits_dagster.web.shapes import ERRORS, ReceivedFile, body_of
 
 __all__ = ["router"]
 
@@ -47,7 +48,12 @@ class SlowSenderError(Exception):
     """The upload came too slowly and was cut off."""
 
 
-@router.post("/upload_file/{rest:path}")
+@router.post(
+    "/upload_file/{rest:path}",
+    response_model=list[ReceivedFile],
+    responses={507: ERRORS[503] | {"description": "No room."}},
+    openapi_extra=body_of("application/octet-stream", {"type": "string", "format": "binary"}),
+)
 async def upload_file(request: Request, rest: str, batch: str | None = None) -> Response:
     """Receive one file."""
     site = site_of(request)
