@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Final
 
 import click
@@ -13,37 +14,41 @@ from fits_dagster import __version__
 
 __all__ = ["main"]
 
-#: Command -> module that holds it; a module is imported only when one of its commands is used.
-_COMMANDS = {
-    "demo": "demo",
-    "up": "system",
-    "worker": "worker",
-    "status": "system",
-    "doctor": "doctor",
-    "deploy": "deploy",
-    "migrate": "system",
-    "user": "system",
-    "logs": "logs",
-    "queue": "queue",
-    "history": "history",
-    "add-to-ingest-queue": "requeue",
-    "night": "night",
-    "reconcile": "night",
-    "scrub": "scrub",
-    "alerts": "alerts",
-    "audit": "audit",
-    "upkeep": "upkeep",
-    "update-headers": "headers",
-    "describe": "describe",
-    "simulate": "files",
-    "ingest": "files",
-    "calibrations": "calibrations",
-    "processing-tags": "processing_tags",
-    "rebuild-match-keys": "match_keys",
-    "bench": "bench",
+#: Command -> the module that holds it, imported only when the command is used, and its line in the help.
+_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "demo": ("demo", "Watch a night of files travel to the archive."),
+    "up": ("system", "Start a whole system, and keep it running."),
+    "worker": ("worker", "Work for sites, on any machine."),
+    "status": ("system", "What runs, what waits, what failed."),
+    "doctor": ("doctor", "Look at everything; say what is wrong."),
+    "deploy": ("deploy", "Write systemd units for this machine."),
+    "migrate": ("system", "Make databases and bring them up to date."),
+    "user": ("system", "The people who may log in."),
+    "logs": ("logs", "Print and follow log files."),
+    "queue": ("queue", "Look after the queues: list, retry, pause."),
+    "history": ("history", "Where a file is, and what happened to it."),
+    "add-to-ingest-queue": ("requeue", "Queue files of the store for ingest."),
+    "night": ("night", "Expected and arrived files of nights."),
+    "reconcile": ("night", "Compare all places of a night's files."),
+    "scrub": ("scrub", "Hash stored files again; restore bad ones."),
+    "alerts": ("alerts", "Conditions that last, and the watch for them."),
+    "audit": ("audit", "What people did by hand."),
+    "upkeep": ("upkeep", "Roll-call, removal, leftovers, pruning."),
+    "update-headers": ("headers", "Queue edits of primary headers."),
+    "describe": ("describe", "Print the records of FITS files."),
+    "simulate": ("files", "Make a night of realistic FITS files."),
+    "ingest": ("files", "Load files into an archive, without a daemon."),
+    "calibrations": ("calibrations", "The calibrations of files, and why."),
+    "processing-tags": ("processing_tags", "Which reduced files serve as calibrations."),
+    "rebuild-match-keys": ("match_keys", "Match all headers with changed rules again."),
+    "bench": ("bench", "Measure a stage beside its floor."),
 }
-
-
+#: The same of the commands of our own stages; those of other packages are made when there are any.
+_OF_STAGES: Final = {
+    "add-to-export-queue": "Queue known files for export.",
+    "add-to-preview-queue": "Queue known files for their previews.",
+    "add-to-calcache-queue": "Queue known files for their associations.",
+}
 #: Names that commands had before, which go on working.
 _FORMER: Final = {"where": "history"}
 
@@ -52,17 +57,30 @@ class _Commands(click.Group):
     """A group that imports a command when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_COMMANDS, *_commands_of_stages()]
+        return [*_COMMANDS, *(_commands_of_stages() if _has_plug_ins() else _OF_STAGES)]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands without importing them."""
+        others = _commands_of_stages() if _has_plug_ins() else {}
+        rows = [(name, line) for name, (_, line) in _COMMANDS.items()] + list(_OF_STAGES.items())
+        rows += [(n, command.get_short_help_str()) for n, command in others.items() if n not in _OF_STAGES]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         cmd_name = _FORMER.get(cmd_name, cmd_name)
-        module = _COMMANDS.get(cmd_name)
+        module, _ = _COMMANDS.get(cmd_name, (None, ""))
         if module is None:
             return _commands_of_stages().get(cmd_name) if cmd_name.startswith("add-to-") else None
         command: click.Command = getattr(
             import_module(f"fits_dagster.cli.{module}"), cmd_name.replace("-", "_")
         )
         return command
+
+
+def _has_plug_ins() -> bool:
+    points = entry_points(group="fits_dagster.stages")
+    return any(not point.value.startswith("fits_dagster.") for point in points)
 
 
 def _commands_of_stages() -> Mapping[str, click.Command]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from .bzip2 import expanded
-from .checksum import SumKeeper
 from .dumps import headers_from_text
 from .hdu import BLOCK, HDU
 from .names import COMPRESSED_SUFFIX
 from .opening import opened
 from .problems import Problem
+from .sum_keeper import SumKeeper
 from .walker import Walker
 
 __all__ = ["HDU", "FileInspection", "headers_from_text", "inspect_file", "read_headers", "walk_headers"]

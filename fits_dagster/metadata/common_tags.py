@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .tags import (
+    Subject,
     TagRule,
     all_of,
     always,
@@ -17,9 +18,6 @@ from .tags import (
     starts,
 )
 from .values import as_number, as_text
-
-if TYPE_CHECKING:
-    from .header_values import HeaderValues
 
 __all__ = ["COMMON_RULES", "LAMPS", "OBSERVING_MODE"]
 
@@ -35,12 +33,12 @@ _TOPOCENTRIC = equals("FRAME", "AZEL_TOPO")
 _SKY_FRAME = any_of(equals("TRKFRAME", "FK5", "APPT"), equals("FRAME", "FK5", "APPT"))
 
 
-def _observing_mode(subject: HeaderValues) -> tuple[str, ...]:
+def _observing_mode(subject: Subject) -> tuple[str, ...]:
     mode = (as_text(subject.tag_value("OBSMODE")) or "").upper()
     return (mode,) if mode == "IMAGE" else (mode, "SPECT")
 
 
-def _tracks_the_sky(subject: HeaderValues) -> bool:
+def _tracks_the_sky(subject: Subject) -> bool:
     rates = [as_number(subject.tag_value(key)) for key in ("DECTRACK", "RATRACK")]
     return rates == [0, 0]
 

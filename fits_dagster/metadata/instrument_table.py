@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from .translator import Translator
+from typing import Any, Final, TypeAlias
 
 __all__ = ["COMMON_COLUMNS", "fill_row"]
+
+#: A :class:`~fits_dagster.metadata.translator.Translator`.
+Subject: TypeAlias = Any
 
 #: Largest number of an integer column.
 _LARGEST_NUMBER: Final = 2**31 - 1
@@ -16,12 +16,12 @@ _LARGEST_NUMBER: Final = 2**31 - 1
 _LARGEST_REAL: Final = {"exposure_time": 9999.9999}
 
 
-def _tagged(tag: str) -> Callable[[Translator], bool]:
+def _tagged(tag: str) -> Callable[[Subject], bool]:
     return lambda subject: tag in subject.tags
 
 
 #: What fills a column, unless the instrument has a method ``column_<name>``.
-COMMON_COLUMNS: Final[Mapping[str, Callable[[Translator], object]]] = {
+COMMON_COLUMNS: Final[Mapping[str, Callable[[Subject], object]]] = {
     "disperser": lambda subject: subject.disperser(pretty=False),
     "filter_name": lambda subject: subject.filter_name(pretty=False),
     "focal_plane_mask": lambda subject: subject.focal_plane_mask(pretty=False),
@@ -41,7 +41,7 @@ COMMON_COLUMNS: Final[Mapping[str, Callable[[Translator], object]]] = {
 }
 
 
-def fill_row(subject: Translator, warnings: list[str]) -> dict[str, object]:
+def fill_row(subject: Subject, warnings: list[str]) -> dict[str, object]:
     """Fill one row of the table of an instrument.
 
     Parameters

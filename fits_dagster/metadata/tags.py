@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
 from fits_dagster.fits.cards import Value
 
 from .values import as_text
 
-if TYPE_CHECKING:
-    from .header_values import HeaderValues
-
 __all__ = [
     "Condition",
+    "Subject",
     "TagRule",
     "all_of",
     "always",
@@ -34,8 +32,10 @@ __all__ = [
     "starts",
 ]
 
-Condition = Callable[["HeaderValues"], bool]
-TagSource = tuple[str, ...] | Callable[["HeaderValues"], tuple[str, ...]]
+#: A file as its header values see it (:class:`~fits_dagster.metadata.header_values.HeaderValues`).
+Subject: TypeAlias = Any
+Condition = Callable[[Subject], bool]
+TagSource = tuple[str, ...] | Callable[[Subject], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TagRule:
     purpose: str = ""
 
 
-def compute_tags(rules: Iterable[TagRule], subject: HeaderValues) -> frozenset[str]:
+def compute_tags(rules: Iterable[TagRule], subject: Subject) -> frozenset[str]:
     """Apply tag rules to one file.
 
     Parameters
@@ -90,13 +90,13 @@ def compute_tags(rules: Iterable[TagRule], subject: HeaderValues) -> frozenset[s
     return frozenset(tags)
 
 
-def _added(rule: TagRule, subject: HeaderValues) -> tuple[str, ...]:
+def _added(rule: TagRule, subject: Subject) -> tuple[str, ...]:
     if not rule.when(subject):
         return ()
     return rule.add(subject) if callable(rule.add) else rule.add
 
 
-def always(_: HeaderValues) -> bool:
+def always(_: Subject) -> bool:
     """Hold for every file."""
     return True
 
@@ -160,5 +160,5 @@ def merged(common: Sequence[TagRule], own: Sequence[TagRule], without: Iterable[
     return (*(rule for rule in common if rule.purpose not in dropped), *own)
 
 
-def _text(subject: HeaderValues, key: str) -> str:
+def _text(subject: Subject, key: str) -> str:
     return as_text(subject.tag_value(key)) or ""

@@ -100,12 +100,13 @@ def running_system(
             yield _start(settings, supervisor, tell, dagster=dagster)
         finally:
             tell("stopping")
-            # first what asks for runs, then what runs them, while all that they need is there
-            supervisor.stop(_DAEMON)
-            supervisor.stop(_WORKER, patience=_FINISH_S)
-            supervisor.stop()
-            if not settings.database_url:
-                stop_embedded_server(settings)
+            with _uninterrupted():
+                # first what asks for runs, then what runs them, while all that they need is there
+                supervisor.stop(_DAEMON)
+                supervisor.stop(_WORKER, patience=_FINISH_S)
+                supervisor.stop()
+                if not settings.database_url:
+                    stop_embedded_server(settings)
 
 
 def _end_leftovers(settings: Settings, tell: Callable[[str], None]) -> None:
@@ -262,6 +263,23 @@ def stop_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let no second signal break off the stop: it takes seconds, and what it would leave runs for ever.
+
+    Service managers and ``timeout`` signal a process and its group, so a second one is the rule.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def wait_for_signal(system: System, *, until: Callable[[], bool] = lambda: False) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,7 +84,10 @@ def system(home: Path, broker: str, name: str) -> Iterator[None]:
         yield
     finally:
         family = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGTERM)
+        # as ``timeout`` and service managers do: the process first, then its group
+        for _ in range(3):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
         process.wait(60)
         assert psutil.wait_procs(family, timeout=5)[1] == []
 
