@@ -169,11 +169,15 @@ class SiteSettings(Frozen):
     export_path_map: dict[str, str] = Field(default_factory=dict)
     #: Cookie ``gemini_fits_upload_auth`` sent with exports.
     export_cookie: SecretStr = SecretStr("")
-    #: Accepted values of that cookie; none: every upload is refused.
+    #: Token sent with exports instead (``Authorization: Bearer``), made by ``fits-dagster token add`` there.
+    export_token: SecretStr = SecretStr("")
+    #: Accepted values of that cookie; none: only tokens let uploads in.
     upload_cookies: tuple[SecretStr, ...] = ()
     #: Cookie ``gemini_api_authorization`` sent with header edits to destinations; none: files are sent.
     export_api_cookie: SecretStr = SecretStr("")
-    #: Accepted values of that cookie; none: every request to edit headers is refused.
+    #: Token sent with them instead.
+    export_edit_token: SecretStr = SecretStr("")
+    #: Accepted values of that cookie; none: only tokens let header edits in.
     api_cookies: tuple[SecretStr, ...] = ()
     #: Seconds of silence after which a request to another server has failed.
     request_timeout_seconds: float = Field(default=10.0, gt=0)

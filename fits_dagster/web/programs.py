@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from fits_dagster.destinations.fits_server import UPLOAD_COOKIE
+from fits_dagster.ledger.management import write_audit
 from fits_dagster.records.processing_tags import list_tags
 from fits_dagster.records.programs import (
     Program,
@@ -22,7 +22,7 @@ from fits_dagster.records.programs import (
 )
 from fits_dagster.web.access import current_person, site_of
 from fits_dagster.web.answers import json_answer
-from fits_dagster.web.cookies import is_accepted
+from fits_dagster.web.credentials import credential_for
 from fits_dagster.web.errors import refusal
 from fits_dagster.web.pages import page
 from fits_dagster.web.shapes import KnownProgram, SavedPrograms, body_of
@@ -98,8 +98,10 @@ def processing_tags(request: Request) -> Response:
 async def ingest_programs(request: Request) -> Response:
     """Take a list of programs, each an object with ``id``, ``title`` and ``investigator_names``."""
     site = site_of(request)
-    if not is_accepted(request.cookies.get(UPLOAD_COOKIE), site.settings.upload_cookies):
-        return refusal(403, "not authorized")
+    shown = await credential_for(request, "upload", action="programs")
+    if why := shown.refusal_of("upload"):
+        return refusal(403, f"not authorized: {why}")
+    address = request.client.host if request.client else "unknown"
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -112,6 +114,7 @@ async def ingest_programs(request: Request) -> Response:
 
     def save() -> None:
         with site.engine.begin() as connection:
+            write_audit(connection, shown.at(address), "programs", f"{len(programs)} came")
             for each in programs:
                 save_program(connection, each)
 

@@ -51,7 +51,7 @@ def test_refusals_are_noted_without_line_breaks_and_not_without_end(
     monkeypatch.setattr("fits_dagster.ledger.management._MOST_REFUSALS", 3)
     for number in range(5):
         assert post(archive_http, f"a%0Db{number}.fits", cookie="wrong").status_code == 403
-    assert audit(archive) == [("127.0.0.1", f"a\\rb{n}.fits: not authorized") for n in range(3)]
+    assert audit(archive) == [("127.0.0.1", f"a\\rb{n}.fits: unknown credential") for n in range(3)]
 
 
 @pytest.fixture
