@@ -45,3 +45,15 @@ def test_every_package_has_its_line_in_the_picture_of_the_house() -> None:
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|mailto:)([^)#\s]+)", document.read_text())
     assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_every_test_that_documents_name_exists() -> None:
+    tests = {
+        name
+        for path in (ROOT / "fits_dagster_tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    named = {name for path in DOCUMENTS for name in re.findall(r"`(test_\w+)`", path.read_text())}
+    modules = {path.stem for path in (ROOT / "fits_dagster_tests").rglob("test_*.py")}
+    assert len(named) > 40
+    assert sorted(named - tests - modules) == []

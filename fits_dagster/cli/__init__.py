@@ -35,6 +35,9 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "alerts": ("alerts", "Conditions that last, and the watch for them."),
     "audit": ("audit", "What people did by hand."),
     "upkeep": ("upkeep", "Roll-call, removal, leftovers, pruning."),
+    "backup": ("backup", "Back up the databases of the sites."),
+    "restore": ("backup", "Put a backup in the place of a database."),
+    "rebuild": ("rebuild", "Make records again from the store."),
     "update-headers": ("headers", "Queue edits of primary headers."),
     "describe": ("describe", "Print the records of FITS files."),
     "simulate": ("files", "Make a night of realistic FITS files."),
@@ -102,6 +105,7 @@ _FOR_PEOPLE = (
     ("fits_dagster.settings.names", "SettingsError"),
     ("sqlalchemy.exc", "OperationalError"),
     ("fits_dagster.broker", "BrokerError"),
+    ("fits_dagster.backup.programs", "BackupError"),
     ("fits_dagster.system.home", "AlreadyRunningError"),
     ("fits_dagster.system.up", "StartError"),
 )

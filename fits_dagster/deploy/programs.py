@@ -10,9 +10,10 @@ from fits_dagster.settings import Settings, SiteName, SiteSettings
 from fits_dagster.stages.registry import stages_of
 from fits_dagster.system.home import code_server
 
-__all__ = ["DAEMON", "PREPARE", "Program", "programs", "worker_services"]
+__all__ = ["BACKUP", "DAEMON", "PREPARE", "Program", "programs", "worker_services"]
 
 PREPARE: Final = "fits-prepare"
+BACKUP: Final = "fits-backup"
 DAEMON: Final = "fits-dagster-daemon"
 
 #: The service of a site that works at no stage, and its queue.
@@ -66,7 +67,7 @@ def programs(
     daemon = ("-m", "dagster._daemon", "run", "-w", workspace)
     found.append(Program(DAEMON, "Dagster's daemon: sensors, schedules, runs", daemon, "2G", earlier))
     alerts = Program(
-        "fits-alerts", "tells people of trouble", ("-m", "fits_dagster.alerts"), "1G", niceness=10
+        "fits-alerts", "notifies people of trouble", ("-m", "fits_dagster.alerts"), "1G", niceness=10
     )
     return [*found, alerts]
 

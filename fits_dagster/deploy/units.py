@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fits_dagster.deploy.programs import PREPARE, Program, programs
+from fits_dagster.deploy.programs import BACKUP, PREPARE, Program, programs
 from fits_dagster.settings import Settings, SiteName
 from fits_dagster.system.home import code_socket
 
@@ -15,6 +15,9 @@ __all__ = ["Machine", "UnsuitableHomeError", "unit_files", "write_units"]
 
 TARGET: Final = "fits.target"
 #: What waits for a database or a broker that is away tries again so often.
+#: Daily backups that are kept, and when they are made: between the nights of both hemispheres.
+_BACKUPS_KEPT: Final = 14
+_BACKUP_AT: Final = "21:30"
 _PAUSE_S: Final = 10
 #: What no program of ours needs.
 _HARDENED: Final = """\
@@ -100,7 +103,10 @@ def unit_files(machine: Machine) -> dict[str, str]:
     services = programs(machine.settings, machine.sites, workspace=workspace, sockets=sockets)
     files = {f"{program.name}.service": _service(machine, program) for program in services}
     files[f"{PREPARE}.service"] = _prepare(machine)
-    files[TARGET] = _target(machine, files)
+    files[f"{BACKUP}.service"], timer = _backup(machine)
+    # the timer starts the backup, so the target has the timer alone
+    wanted = {*files, f"{BACKUP}.timer"} - {f"{BACKUP}.service"}
+    files |= {f"{BACKUP}.timer": timer, TARGET: _target(machine, wanted)}
     return files
 
 
@@ -161,6 +167,35 @@ TimeoutStartSec=600
 [Install]
 WantedBy={TARGET}
 """
+
+
+def _backup(machine: Machine) -> tuple[str, str]:
+    """Write the unit that backs up the databases, and its timer."""
+    arguments = ("-m", "fits_dagster", "backup", "--verify", "--keep", str(_BACKUPS_KEPT))
+    service = f"""\
+[Unit]
+Description=fits_dagster: backup of the databases, verified
+After={PREPARE}.service
+
+[Service]
+Type=oneshot
+ExecStart={_command(machine, arguments)}
+Nice=15
+{_surroundings(machine)}"""
+    timer = f"""\
+[Unit]
+Description=fits_dagster: daily backup of the databases
+PartOf={TARGET}
+
+[Timer]
+OnCalendar=*-*-* {_BACKUP_AT} UTC
+RandomizedDelaySec=600
+Persistent=true
+
+[Install]
+WantedBy={TARGET}
+"""
+    return service, timer
 
 
 def _target(machine: Machine, names: Iterable[str]) -> str:

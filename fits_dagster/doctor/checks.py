@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from fits_dagster.doctor import configuration, partners, parts, places
+from fits_dagster.doctor import backups, configuration, partners, parts, places
 from fits_dagster.doctor.examination import examine
 from fits_dagster.doctor.finding import Check, Finding
 from fits_dagster.settings import Settings
@@ -30,6 +30,7 @@ CHECKS: Final[Mapping[str, Callable[[Settings], Iterator[Finding]]]] = {
     "destinations": partners.destinations,
     "certificates": partners.certificates,
     "alerts": configuration.alert_ways,
+    "backups": backups.backups,
 }
 
 

@@ -375,3 +375,36 @@ on conflict (diskfile_id) do update set filename = excluded.filename, made_at = 
 -- forget_preview --
 -- A version has no preview.
 delete from preview where diskfile_id = :id
+
+-- export_snapshot --
+-- A name by which other sessions can see the database as this transaction does.
+select pg_export_snapshot()
+
+-- schema_revision --
+-- The revision of the schema.
+select version_num from alembic_version
+
+-- all_tables --
+-- Schema and name of every table.
+select schemaname, tablename from pg_tables
+where schemaname not in ('pg_catalog', 'information_schema') order by 1, 2
+
+-- table_content --
+-- Rows of a table, and a sum of hashes of them that does not depend on their order.
+select count(*) as rows, coalesce(sum(hashtextextended(cast(t as text), 0)::numeric), 0) as digest from {table} t
+
+-- create_database --
+-- An empty database.
+create database "{database}"
+
+-- drop_database --
+-- Drop a database, whoever is connected.
+drop database if exists "{database}" with (force)
+
+-- rename_database --
+-- Give a database another name; nobody may be connected.
+alter database "{before}" rename to "{after}"
+
+-- database_exists --
+-- Whether the server has a database of a name.
+select 1 from pg_database where datname = :name

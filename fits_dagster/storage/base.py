@@ -64,6 +64,10 @@ class ObjectStore(Protocol):
         """List the objects directly under a path."""
         ...
 
+    def paths(self) -> Iterator[str]:
+        """List the paths under which objects may lie, the root (empty) first."""
+        ...
+
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens when it is not there."""
         ...

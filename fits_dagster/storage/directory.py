@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fits_dagster.errors import TransientError
+from fits_dagster.fits.names import fault_of_name
 from fits_dagster.storage.base import ObjectInfo, check_key
 from fits_dagster.storage.entries import entries_of, is_regular
 from fits_dagster.storage.landing import TEMPORARY_MARK, copy_hashed, fsync_directory, land, temporary_beside
@@ -104,6 +105,15 @@ class DirectoryStore:
             elif entry.fault is None or entry.fault.reason == "unsafe_name":
                 key = f"{path}/{entry.name}" if path else entry.name
                 yield ObjectInfo(key, entry.size, _utc(entry.mtime_ns), None)
+
+    def paths(self) -> Iterator[str]:
+        """List the directories, without temporary ones and without following links."""
+        for place, directories, _ in os.walk(self.root):
+            directories[:] = sorted(
+                name for name in directories if TEMPORARY_MARK not in name and fault_of_name(name) is None
+            )
+            path = Path(place).relative_to(self.root).as_posix()
+            yield "" if path == "." else path
 
     def delete(self, key: str) -> None:
         """Remove a file."""

@@ -162,6 +162,21 @@ class S3Store:
                 for entry in page.get("Contents", ()):
                     yield ObjectInfo(entry["Key"], entry["Size"], entry["LastModified"], None)
 
+    def paths(self) -> Iterator[str]:
+        """List the common prefixes, level by level."""
+        waiting = [""]
+        while waiting:
+            path = waiting.pop(0)
+            yield path
+            prefix = f"{path}/" if path else ""
+            with self._errors(prefix, "list"):
+                pages = self.client.get_paginator("list_objects_v2").paginate(
+                    Bucket=self.settings.bucket, Prefix=prefix, Delimiter="/"
+                )
+                for page in pages:
+                    found = (entry["Prefix"].rstrip("/") for entry in page.get("CommonPrefixes", ()))
+                    waiting += [each for each in found if each]
+
     def end_unfinished(self, before: datetime, *, dry_run: bool = False) -> list[str]:
         """Abort uploads in parts that began before a time and never ended: their parts cost room unseen.
 

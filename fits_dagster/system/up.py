@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from fits_dagster.broker import embedded_broker, wait_for_broker
 from fits_dagster.database.server import dagster_url, revive_embedded_server, stop_embedded_server
+from fits_dagster.destinations.base import open_destination
 from fits_dagster.settings import Settings, SiteSettings, write_effective
 from fits_dagster.system.database import prepare_databases
 from fits_dagster.system.home import (
@@ -93,6 +94,7 @@ def running_system(
         held.enter_context(locked_home(settings))
         _end_leftovers(settings, tell)
         settings = held.enter_context(_free_ports(_with_shared_secret(settings)))
+        _check_destinations(settings)
         ensure_directories(settings)
         tell("databases")
         prepare_databases(settings)
@@ -108,6 +110,16 @@ def running_system(
                 supervisor.stop()
                 if not settings.database_url:
                     stop_embedded_server(settings)
+
+
+def _check_destinations(settings: Settings) -> None:
+    for name in settings.sites:
+        site = settings.site(name)
+        for address in site.export_destinations:
+            try:
+                open_destination(address, site)
+            except ValueError as error:
+                raise StartError(f"{name}.export_destinations: {error}") from error
 
 
 def _end_leftovers(settings: Settings, tell: Callable[[str], None]) -> None:

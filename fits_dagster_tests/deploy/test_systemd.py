@@ -130,9 +130,15 @@ def test_units_are_hardened_and_restart(tmp_path: Path) -> None:
         if name == "fits.target":
             assert len(unit["Unit"]["Wants"].split()) > 10
             continue
+        if name == "fits-backup.timer":
+            assert unit["Timer"]["Persistent"] == "true" and unit["Install"]["WantedBy"] == "fits.target"
+            continue
         service = unit["Service"]
         assert (service["ProtectSystem"], service["NoNewPrivileges"]) == ("strict", "yes")
         assert str(tmp_path / "home") in service["ReadWritePaths"].split()
+        if name == "fits-backup.service":
+            assert "--verify" in service["ExecStart"]
+            continue
         assert unit["Unit"]["PartOf"] == unit["Install"]["WantedBy"] == "fits.target"
         if name != "fits-prepare.service":
             assert service["Restart"] == "always"
@@ -257,7 +263,7 @@ def test_what_the_units_start_runs_and_the_doctor_finds_it_well(machine: Path, s
 
 def test_the_handbook_names_all_units_and_no_others(tmp_path: Path) -> None:
     names = {
-        name.removesuffix(".service")
+        name.removesuffix(".service").removesuffix(".timer")
         for site in ("summit", "archive")
         for name in written(tmp_path / "home", tmp_path / site, site)
     }

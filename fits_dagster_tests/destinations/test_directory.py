@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -155,6 +157,16 @@ def test_an_address_of_no_kind_is_refused_with_the_kinds_there_are(summit: Site)
 def test_the_check_of_a_mirror_names_the_directory(summit: Site, tmp_path: Path) -> None:
     with pytest.raises(DestinationDownError, match="is its disk mounted"):
         open_destination((tmp_path / "nowhere").as_uri(), summit.settings).check()
+
+
+def test_a_system_does_not_start_with_a_destination_of_no_kind(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text('[summit]\nexport_destinations = ["archive.example.org"]\n')
+    command = [sys.executable, "-m", "fits_dagster", "up", "--home", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert (
+        "summit.export_destinations: the destination 'archive.example.org' is of no known kind" in done.stderr
+    )
 
 
 def again(site: Site, files: list[Path], destinations: tuple[str, ...] = ()) -> None:

@@ -1,0 +1,85 @@
+"""Restoring a backup: beside the database that is there, which is put aside and not deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from fits_dagster.backup.contents import contents_of, differences
+from fits_dagster.backup.dump import Backup, administrator
+from fits_dagster.backup.programs import BackupError, run_program
+from fits_dagster.database.server import database_url
+from fits_dagster.records.queries import QUERIES as RECORDS
+from fits_dagster.schema.migrate import migrate
+from fits_dagster.settings import Settings, SiteName
+
+__all__ = ["Restored", "restore"]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was done."""
+
+    rows: int
+    #: Name of the database that was there before; None if there was none.
+    put_aside: str | None
+
+
+def restore(settings: Settings, site: SiteName, backup: Backup) -> Restored:
+    """Put a backup in the place of a site's database; the system must not be running.
+
+    The backup is restored and compared under another name, and brought up to the schema of this version;
+    then the names change. Whatever fails before that leaves the site as it was.
+
+    Raises
+    ------
+    BackupError
+        The backup is not what was dumped, or programs are still connected to the database.
+    """
+    own = database_url(settings, site)
+    moment = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
+    fresh, aside = f"{own.database}_restored_{moment}", f"{own.database}_before_{moment}"
+    admin = administrator(own)
+    try:
+        with admin.connect() as connection:
+            connection.execute(RECORDS.with_parts("create_database", database=fresh))
+            try:
+                run_program(
+                    "pg_restore", ["--no-owner", "--exit-on-error", str(backup.dump)], own.set(database=fresh)
+                )
+                rows = _compare_and_migrate(own.set(database=fresh), backup)
+                there = connection.scalar(RECORDS["database_exists"], {"name": own.database}) is not None
+                if there:
+                    _rename(connection, str(own.database), aside)
+                _rename(connection, fresh, str(own.database))
+            except BaseException:
+                connection.execute(RECORDS.with_parts("drop_database", database=fresh))
+                raise
+    finally:
+        admin.dispose()
+    return Restored(rows, aside if there else None)
+
+
+def _compare_and_migrate(url: URL, backup: Backup) -> int:
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            found = contents_of(connection)
+        if wrong := differences(backup.tables, found):
+            raise BackupError(f"{backup.dump} does not give back what was dumped: {'; '.join(wrong)}")
+        migrate(engine)
+    finally:
+        engine.dispose()
+    return backup.rows
+
+
+def _rename(connection: Connection, before: str, after: str) -> None:
+    try:
+        connection.execute(RECORDS.with_parts("rename_database", before=before, after=after))
+    except DBAPIError as error:
+        raise BackupError(
+            f"the database {before} is in use: stop the system and its workers on all machines ({error.orig})"
+        ) from error

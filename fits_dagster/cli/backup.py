@@ -1,0 +1,96 @@
+"""``fits-dagster backup`` and ``restore``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from fits_dagster.cli.options import home_option, sites_option
+from fits_dagster.settings import SiteName, load_settings
+
+__all__ = ["backup", "restore"]
+
+
+@click.command()
+@click.option(
+    "--to",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory of the backups.  [default: HOME/backups]",
+)
+@click.option("--keep", type=click.IntRange(min=1), help="Delete all but the newest N of each site.")
+@click.option("--verify", "verified", is_flag=True, help="Restore each into a scratch database, and compare.")
+@click.option("--list", "only_list", is_flag=True, help="Only list the backups that are there.")
+@sites_option(required=False, help="Which site.  [default: all that run here]")
+@home_option
+def backup(
+    directory: Path | None,
+    keep: int | None,
+    verified: bool,
+    only_list: bool,
+    sites: Sequence[SiteName],
+    home: Path,
+) -> None:
+    """Back up the databases of the sites, while they are at work.
+
+    What the store holds is not in it: files are in the store, and previews and associations follow from them.
+    """
+    from fits_dagster.backup.dump import delete_old, find_backups, make_backup, verify
+
+    settings = load_settings(home)
+    place = directory or settings.home / "backups"
+    if only_list:
+        for found in find_backups(place):
+            size = found.dump.stat().st_size / 1e6
+            click.echo(f"{found.dump}  {found.rows} rows  {size:.1f} MB  schema {found.schema}")
+        return
+    for site in sites or settings.sites:
+        made = make_backup(settings, site, place)
+        click.echo(f"{made.dump}: {made.rows} rows of {len(made.tables)} tables")
+        if verified:
+            verify(settings, made)
+            click.echo(f"{made.dump}: restored into a scratch database, every table is the same")
+        if keep is not None:
+            for old in delete_old(find_backups(place, site), keep):
+                click.echo(f"{old.dump}: deleted")
+
+
+@click.command()
+@click.argument("dump", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only say what would be restored.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@home_option
+def restore(dump: Path, dry_run: bool, yes: bool, home: Path) -> None:
+    """Put a backup in the place of its site's database. The system must not be running.
+
+    The database that is there is renamed, not deleted. A backup of an older version is brought up to date.
+    """
+    from fits_dagster.backup.dump import find_backups
+    from fits_dagster.backup.restore import restore as put_back
+    from fits_dagster.database.server import start_embedded_server, stop_embedded_server
+    from fits_dagster.system.home import read_running
+
+    settings = load_settings(home)
+    chosen = next((each for each in find_backups(dump.parent) if each.dump == dump), None)
+    if chosen is None:
+        raise click.UsageError(f"{dump} has no manifest beside it: it is no whole backup")
+    click.echo(f"{chosen.site} as of {chosen.made_at:%Y-%m-%d %H:%M:%S} UTC: {chosen.rows} rows")
+    if dry_run:
+        return
+    if read_running(settings) is not None:
+        raise click.UsageError(f"a system is running on {home}: stop it first")
+    if not yes and not click.confirm(f"Replace the database of {chosen.site}?"):
+        sys.exit(1)
+    embedded = not (settings.database_url or settings.site(chosen.site).database_url)
+    if embedded:
+        start_embedded_server(settings)
+    try:
+        done = put_back(settings, chosen.site, chosen)
+    finally:
+        if embedded:
+            stop_embedded_server(settings)
+    aside = f"; what was there is the database {done.put_aside}" if done.put_aside else ""
+    click.echo(f"{chosen.site}: {done.rows} rows restored{aside}")
