@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, FilePath, IPvAnyNetwork, SecretStr
 
 from fits_dagster.nights import NightClock
 
@@ -198,6 +198,10 @@ class SiteSettings(Frozen):
     refuse_not_understood: bool = False
     #: Host names by which this site is asked; others are refused. None: any. Local names are always right.
     host_names: tuple[str, ...] = ()
+    #: Addresses and networks of proxies before this site: they, and nobody else, say who asks.
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    #: The header in which they do: ``x-forwarded-for`` (with ``X-Forwarded-Proto``) or ``forwarded``.
+    proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
     #: ``/metrics`` is told to who sends this token (``Authorization: Bearer``); none: to this machine.
     metrics_token: SecretStr = SecretStr("")
     #: The body of a request is cut off after so many seconds without a byte,

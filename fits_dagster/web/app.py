@@ -38,6 +38,7 @@ from fits_dagster.web.access import RoleGuard, SignInNeededError, login_address
 from fits_dagster.web.dagster_ui import DAGSTER_PREFIX, dagster_app
 from fits_dagster.web.errors import add_error_handlers
 from fits_dagster.web.heads import EveryAnswer
+from fits_dagster.web.proxies import TrustedProxies
 from fits_dagster.web.shapes import ERRORS, Health
 
 __all__ = ["create_app"]
@@ -108,5 +109,8 @@ def create_app(
         bare=frozenset(bare),
         host_names=site.settings.host_names,
         silence_seconds=site.settings.silence_seconds + _LATER_S,
+    )
+    app.add_middleware(
+        TrustedProxies, networks=site.settings.trusted_proxies, header=site.settings.proxy_header
     )
     return app

@@ -20,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from fits_dagster.destinations.fits_server import API_COOKIE, UPLOAD_COOKIE
 from fits_dagster.ledger.management import write_refusal
 from fits_dagster.sites import Site
-from fits_dagster.web.access import site_of
+from fits_dagster.web.access import address_of, site_of
 from fits_dagster.web.tokens import Right, find_token
 
 __all__ = ["Credential", "credential_for", "judge"]
@@ -76,7 +76,7 @@ async def credential_for(request: Request, right: Right, *, action: str, about: 
     Credential
         Whose :meth:`Credential.refusal_of` says whether the request may go on.
     """
-    site, address = site_of(request), request.client.host if request.client else "unknown"
+    site, address = site_of(request), address_of(request)
 
     def decide() -> Credential:
         found = judge(site, _given(request, right))

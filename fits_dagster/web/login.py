@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from fits_dagster.web.access import current_person, site_of
+from fits_dagster.web.access import address_of, current_person, site_of
 from fits_dagster.web.accounts import AccountsBusyError, session_cookie, sign_in, sign_out
 from fits_dagster.web.forms import read_form
 from fits_dagster.web.pages import page
@@ -44,7 +44,7 @@ async def login(request: Request) -> Response:
     target = _local(form.get("redirect", ""))
     try:
         token = await run_in_threadpool(
-            sign_in, site.engine, username, password, hours=hours, address=_address(request)
+            sign_in, site.engine, username, password, hours=hours, address=address_of(request)
         )
     except TooManyFailuresError as error:
         text = f"{error} Please try again in {_for_how_long(error.seconds)}."
@@ -64,7 +64,14 @@ async def login(request: Request) -> Response:
     else:
         response = page(request, "welcome.html", name=username, welcome=WELCOME)
     response.set_cookie(
-        session_cookie(site.name), token, max_age=int(hours * 3600), httponly=True, samesite="lax", path="/"
+        session_cookie(site.name),
+        token,
+        max_age=int(hours * 3600),
+        httponly=True,
+        samesite="lax",
+        path="/",
+        # not everywhere: inside an observatory there is plain HTTP, too
+        secure=request.url.scheme == "https",
     )
     return response
 
@@ -78,10 +85,6 @@ def logout(request: Request) -> Response:
     response = RedirectResponse("/login/", 302)
     response.delete_cookie(cookie, path="/")
     return response
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
 
 
 def _for_how_long(seconds: float) -> str:

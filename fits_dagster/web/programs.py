@@ -20,7 +20,7 @@ from fits_dagster.records.programs import (
     publications_of,
     save_program,
 )
-from fits_dagster.web.access import current_person, site_of
+from fits_dagster.web.access import address_of, current_person, site_of
 from fits_dagster.web.answers import json_answer
 from fits_dagster.web.credentials import credential_for
 from fits_dagster.web.errors import refusal
@@ -101,7 +101,7 @@ async def ingest_programs(request: Request) -> Response:
     shown = await credential_for(request, "upload", action="programs")
     if why := shown.refusal_of("upload"):
         return refusal(403, f"not authorized: {why}")
-    address = request.client.host if request.client else "unknown"
+    address = address_of(request)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -18,7 +18,7 @@ from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
 from fits_dagster.headers.updates import update_headers
-from fits_dagster.web.access import site_of
+from fits_dagster.web.access import address_of, site_of
 from fits_dagster.web.credentials import credential_for
 from fits_dagster.web.shapes import EditOutcome, body_of
 
@@ -36,7 +36,7 @@ _AT_ONCE: Final = 2
 async def post_update_headers(request: Request) -> Response:
     """Queue, or do, header edits."""
     site = site_of(request)
-    address = request.client.host if request.client else "unknown"
+    address = address_of(request)
     shown = await credential_for(request, "edit", action="header edits")
     if why := shown.refusal_of("edit"):
         log.warning("header edits from %s refused: %s", address, why)

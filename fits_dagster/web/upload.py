@@ -30,7 +30,7 @@ from fits_dagster.intake.uploads import (
 from fits_dagster.ledger.management import write_audit, write_refusal
 from fits_dagster.sites import Site
 from fits_dagster.storage import UnsafeNameError
-from fits_dagster.web.access import site_of
+from fits_dagster.web.access import address_of, site_of
 from fits_dagster.web.credentials import credential_for
 from fits_dagster.web.errors import refusal
 from fits_dagster.web.shapes import ERRORS, ReceivedFile, body_of
@@ -56,7 +56,7 @@ class SlowSenderError(Exception):
 async def upload_file(request: Request, rest: str, batch: str | None = None) -> Response:
     """Receive one file."""
     site = site_of(request)
-    address = request.client.host if request.client else "unknown"
+    address = address_of(request)
     shown = await credential_for(request, "upload", action="upload", about=rest)
     if why := shown.refusal_of("upload"):
         log.warning("upload of %r from %s refused: %s", rest, address, why)
