@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -14,7 +19,7 @@ import requests
 from sqlalchemy import text
 from starlette.types import Message, Receive, Scope, Send
 
-from fits_dagster.settings import load_settings, write_effective
+from fits_dagster.settings import Settings, load_settings, write_effective
 from fits_dagster.sites import Site
 from fits_dagster.web.accounts import add_user
 from fits_dagster.web.app import create_app
@@ -203,3 +208,39 @@ def test_proxies_come_from_the_settings_and_reach_the_processes_that_are_started
     write_effective(settings, tmp_path / "effective.json")
     monkeypatch.setenv("FITS_DAGSTER_EFFECTIVE_SETTINGS", str(tmp_path / "effective.json"))
     assert load_settings() == settings
+
+
+def test_the_program_that_serves_a_site_believes_nobody_of_its_own_machine(
+    settings: Settings, archive: Site, tmp_path: Path
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    known = settings.with_sites(archive=settings.archive.model_copy(update={"port": port}))
+    known = known.model_copy(update={"database_url": settings.archive.database_url})
+    write_effective(known, tmp_path / "effective.json")
+    url = f"http://127.0.0.1:{port}"
+    program = subprocess.Popen(
+        [sys.executable, "-m", "fits_dagster.web", "archive"],
+        env=os.environ | {"FITS_DAGSTER_EFFECTIVE_SETTINGS": str(tmp_path / "effective.json")},
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not answers(url):
+            assert program.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        forged = {"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "https"}
+        requests.post(f"{url}/upload_file/x.fits", data=b"x", headers=forged, timeout=10)
+        assert "https://" not in requests.get(f"{url}/sitemap.xml", headers=forged, timeout=10).text
+    finally:
+        program.terminate()
+        program.wait(20)
+    with archive.engine.connect() as connection:
+        assert connection.scalars(text("select who from audit")).all() == ["127.0.0.1"]
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/health", timeout=10).status_code == 200
+    except requests.ConnectionError:
+        return False
