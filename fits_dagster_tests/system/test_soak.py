@@ -23,6 +23,8 @@ from fits_dagster_tests.system.stream import postmaster, processes, stream
 MINUTES = float(os.environ.get("SOAK_MINUTES") or 10)
 #: Files of one open list of the archive, by which arrivals are counted.
 MOST_FILES = 400
+#: A code server that was started again counts anew for how long nobody has begun a run, in whole ticks.
+RECOVERY_S = 180.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(MINUTES * 60 + 900)]
 
@@ -95,7 +97,7 @@ def test_whatever_happens_to_processes_every_file_arrives_once(
     monkey, stop = Monkey(system, random.Random(seed)), threading.Event()
     # every file arrives with its MD5, once, nothing is left in a queue, and no run without a process
     interval = max(1.0, MINUTES * 60 / MOST_FILES)
-    with stream(system, night[:10], "Z", interval=interval):
+    with stream(system, night[:10], "Z", interval=interval, recovery=RECOVERY_S):
         thread = threading.Thread(target=monkey.run, args=(stop,), daemon=True)
         thread.start()
         stop.wait(MINUTES * 60)
