@@ -19,8 +19,11 @@ FAULTS ?= fault
 faults: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "$(FAULTS)" $(ARGS)
 
+# MINUTES: for how long processes are killed, frozen and ended at random; SEED: which ones
+MINUTES ?= 10
+SEED ?=
 soak: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "slow and not fault" $(ARGS)
+	SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -m "slow and not fault" $(ARGS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -65,3 +65,24 @@ def test_every_test_that_documents_name_exists() -> None:
     modules = {path.stem for path in (ROOT / "fits_dagster_tests").rglob("test_*.py")}
     assert len(named) > 40
     assert sorted(named - tests - modules) == []
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    tests = "\n".join(path.read_text() for path in (ROOT / "fits_dagster_tests").rglob("test_*.py"))
+    there = set(re.findall(r"^(?:async )?def (test_\w+)", tests, re.MULTILINE))
+    named = {
+        (document.name, name)
+        for document in DOCUMENTS
+        for name in re.findall(r"`(test_\w+)`", document.read_text())
+    }
+    assert {"guarantees.md", "security.md"} <= {document for document, _ in named}
+    assert sorted((document, name) for document, name in named if name not in there) == []
+
+
+@pytest.mark.parametrize("document", ["guarantees.md", "security.md"])
+def test_what_is_promised_has_its_test(document: str) -> None:
+    text = (ROOT / "docs" / document).read_text()
+    tables = [table for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE) if "shown by" in table]
+    assert tables
+    rows = [row for table in tables for row in table.splitlines()[2:]]
+    assert [row for row in rows if "`test_" not in row] == []

@@ -29,7 +29,8 @@ def audit(
     """List what people did by hand at all sites, the newest last.
 
     Files tried again, cancelled, edited and removed, stages paused and resumed, people added and changed,
-    sign-ins refused.
+    sign-ins refused, tokens, and what programs were refused. Uploads that were taken are many: they are
+    listed with --who or --about only.
     """
     settings = load_settings(home)
     earliest = since.replace(tzinfo=UTC) if since is not None else None

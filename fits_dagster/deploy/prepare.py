@@ -12,7 +12,13 @@ from fits_dagster.broker import wait_for_broker
 from fits_dagster.database.server import dagster_url
 from fits_dagster.settings import Settings
 from fits_dagster.system.database import prepare_databases
-from fits_dagster.system.home import code_socket, ensure_directories, upload_cookie, write_dagster_home
+from fits_dagster.system.home import (
+    code_socket,
+    edit_cookie,
+    ensure_directories,
+    upload_cookie,
+    write_dagster_home,
+)
 
 __all__ = ["NotForServicesError", "prepare_machine"]
 
@@ -52,8 +58,9 @@ def prepare_machine(settings: Settings) -> Path:
         )
     ensure_directories(settings)
     if len(settings.sites) > 1:
-        # the two sites of one machine share a secret
+        # the two sites of one machine share secrets
         upload_cookie(settings)
+        edit_cookie(settings)
     prepare_databases(settings)
     wait_for_broker(settings)
     workspace = write_dagster_home(settings, {site: code_socket(settings, site) for site in settings.sites})

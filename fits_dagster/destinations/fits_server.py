@@ -120,7 +120,11 @@ class FitsServer(Destination):
         if session is None:
             session = requests.Session()
             session.headers["User-Agent"] = f"fits_dagster/{__version__}"
-            session.cookies.set(UPLOAD_COOKIE, self.settings.export_cookie.get_secret_value())
+            token = self.settings.export_token.get_secret_value()
+            if token:
+                session.auth = _Bearer(token)
+            else:
+                session.cookies.set(UPLOAD_COOKIE, self.settings.export_cookie.get_secret_value())
             self._local.session = session
         return session
 
@@ -145,9 +149,10 @@ class FitsServer(Destination):
         """Send header cards instead of the file where that is enough; None where it is not, or fails."""
         hint = delivery.header_update
         cookie = self.settings.export_api_cookie.get_secret_value()
+        token = self.settings.export_edit_token.get_secret_value()
         if (
             hint is None
-            or not cookie
+            or not (cookie or token)
             or (remote_md5, delivery.data_md5) != (hint.data_md5_before, hint.data_md5_after)
             or time.monotonic() < self._no_edits_until
         ):
@@ -160,6 +165,7 @@ class FitsServer(Destination):
                 delivery.name,
                 hint,
                 cookie=cookie,
+                token=token,
                 timeout=(self.settings.request_timeout_seconds, self.settings.edit_timeout_seconds),
             )
         except (HeaderUpdateRefusedError, requests.RequestException) as error:
@@ -169,6 +175,18 @@ class FitsServer(Destination):
             return None
         detail = f"{len(hint.cards)} header cards, {sent.size} bytes, to {self.address}"
         return Delivered("header_exported", sent.size, detail)
+
+
+class _Bearer(requests.auth.AuthBase):
+    """Sends a token, if there is one; and nothing that a ``.netrc`` names."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self.token:
+            request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
 
 
 @dataclass
@@ -267,7 +285,8 @@ def send_file(session: requests.Session, url: str, path: str, source: Path, time
     )
     if response.status_code in (401, 403):
         raise BadAnswerError(
-            f"{target}: status {response.status_code}: is the upload cookie right?", reason="refused"
+            f"{target}: status {response.status_code}: is the token, or cookie, right?",
+            reason="refused",
         )
     if response.status_code >= 500:
         raise DestinationDownError(f"{target}: status {response.status_code}")
@@ -294,7 +313,8 @@ def send_header_update(
     name: str,
     hint: HeaderUpdate,
     *,
-    cookie: str,
+    cookie: str = "",
+    token: str = "",
     timeout: tuple[float, float],
 ) -> Sent:
     """Let a destination make the new content of a file from the one it has, and verify its answer.
@@ -324,7 +344,9 @@ def send_header_update(
     response = session.post(
         f"{url.rstrip('/')}/update_headers",
         data=body,
-        cookies={API_COOKIE: cookie},
+        cookies={} if token else {API_COOKIE: cookie},
+        # without one of its own it must not go with the token for uploads
+        auth=_Bearer(token),
         timeout=timeout,
         headers={"Content-Type": "application/json"},
         allow_redirects=False,

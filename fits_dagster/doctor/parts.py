@@ -105,7 +105,7 @@ def web_applications(settings: Settings) -> Iterator[Finding]:
     """Look whether the web applications answer, with the version that is installed."""
     for name in settings.sites:
         site = settings.site(name)
-        host = "127.0.0.1" if site.host in ("0.0.0.0", "::", "") else site.host
+        host = "127.0.0.1" if site.host in ("0.0.0.0", "::", "") else site.host  # noqa: S104 - compared, not bound
         url = f"http://{host}:{site.port}"
         subject = f"{name} web application"
         try:

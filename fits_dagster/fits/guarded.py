@@ -209,7 +209,7 @@ class _Child:
             worked = self._worked_s()
             deadline = time.monotonic() + patience
             while self._connection.poll(max(0.0, deadline - time.monotonic())):
-                answer: str | tuple[bool, Any, str] = pickle.loads(self._connection.recv_bytes())
+                answer: str | tuple[bool, Any, str] = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - of our own child
                 self._is_new = False
                 if not isinstance(answer, str):
                     return answer

@@ -180,9 +180,10 @@ where who = :who and action = :action and at > now() - interval '1 minute'
 having count(*) < :most
 
 -- find_audit --
--- What people did by hand, the newest first.
+-- What people did by hand, the newest first; uploads that were taken only when something is looked for.
 select at, who, action, detail from audit
-where (cast(:who as text) is null or strpos(lower(who), lower(:who)) > 0)
+where (action <> 'upload' or cast(:who as text) is not null or cast(:about as text) is not null)
+  and (cast(:who as text) is null or strpos(lower(who), lower(:who)) > 0)
   and (cast(:about as text) is null or strpos(lower(action || ' ' || detail), lower(:about)) > 0)
   and (cast(:since as timestamptz) is null or at >= :since)
 order by at desc, id desc limit :limit

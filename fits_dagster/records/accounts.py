@@ -1,12 +1,12 @@
-"""Tables of the people who sign in."""
+"""Tables of the people who sign in, and of the programs that have tokens."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Table, Text, func
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Table, Text, func, text
 
 from fits_dagster.records.tables import metadata, timestamp
 
-__all__ = ["login_failure", "session", "user"]
+__all__ = ["access_token", "login_failure", "session", "user"]
 
 user = Table(
     "users",
@@ -44,4 +44,24 @@ login_failure = Table(
     Column("address", Text, nullable=False),
     Index("ix_login_failure_username", "username", "at"),
     Index("ix_login_failure_address", "address", "at"),
+)
+
+#: A secret by which a program shows what it may do; only its hash is kept. Rows stay, for the audit.
+access_token = Table(
+    "access_token",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("token_hash", Text, nullable=False, unique=True),
+    #: ``upload``: files, and what is known of programs; ``edit``: header edits. Neither has the other.
+    Column("scope", Text, nullable=False),
+    Column("created_at", timestamp, nullable=False, server_default=func.now()),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", timestamp, nullable=False),
+    Column("revoked_at", timestamp),
+    #: To the minute.
+    Column("last_used_at", timestamp),
+    CheckConstraint("scope in ('upload', 'edit')", name="access_token_scope"),
+    # a name that was revoked may be given again
+    Index("ix_access_token_name", "name", unique=True, postgresql_where=text("revoked_at is null")),
 )

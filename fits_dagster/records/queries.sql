@@ -213,6 +213,32 @@ where s.token_hash = :token and s.expires_at > now()
 -- Close a session.
 delete from session where token_hash = :token
 
+-- add_token --
+-- A token of a program; nothing when one of that name is in use.
+insert into access_token (name, token_hash, scope, created_by, expires_at)
+values (:name, :hash, :scope, :who, now() + make_interval(days => :days))
+on conflict (name) where revoked_at is null do nothing
+
+-- revoke_token --
+-- The token of a name is valid no longer.
+update access_token set revoked_at = now() where name = :name and revoked_at is null
+
+-- list_tokens --
+-- All tokens, those that were revoked last.
+select name, scope, created_at, created_by, expires_at, revoked_at, last_used_at,
+       revoked_at is null and expires_at > now() as is_valid
+from access_token order by revoked_at desc nulls first, name, id
+
+-- find_token --
+-- The name and the scope of a token that is given, and what is wrong with it.
+select name, scope, revoked_at is not null as is_revoked, expires_at <= now() as is_expired
+from access_token where token_hash = :hash
+
+-- note_token_use --
+-- A token was used; to the minute, so that not every request writes.
+update access_token set last_used_at = now()
+where token_hash = :hash and (last_used_at is null or last_used_at < now() - interval '1 minute')
+
 -- is_alive --
 -- Whether the server answers.
 select 1

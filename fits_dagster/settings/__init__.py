@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ def _plain(value: object) -> object:
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | IPv4Network | IPv6Network) else value
 
 
 def load_settings(home: Path | None = None, **changes: object) -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, FilePath, IPvAnyNetwork, SecretStr
 
 from fits_dagster.nights import NightClock
 
@@ -180,11 +180,15 @@ class SiteSettings(Frozen):
     export_path_map: dict[str, str] = Field(default_factory=dict)
     #: Cookie ``gemini_fits_upload_auth`` sent with exports.
     export_cookie: SecretStr = SecretStr("")
-    #: Accepted values of that cookie; none: every upload is refused.
+    #: Token sent with exports instead (``Authorization: Bearer``), made by ``fits-dagster token add`` there.
+    export_token: SecretStr = SecretStr("")
+    #: Accepted values of that cookie; none: only tokens let uploads in.
     upload_cookies: tuple[SecretStr, ...] = ()
     #: Cookie ``gemini_api_authorization`` sent with header edits to destinations; none: files are sent.
     export_api_cookie: SecretStr = SecretStr("")
-    #: Accepted values of that cookie; none: every request to edit headers is refused.
+    #: Token sent with them instead.
+    export_edit_token: SecretStr = SecretStr("")
+    #: Accepted values of that cookie; none: only tokens let header edits in.
     api_cookies: tuple[SecretStr, ...] = ()
     #: Seconds of silence after which a request to another server has failed.
     request_timeout_seconds: float = Field(default=10.0, gt=0)
@@ -212,6 +216,10 @@ class SiteSettings(Frozen):
     sign_in_wait_seconds: float = Field(default=5.0, gt=0)
     #: Host names by which this site is asked; others are refused. None: any. Local names are always right.
     host_names: tuple[str, ...] = ()
+    #: Addresses and networks of proxies before this site: they, and nobody else, say who asks.
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    #: The header in which they do: ``x-forwarded-for`` (with ``X-Forwarded-Proto``) or ``forwarded``.
+    proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
     #: ``/metrics`` is told to who sends this token (``Authorization: Bearer``); none: to this machine.
     metrics_token: SecretStr = SecretStr("")
     #: The body of a request is cut off after so many seconds without a byte,

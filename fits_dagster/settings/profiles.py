@@ -101,6 +101,8 @@ def complete_tables(
     profiles |= {name: profile for name, profile in PROFILES.items() if name not in had}
     ports = _ports(profiles, given)
     secret = _content(home / "upload_cookie")
+    # homes of before have one secret for both
+    edits = _content(home / "edit_cookie") or secret
     tables = {
         name: {
             "profile": profile.name,
@@ -108,7 +110,7 @@ def complete_tables(
             "host": _HOST,
             "port": ports[name],
             "upload_cookies": (secret,) if secret else (),
-            "api_cookies": (secret,) if secret else (),
+            "api_cookies": (edits,) if edits else (),
             **({"export_cookie": secret} if profile.sends else {}),
             **{key: _directory(home, name, key, last) for key, last in profile.directories.items()},
             **profile.settings,
@@ -126,7 +128,7 @@ def complete_tables(
         table.setdefault("replicas", destinations)
         # the secret of this machine is no business of another one
         if destinations and set(destinations) <= set(receivers):
-            table.setdefault("export_api_cookie", secret)
+            table.setdefault("export_api_cookie", edits)
     return tables
 
 

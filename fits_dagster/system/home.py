@@ -23,6 +23,7 @@ __all__ = [
     "RunningSystem",
     "code_server",
     "code_socket",
+    "edit_cookie",
     "ensure_dagster_home",
     "ensure_directories",
     "locked_home",
@@ -100,7 +101,15 @@ def write_running(settings: Settings, system: RunningSystem) -> None:
 
 def upload_cookie(settings: Settings) -> str:
     """Return the secret that exports and uploads on this machine share; it is made when first asked for."""
-    path = settings.home / "upload_cookie"
+    return _secret(settings.home / "upload_cookie")
+
+
+def edit_cookie(settings: Settings) -> str:
+    """Return the secret that goes with header edits between sites of this machine, as above."""
+    return _secret(settings.home / "edit_cookie")
+
+
+def _secret(path: Path) -> str:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)

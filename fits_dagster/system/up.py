@@ -23,6 +23,7 @@ from fits_dagster.system.home import (
     RunningSystem,
     code_server,
     code_socket,
+    edit_cookie,
     ensure_directories,
     locked_home,
     upload_cookie,
@@ -141,14 +142,14 @@ def _with_shared_secret(settings: Settings) -> Settings:
         here = [receivers[url] for url in site.export_destinations if url in receivers]
         # a request to edit headers goes with its secret to every destination
         api = here if len(here) == len(site.export_destinations) else []
-        for given, accepted, partners in (
-            ("export_cookie", "upload_cookies", here),
-            ("export_api_cookie", "api_cookies", api),
+        for given, accepted, partners, made in (
+            ("export_cookie", "upload_cookies", here, upload_cookie),
+            ("export_api_cookie", "api_cookies", api, edit_cookie),
         ):
             named = [getattr(settings.site(partner), accepted) for partner in partners]
             if not partners or any(named) or getattr(site, given).get_secret_value():
                 continue
-            secret = SecretStr(upload_cookie(settings))
+            secret = SecretStr(made(settings))
             own = {given: secret, accepted: getattr(site, accepted) or (secret,)}
             changed[name] = changed[name].model_copy(update=own)
             for partner in partners:

@@ -41,7 +41,12 @@ def main() -> None:
     )
     host = site.settings.host
     config = uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=75
+        app,
+        log_level="warning",
+        timeout_graceful_shutdown=_GRACE_S,
+        timeout_keep_alive=75,
+        # it would believe whatever comes from this machine; the site has its trusted_proxies
+        proxy_headers=False,
     )
     # who starts us may hold the port for us
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -21,6 +21,7 @@ __all__ = [
     "PERSON_KEY",
     "RoleGuard",
     "SignInNeededError",
+    "address_of",
     "current_person",
     "login_address",
     "require_role",
@@ -40,6 +41,11 @@ def site_of(request: Request) -> Site:
     """Return the site that this app serves."""
     site: Site = request.app.state.site
     return site
+
+
+def address_of(request: Request) -> str:
+    """Return the network address that a request comes from, see :mod:`fits_dagster.web.proxies`."""
+    return request.client.host if request.client else "unknown"
 
 
 def current_person(request: Request) -> Person | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
@@ -23,6 +23,7 @@ from fits_dagster.web.accounts import Person
 from fits_dagster.web.forms import form_token, read_form, refuse_foreign_form
 from fits_dagster.web.pages import page
 from fits_dagster.web.queues import Queue, find_queue
+from fits_dagster.web.shapes import form_of, leads_to
 
 __all__ = ["router"]
 
@@ -32,7 +33,12 @@ _ItemId = Annotated[int, Path(ge=0, lt=1 << 63)]
 _Operator = Annotated[Person, Depends(role_required("operator"))]
 
 
-@router.post("/queuestatus/{short}/{item_id}/{action}")
+@router.post(
+    "/queuestatus/{short}/{item_id}/{action}",
+    status_code=303,
+    response_class=RedirectResponse,
+    openapi_extra=form_of("token"),
+)
 async def act_on_item(
     request: Request, short: str, item_id: _ItemId, action: str, person: _Operator
 ) -> Response:
@@ -47,7 +53,12 @@ async def act_on_item(
     return await _done(request, queue, lambda connection: act(connection, chosen, who=person.username))
 
 
-@router.post("/queuestatus/{short}/{action}")
+@router.post(
+    "/queuestatus/{short}/{action}",
+    response_class=HTMLResponse,
+    responses=leads_to("the queue", 303),
+    openapi_extra=form_of("token", "reason", "confirmed"),
+)
 async def act_on_queue(request: Request, short: str, action: str, person: _Operator) -> Response:
     """Try all failed items again, or those with one reason; pause or resume the stage.
 

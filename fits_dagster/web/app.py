@@ -38,6 +38,8 @@ from fits_dagster.web.access import RoleGuard, SignInNeededError, login_address
 from fits_dagster.web.dagster_ui import DAGSTER_PREFIX, dagster_app
 from fits_dagster.web.errors import add_error_handlers
 from fits_dagster.web.heads import EveryAnswer
+from fits_dagster.web.proxies import TrustedProxies
+from fits_dagster.web.shapes import ERRORS, Health
 
 __all__ = ["create_app"]
 
@@ -68,6 +70,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        responses=ERRORS,
     )
     app.state.site = site
     app.state.session_hours = session_hours
@@ -80,11 +83,11 @@ def create_app(
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
-    @app.get("/")
+    @app.get("/", status_code=302, response_class=RedirectResponse)
     def root() -> RedirectResponse:
         return RedirectResponse("/queuestatus", 302)
 
-    @app.get("/health")
+    @app.get("/health", response_model=Health)
     def health() -> dict[str, str]:
         with site.engine.connect() as connection:
             connection.execute(RECORDS["is_alive"])
@@ -106,5 +109,8 @@ def create_app(
         bare=frozenset(bare),
         host_names=site.settings.host_names,
         silence_seconds=site.settings.silence_seconds + _LATER_S,
+    )
+    app.add_middleware(
+        TrustedProxies, networks=site.settings.trusted_proxies, header=site.settings.proxy_header
     )
     return app

@@ -17,6 +17,7 @@ from fits_dagster.records.tables import header
 from fits_dagster.web.access import site_of
 from fits_dagster.web.errors import refusal
 from fits_dagster.web.selecting import SelectionPath, read_selection
+from fits_dagster.web.shapes import LevelledEntry
 from fits_dagster.web.versions import NO_CACHE, file_entry, versions_query
 
 __all__ = ["router"]
@@ -28,7 +29,7 @@ _MOST_TARGETS: Final = 2000
 _IDS: Final = bindparam("ids", type_=ARRAY(BIGINT))
 
 
-@router.get("/associatedcals/{rest:path}")
+@router.get("/associatedcals/{rest:path}", response_model=list[LevelledEntry])
 def associated_files(
     request: Request, rest: SelectionPath, levels: Annotated[int, Query(ge=1, le=MOST_LEVELS)] = MOST_LEVELS
 ) -> Response:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse
 
 from fits_dagster.calibration.explain import TargetNeeds, calibration_needs
 from fits_dagster.records.selected import targets_query
@@ -33,7 +34,7 @@ OPTIONS: Final[Mapping[str, Callable[[TargetNeeds, datetime], bool]]] = {
 }
 
 
-@router.get("/calibrations/{rest:path}")
+@router.get("/calibrations/{rest:path}", response_class=HTMLResponse)
 def calibration_page(request: Request, rest: SelectionPath) -> Response:
     """Show the raw calibrations that the files of a selection need, newest file first."""
     site = site_of(request)

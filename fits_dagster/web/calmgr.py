@@ -26,6 +26,7 @@ from fits_dagster.web.access import site_of
 from fits_dagster.web.answers import json_answer, xml_answer
 from fits_dagster.web.descriptions import MAX_DESCRIPTION_BYTES, DescriptionError, read_description
 from fits_dagster.web.selecting import SelectionPath, read_selection
+from fits_dagster.web.shapes import CALIBRATION_ERRORS, CalibrationTarget, body_of, content
 from fits_dagster.web.versions import NO_CACHE
 from fits_dagster.web.visibility import POSITION_FIELDS, hidden_names, viewer_of
 from fits_dagster.web.xmllist import add_texts
@@ -35,6 +36,25 @@ __all__ = ["router"]
 router = APIRouter()
 
 _MOST_TARGETS: Final = 2000
+_JSON: Final[dict[str, Any]] = {
+    "response_model": list[CalibrationTarget],
+    "responses": CALIBRATION_ERRORS,
+}
+_XML: Final[dict[str, Any]] = {
+    "response_class": Response,
+    "responses": content("text/xml") | CALIBRATION_ERRORS,
+}
+_TAGS: Final = {"type": "array", "items": {"type": "string"}}
+_DESCRIBED: Final[dict[str, Any]] = {
+    "openapi_extra": body_of(
+        "application/json",
+        {
+            "type": "object",
+            "properties": {"tags": _TAGS, "descriptors": {"type": "object"}},
+            "required": ["tags", "descriptors"],
+        },
+    )
+}
 _NAMESPACE: Final = "http://www.gemini.edu/xml/gsaCalibrations/v1.0"
 
 
@@ -68,9 +88,9 @@ async def _body(request: Request) -> bytes:
     return body
 
 
-@router.get("/jsoncalmgr/{rest:path}")
-@router.get("/xmlcalmgr/{rest:path}")
-@router.get("/calmgr/{rest:path}")
+@router.get("/jsoncalmgr/{rest:path}", **_JSON)
+@router.get("/xmlcalmgr/{rest:path}", **_XML)
+@router.get("/calmgr/{rest:path}", **_XML)
 def of_files(request: Request, rest: SelectionPath) -> Response:
     """Tell the calibrations of the archive's files that a selection names, newest first.
 
@@ -110,10 +130,12 @@ def of_files(request: Request, rest: SelectionPath) -> Response:
     )
 
 
-@router.post("/jsoncalmgr/{rest:path}")
-@router.post("/xmlcalmgr/{rest:path}")
-@router.post("/calmgr/{rest:path}")
-def of_a_description(request: Request, body: Annotated[bytes, Depends(_body)]) -> Response:
+@router.post("/jsoncalmgr/{rest:path}", **_JSON, **_DESCRIBED)
+@router.post("/xmlcalmgr/{rest:path}", **_XML, **_DESCRIBED)
+@router.post("/calmgr/{rest:path}", **_XML, **_DESCRIBED)
+def of_a_description(
+    request: Request, rest: SelectionPath, body: Annotated[bytes, Depends(_body)]
+) -> Response:
     """Tell the calibrations of one type of a file that the body describes; the file may be unknown here."""
     caltype = _caltype(_elements(request))
     if caltype is None:

@@ -29,6 +29,7 @@ from fits_dagster.sites import Site
 from fits_dagster.web.access import current_person, site_of
 from fits_dagster.web.answers import content_disposition
 from fits_dagster.web.selecting import SelectionPath, read_selection
+from fits_dagster.web.shapes import CALIBRATION_ERRORS, content, form_of
 from fits_dagster.web.versions import NO_CACHE, key_of, versions_query
 from fits_dagster.web.visibility import viewer_of
 
@@ -39,6 +40,7 @@ router = APIRouter()
 _CHUNK: Final = 1 << 20
 _LARGEST_FORM: Final = 1_000_000
 _CALIBRATIONS: Final = "associated_calibrations"
+_SENT: Final = content("application/tar", "text/plain") | CALIBRATION_ERRORS
 _IDS: Final = bindparam("ids", type_=ARRAY(BIGINT))
 
 
@@ -71,7 +73,7 @@ class _Parcel:
         return "\n".join(lines) + "\n"
 
 
-@router.get("/download/{rest:path}")
+@router.get("/download/{rest:path}", response_class=Response, responses=_SENT)
 def download(request: Request, rest: SelectionPath) -> Response:
     """Send the present files of a selection; with ``associated_calibrations`` those of its calibrations."""
     elements = path_elements(request.scope.get("raw_path") or b"", "download")
@@ -96,7 +98,7 @@ def download(request: Request, rest: SelectionPath) -> Response:
     return _tar(request, f"{kind}.{terms}.tar"[:200], "/".join(elements), rows)
 
 
-@router.post("/download/")
+@router.post("/download/", response_class=Response, responses=_SENT, openapi_extra=form_of("files"))
 async def download_chosen(request: Request) -> Response:
     """Send files by their names, ``[path/]name`` each, in the form field ``files``."""
     body = bytearray()

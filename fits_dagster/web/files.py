@@ -20,6 +20,7 @@ from starlette.background import BackgroundTask
 from fits_dagster.web.access import site_of
 from fits_dagster.web.answers import content_disposition, has_etag
 from fits_dagster.web.heads import is_head
+from fits_dagster.web.shapes import content
 from fits_dagster.web.versions import NO_CACHE, find_version, key_of
 from fits_dagster.web.visibility import viewer_of
 
@@ -29,6 +30,8 @@ router = APIRouter()
 
 _CHUNK: Final = 1 << 20
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+_TYPES: Final = ("application/fits", "text/plain", "application/octet-stream")
+_SENT: Final = content(*_TYPES) | content(*_TYPES, status=206, description="A part")
 _OPEN_ERRORS: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
@@ -77,7 +80,7 @@ class _Form:
         return known | ({"Content-Length": str(self.size)} if self.size is not None else {})
 
 
-@router.get("/file/{rest:path}")
+@router.get("/file/{rest:path}", response_class=Response, responses=_SENT)
 def get_file(request: Request, rest: str) -> Response:
     """Send one file: stored bytes under the stored name, converted where the other form is asked for."""
     site = site_of(request)

@@ -13,6 +13,7 @@ from fits_dagster.web.answers import json_answer
 from fits_dagster.web.calibrations import OPTIONS
 from fits_dagster.web.pages import page
 from fits_dagster.web.selecting import NOT_UNDERSTOOD_HEADER
+from fits_dagster.web.shapes import Term
 
 __all__ = ["router"]
 
@@ -35,7 +36,7 @@ def help_page(request: Request) -> Response:
     )
 
 
-@router.get("/help.json")
+@router.get("/help.json", response_model=list[Term])
 def help_json(request: Request) -> Response:
     """Tell the grammar of selections to programs."""
     rows = [

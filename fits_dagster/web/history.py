@@ -13,13 +13,14 @@ from fits_dagster.web.access import role_required, site_of
 from fits_dagster.web.accounts import Person
 from fits_dagster.web.pages import page
 from fits_dagster.web.queues import queue_of_stage, run_link
+from fits_dagster.web.shapes import leads_to
 
 __all__ = ["router"]
 
 router = APIRouter()
 
 
-@router.get("/queuestatus/file", response_class=HTMLResponse)
+@router.get("/queuestatus/file", response_class=HTMLResponse, responses=leads_to("the login form"))
 def file_page(
     request: Request,
     person: Annotated[Person, Depends(role_required("reader", is_page=True))],

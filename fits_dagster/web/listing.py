@@ -19,6 +19,7 @@ from fits_dagster.records.tables import diskfile, header
 from fits_dagster.web.access import site_of
 from fits_dagster.web.answers import json_answer, xml_answer
 from fits_dagster.web.selecting import Cursor, OrderBy, SelectionPath, orderings_of, read_selection
+from fits_dagster.web.shapes import ListedName, Quality, RecordEntry, VersionEntry, content
 from fits_dagster.web.versions import file_entry, header_values, versions_query
 from fits_dagster.web.visibility import POSITION_FIELDS, viewer_of
 from fits_dagster.web.xmllist import file_list_xml
@@ -48,7 +49,7 @@ class Listed:
         return entries
 
 
-@router.get("/jsonfilelist/{rest:path}")
+@router.get("/jsonfilelist/{rest:path}", response_model=list[VersionEntry])
 def json_file_list(
     request: Request, orderby: OrderBy, rest: SelectionPath, cursor: Cursor = None
 ) -> Response:
@@ -58,7 +59,7 @@ def json_file_list(
     return json_answer(request, entries, listed.headers)
 
 
-@router.get("/jsonfilenames/{rest:path}")
+@router.get("/jsonfilenames/{rest:path}", response_model=list[ListedName])
 def json_file_names(
     request: Request, orderby: OrderBy, rest: SelectionPath, cursor: Cursor = None
 ) -> Response:
@@ -67,7 +68,7 @@ def json_file_names(
     return json_answer(request, listed.said([{"name": row.name} for row in listed.rows]), listed.headers)
 
 
-@router.get("/xmlfilelist/{rest:path}")
+@router.get("/xmlfilelist/{rest:path}", response_class=Response, responses=content("text/xml"))
 def xml_file_list(request: Request, orderby: OrderBy, rest: SelectionPath, cursor: Cursor = None) -> Response:
     """List the same versions as XML."""
     listed = list_versions(request, "xmlfilelist", implied_canonical=False)
@@ -75,7 +76,7 @@ def xml_file_list(request: Request, orderby: OrderBy, rest: SelectionPath, curso
     return xml_answer(request, file_list_xml(listed.selection, entries, is_cut=listed.is_cut), listed.headers)
 
 
-@router.get("/jsonsummary/{rest:path}")
+@router.get("/jsonsummary/{rest:path}", response_model=list[RecordEntry])
 def json_summary(request: Request, orderby: OrderBy, rest: SelectionPath, cursor: Cursor = None) -> Response:
     """List the records of files; only canonical versions unless the URL says otherwise."""
     listed = list_versions(request, "jsonsummary", implied_canonical=True, with_header=True)
@@ -91,7 +92,7 @@ def json_summary(request: Request, orderby: OrderBy, rest: SelectionPath, cursor
     return json_answer(request, listed.said(entries), listed.headers)
 
 
-@router.get("/jsonqastate/{rest:path}")
+@router.get("/jsonqastate/{rest:path}", response_model=list[Quality])
 def json_qa_state(request: Request, rest: SelectionPath) -> Response:
     """List labels and quality of canonical versions, for the observing database; there is no limit."""
     selection = read_selection(request, "jsonqastate")

@@ -8,15 +8,19 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from fits_dagster.web.access import current_person, site_of
+from fits_dagster.web.access import address_of, current_person, site_of
 from fits_dagster.web.accounts import AccountsBusyError, session_cookie, sign_in, sign_out
 from fits_dagster.web.forms import read_form
 from fits_dagster.web.pages import page
+from fits_dagster.web.shapes import form_of, leads_to
 from fits_dagster.web.throttling import TooManyFailuresError
 
 __all__ = ["router"]
 
 router = APIRouter()
+
+_LET_IN = leads_to("the page that was wanted")
+_FIELDS = form_of("username", "password", "redirect")
 
 #: astroquery's client looks for these bytes, misspelling included.
 WELCOME = "Welcome, you are sucessfully logged in"
@@ -29,8 +33,8 @@ def login_form(request: Request, redirect: str = "") -> HTMLResponse:
     return page(request, "login.html", redirect=_local(redirect), person=current_person(request))
 
 
-@router.post("/login", response_class=HTMLResponse)
-@router.post("/login/", response_class=HTMLResponse)
+@router.post("/login", response_class=HTMLResponse, responses=_LET_IN, openapi_extra=_FIELDS)
+@router.post("/login/", response_class=HTMLResponse, responses=_LET_IN, openapi_extra=_FIELDS)
 async def login(request: Request) -> Response:
     """Sign in with ``username``, ``password`` (form or query string); ``redirect`` is where to go then."""
     # the query string counts too; the body wins
@@ -45,7 +49,7 @@ async def login(request: Request) -> Response:
             username,
             password,
             hours=hours,
-            address=_address(request),
+            address=address_of(request),
             wait_seconds=site.settings.sign_in_wait_seconds,
         )
     except TooManyFailuresError as error:
@@ -66,12 +70,19 @@ async def login(request: Request) -> Response:
     else:
         response = page(request, "welcome.html", name=username, welcome=WELCOME)
     response.set_cookie(
-        session_cookie(site.name), token, max_age=int(hours * 3600), httponly=True, samesite="lax", path="/"
+        session_cookie(site.name),
+        token,
+        max_age=int(hours * 3600),
+        httponly=True,
+        samesite="lax",
+        path="/",
+        # not everywhere: inside an observatory there is plain HTTP, too
+        secure=request.url.scheme == "https",
     )
     return response
 
 
-@router.get("/logout", response_class=HTMLResponse)
+@router.get("/logout", status_code=302, response_class=RedirectResponse)
 def logout(request: Request) -> Response:
     """Sign out."""
     site = site_of(request)
@@ -80,10 +91,6 @@ def logout(request: Request) -> Response:
     response = RedirectResponse("/login/", 302)
     response.delete_cookie(cookie, path="/")
     return response
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
 
 
 def _for_how_long(seconds: float) -> str:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from fits_dagster.monitoring.collector import SiteMetrics
@@ -21,7 +21,7 @@ router = APIRouter()
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request) -> Response:
     """Tell the state of this site in Prometheus' text format."""
     token = site_of(request).settings.metrics_token.get_secret_value()

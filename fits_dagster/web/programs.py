@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from fits_dagster.destinations.fits_server import UPLOAD_COOKIE
+from fits_dagster.ledger.management import write_audit
 from fits_dagster.records.processing_tags import list_tags
 from fits_dagster.records.programs import (
     Program,
@@ -20,11 +20,12 @@ from fits_dagster.records.programs import (
     publications_of,
     save_program,
 )
-from fits_dagster.web.access import current_person, site_of
+from fits_dagster.web.access import address_of, current_person, site_of
 from fits_dagster.web.answers import json_answer
-from fits_dagster.web.cookies import is_accepted
+from fits_dagster.web.credentials import credential_for
 from fits_dagster.web.errors import refusal
 from fits_dagster.web.pages import page
+from fits_dagster.web.shapes import KnownProgram, SavedPrograms, body_of
 
 __all__ = ["router"]
 
@@ -33,7 +34,7 @@ router = APIRouter()
 _LARGEST_BODY: Final = 50_000_000
 
 
-@router.get("/programinfojson/{program_id}")
+@router.get("/programinfojson/{program_id}", response_model=KnownProgram)
 def program_json(request: Request, program_id: str) -> Response:
     """Tell what is known of a program."""
     return json_answer(request, _known(request, program_id))
@@ -93,12 +94,14 @@ def processing_tags(request: Request) -> Response:
     return page(request, "table.html", title="Processing tags", columns=columns, rows=rows)
 
 
-@router.post("/ingest_programs")
+@router.post("/ingest_programs", response_model=SavedPrograms, openapi_extra=body_of("application/json"))
 async def ingest_programs(request: Request) -> Response:
     """Take a list of programs, each an object with ``id``, ``title`` and ``investigator_names``."""
     site = site_of(request)
-    if not is_accepted(request.cookies.get(UPLOAD_COOKIE), site.settings.upload_cookies):
-        return refusal(403, "not authorized")
+    shown = await credential_for(request, "upload", action="programs")
+    if why := shown.refusal_of("upload"):
+        return refusal(403, f"not authorized: {why}")
+    address = address_of(request)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -111,6 +114,7 @@ async def ingest_programs(request: Request) -> Response:
 
     def save() -> None:
         with site.engine.begin() as connection:
+            write_audit(connection, shown.at(address), "programs", f"{len(programs)} came")
             for each in programs:
                 save_program(connection, each)
 

@@ -16,12 +16,14 @@ from fits_dagster.web.errors import refusal
 from fits_dagster.web.forms import form_token
 from fits_dagster.web.pages import page
 from fits_dagster.web.queues import find_queue, queue_states, run_link
+from fits_dagster.web.shapes import body_of, leads_to
 
 __all__ = ["router"]
 
 router = APIRouter()
 
 _FEATURE: Final = "queuestatus"
+_SIGN_IN: Final = leads_to("the login form, or to the queues")
 _MAX_POLL_BYTES: Final = 10_000
 #: Digits of the largest id that the database can hold.
 _ID_DIGITS: Final = 18
@@ -30,15 +32,17 @@ _Reader = Annotated[Person, Depends(role_required("reader"))]
 _ReaderOfPage = Annotated[Person, Depends(role_required("reader", is_page=True))]
 
 
-@router.get(f"/{_FEATURE}", response_class=HTMLResponse)
-@router.get(f"/{_FEATURE}/", response_class=HTMLResponse)
+@router.get(f"/{_FEATURE}", response_class=HTMLResponse, responses=_SIGN_IN)
+@router.get(f"/{_FEATURE}/", response_class=HTMLResponse, responses=_SIGN_IN)
 def queue_status(request: Request, person: _ReaderOfPage) -> Response:
     """Show the page; without a session, the way to it."""
     tabs = [{"queue": queue, "state": state} for queue, state in queue_states(site_of(request))]
     return page(request, "queuestatus.html", tabs=tabs, token=form_token(request))
 
 
-@router.post(f"/{_FEATURE}/json")
+@router.post(
+    f"/{_FEATURE}/json", response_model=list[dict[str, Any]], openapi_extra=body_of("application/json")
+)
 async def queue_status_changes(request: Request, person: _Reader) -> JSONResponse:
     """Tell what has changed since the last poll, by the tokens of its answer."""
     try:
@@ -54,7 +58,7 @@ async def queue_status_changes(request: Request, person: _Reader) -> JSONRespons
     return JSONResponse(answer, headers={"Cache-Control": "no-cache"})
 
 
-@router.get(f"/{_FEATURE}/{{short}}/{{item_id}}", response_class=HTMLResponse)
+@router.get(f"/{_FEATURE}/{{short}}/{{item_id}}", response_class=HTMLResponse, responses=_SIGN_IN)
 def queue_item(request: Request, short: str, item_id: str, person: _ReaderOfPage) -> Response:
     """Show one item: its reason, its traceback, the history of its file."""
     site = site_of(request)

@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from fits_dagster.web.access import current_person
 from fits_dagster.web.answers import json_answer, xml_answer
+from fits_dagster.web.shapes import Visitor
 from fits_dagster.web.xmllist import sitemap_xml
 
 __all__ = ["router"]
@@ -19,8 +20,8 @@ router = APIRouter()
 _ROBOTS: Final = "User-agent: *\nAllow: /help\nAllow: /sitemap.xml\nDisallow: /\n"
 
 
-@router.get("/whoami")
-@router.get("/whoami/")
+@router.get("/whoami", response_model=Visitor)
+@router.get("/whoami/", response_model=Visitor)
 def who_am_i(request: Request) -> Response:
     """Tell who is signed in."""
     person = current_person(request)

@@ -17,6 +17,7 @@ from fits_dagster.records.tables import diskfile_report, fulltextheader, preview
 from fits_dagster.stages.preview import preview_key
 from fits_dagster.web.access import site_of
 from fits_dagster.web.answers import content_disposition, tagged_answer
+from fits_dagster.web.shapes import content
 from fits_dagster.web.versions import NO_CACHE, find_version, key_of
 from fits_dagster.web.visibility import viewer_of
 
@@ -25,25 +26,25 @@ __all__ = ["router"]
 router = APIRouter()
 
 
-@router.get("/fullheader/{rest:path}")
+@router.get("/fullheader/{rest:path}", response_class=PlainTextResponse)
 def full_header(request: Request, rest: str) -> Response:
     """Send the text of all headers of a file's canonical version."""
     return _text(request, rest, fulltextheader.c.fulltext, "")
 
 
-@router.get("/fitsverify/{rest:path}")
+@router.get("/fitsverify/{rest:path}", response_class=PlainTextResponse)
 def fits_verify(request: Request, rest: str) -> Response:
     """Send what the structural verification found in a file's canonical version."""
     return _text(request, rest, diskfile_report.c.fvreport, "nothing to report\n")
 
 
-@router.get("/mdreport/{rest:path}")
+@router.get("/mdreport/{rest:path}", response_class=PlainTextResponse)
 def metadata_report(request: Request, rest: str) -> Response:
     """Send which fields of a file's record could not be computed, and why."""
     return _text(request, rest, diskfile_report.c.mdreport, "nothing to report\n")
 
 
-@router.get("/history/{rest:path}")
+@router.get("/history/{rest:path}", response_class=PlainTextResponse)
 def reduction_history(request: Request, rest: str) -> Response:
     """Send what a reduced file says of its inputs and of the steps of its reduction."""
     site = site_of(request)
@@ -88,7 +89,7 @@ def _text(request: Request, rest: str, column: Column[Any], nothing: str) -> Res
     return PlainTextResponse(found or nothing, headers=NO_CACHE)
 
 
-@router.get("/preview/{rest:path}")
+@router.get("/preview/{rest:path}", response_class=Response, responses=content("image/jpeg"))
 def get_preview(request: Request, rest: str) -> Response:
     """Send the preview picture of a file's canonical version."""
     site = site_of(request)

@@ -17,10 +17,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
-from fits_dagster.destinations.fits_server import API_COOKIE
 from fits_dagster.headers.updates import update_headers
-from fits_dagster.web.access import site_of
-from fits_dagster.web.cookies import is_accepted
+from fits_dagster.web.access import address_of, site_of
+from fits_dagster.web.credentials import credential_for
+from fits_dagster.web.shapes import EditOutcome, body_of
 
 __all__ = ["router"]
 
@@ -32,14 +32,16 @@ _LARGEST_BODY: Final = 1 << 20
 _AT_ONCE: Final = 2
 
 
-@router.post("/update_headers")
+@router.post("/update_headers", response_model=list[EditOutcome], openapi_extra=body_of("application/json"))
 async def post_update_headers(request: Request) -> Response:
     """Queue, or do, header edits."""
     site = site_of(request)
-    address = request.client.host if request.client else "unknown"
-    if not is_accepted(request.cookies.get(API_COOKIE), site.settings.api_cookies):
-        log.warning("header edits from %s refused: no or wrong cookie", address)
-        return _refusal(403, "This needs a cookie gemini_api_authorization with an accepted value")
+    address = address_of(request)
+    shown = await credential_for(request, "edit", action="header edits")
+    if why := shown.refusal_of("edit"):
+        log.warning("header edits from %s refused: %s", address, why)
+        needed = "a token for edits, or a cookie gemini_api_authorization with an accepted value"
+        return _refusal(403, f"This needs {needed}: {why}")
     body = bytearray()
     try:
         async for chunk in request.stream():
@@ -52,7 +54,7 @@ async def post_update_headers(request: Request) -> Response:
         items = _items(bytes(body))
     except ValueError as error:
         return _refusal(400, str(error))
-    work = partial(update_headers, site, items, asked_by=address)
+    work = partial(update_headers, site, items, asked_by=shown.at(address))
     return _json(await anyio.to_thread.run_sync(work, limiter=_limiter(request)))
 
 

@@ -20,7 +20,6 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from fits_dagster.destinations.fits_server import UPLOAD_COOKIE
 from fits_dagster.intake.uploads import (
     PROCESSED_CALIBRATION_PATH,
     Reception,
@@ -28,12 +27,13 @@ from fits_dagster.intake.uploads import (
     StagingFullError,
     UploadTooLargeError,
 )
-from fits_dagster.ledger.management import write_refusal
+from fits_dagster.ledger.management import write_audit, write_refusal
 from fits_dagster.sites import Site
 from fits_dagster.storage import UnsafeNameError
-from fits_dagster.web.access import site_of
-from fits_dagster.web.cookies import is_accepted
+from fits_dagster.web.access import address_of, site_of
+from fits_dagster.web.credentials import credential_for
 from fits_dagster.web.errors import refusal
+from fits_dagster.web.shapes import ERRORS, ReceivedFile, body_of
 
 __all__ = ["router"]
 
@@ -47,13 +47,20 @@ class SlowSenderError(Exception):
     """The upload came too slowly and was cut off."""
 
 
-@router.post("/upload_file/{rest:path}")
+@router.post(
+    "/upload_file/{rest:path}",
+    response_model=list[ReceivedFile],
+    responses={507: ERRORS[503] | {"description": "No room."}},
+    openapi_extra=body_of("application/octet-stream", {"type": "string", "format": "binary"}),
+)
 async def upload_file(request: Request, rest: str, batch: str | None = None) -> Response:
     """Receive one file."""
     site = site_of(request)
-    address = request.client.host if request.client else "unknown"
-    if not is_accepted(request.cookies.get(UPLOAD_COOKIE), site.settings.upload_cookies):
-        return await _refused(site, address, rest, refusal(403, "not authorized"))
+    address = address_of(request)
+    shown = await credential_for(request, "upload", action="upload", about=rest)
+    if why := shown.refusal_of("upload"):
+        log.warning("upload of %r from %s refused: %s", rest, address, why)
+        return refusal(403, f"not authorized: {why}")
     path, _, filename = rest.rpartition("/")
     if path == "processed_cal":
         path = PROCESSED_CALIBRATION_PATH
@@ -75,7 +82,12 @@ async def upload_file(request: Request, rest: str, batch: str | None = None) -> 
         await run_in_threadpool(reception.discard)
         return await _refused(site, address, rest, refused)
     try:
-        received = await run_in_threadpool(reception.finish, batch=batch, remote_address=address)
+        received = await run_in_threadpool(
+            reception.finish,
+            batch=batch,
+            remote_address=address,
+            check=lambda connection: write_audit(connection, shown.at(address), "upload", rest),
+        )
     except Exception as error:
         log.exception("upload of %r", rest)
         return refusal(500, f"the upload could not be made durable: {type(error).__name__}")

@@ -32,6 +32,7 @@ from fits_dagster.ledger.report import DrainReport
 from fits_dagster.sites import Site
 from fits_dagster.stages import edit, export, ingest, store
 from fits_dagster.web.app import create_app
+from fits_dagster.web.tokens import RIGHTS, add_token
 from fits_dagster_tests.builders.sites import COOKIE, serve
 
 API = "another-secret-of-the-tests"
@@ -151,6 +152,26 @@ def test_only_cards_travel_and_both_ends_hold_the_same_bytes(
         assert connection.scalar(text("select count(*) from upload")) == 2
     assert tuple(record) == ("Pass", "2027-01-01")
     assert stages == ["associate", "preview"]
+
+
+@pytest.mark.parametrize("with_edits", [True, False])
+def test_tokens_serve_as_well_and_the_one_for_uploads_allows_no_edit(
+    sending: Site, receiving: Site, frame: Path, with_edits: bool
+) -> None:
+    uploads, edits = (
+        add_token(receiving.engine, f"to-{scope}", scope, days=1, who="anna") for scope in RIGHTS
+    )
+    tokens = {"export_token": SecretStr(uploads), "export_cookie": SecretStr("")}
+    for_edits = {"export_edit_token": SecretStr(edits if with_edits else uploads)}
+    site = with_settings(sending, **tokens, **for_edits, export_api_cookie=SecretStr(""))
+    path = have(site, frame)
+    assert exported(site).outcomes == {"exported": 1}
+    arrived(receiving)
+    ask(site, path, PASS)
+    edited(site)
+    assert exported(site).outcomes == {"header_exported" if with_edits else "exported": 1}
+    arrived(receiving)
+    assert present_md5(receiving, frame.name) == present_md5(site, frame.name) is not None
 
 
 def test_a_second_edit_waits_until_the_first_has_been_ingested_there(

@@ -52,7 +52,12 @@ class Stream:
 
 @contextmanager
 def stream(
-    system: RunningSystem, sources: Sequence[Path], letter: str, *, interval: float = 0.5
+    system: RunningSystem,
+    sources: Sequence[Path],
+    letter: str,
+    *,
+    interval: float = 0.5,
+    recovery: float = RECOVERY_S,
 ) -> Iterator[Stream]:
     """Let files stream in for as long as the context lasts; the first ones have arrived when it begins.
 
@@ -73,7 +78,7 @@ def stream(
     took = time.monotonic() - began
     print(f"{len(flow.expected)} files, the last {took:.0f} s after the stream ended")
     wait_until(
-        lambda: not runs_without_process(system), seconds=RECOVERY_S, what="no run is left without a process"
+        lambda: not runs_without_process(system), seconds=recovery, what="no run is left without a process"
     )
     wait_until(system.is_quiet, seconds=120, what="previews and associations are made")
     assert system.errors("summit") == system.errors("archive") == {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,14 +173,3 @@ def test_a_staged_file_that_was_damaged_is_not_stored(archive: Site, archive_htt
     report = drain(archive, store.STAGE)
     assert [f.reason for f in report.failures] == ["checksum_mismatch"]
     assert archive.store.stat(NAME) is None
-
-
-def test_a_cookie_value_may_be_a_list(archive: Site) -> None:
-    from pydantic import SecretStr
-
-    from fits_dagster.web.cookies import is_accepted
-
-    accepted = [SecretStr(json.dumps(["new", "old"]))]
-    assert is_accepted("old", accepted)
-    assert not is_accepted(json.dumps(["new", "old"]), accepted)
-    assert not is_accepted("", [SecretStr("")])

@@ -51,7 +51,7 @@ def test_refusals_are_noted_without_line_breaks_and_not_without_end(
 ) -> None:
     for number in range(3):
         assert post(archive_http, f"a%0Db{number}.fits", cookie="wrong").status_code == 403
-    noted = [("127.0.0.1", f"a\\rb{n}.fits: not authorized") for n in range(3)]
+    noted = [("127.0.0.1", f"a\\rb{n}.fits: unknown credential") for n in range(3)]
     assert audit(archive) == noted
     with archive.engine.begin() as connection:
         for _ in range(2):
