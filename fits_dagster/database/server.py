@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -19,8 +19,7 @@ from fits_dagster.settings import Settings, SiteName
 
 __all__ = [
     "DAGSTER_DATABASE",
-    "NOTICE_LOST_CLIENT",
-    "NOTICE_LOST_SERVER",
+    "PRESENCE",
     "RUN_LOCKS",
     "dagster_url",
     "database_url",
@@ -38,18 +37,39 @@ DAGSTER_DATABASE = "dagster"
 RUN_LOCKS = 0x66697473
 _EMBEDDED_URL_FILE = "url"
 _CONNECT_TIMEOUT_S = 10
-_KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-_USER_TIMEOUT_MS: Final = 25_000
-#: A server notices within half a minute that a host has gone with its connections, and undoes what they were
-#: at: else their locks, in the middle of a transaction, would hold up for hours those who take over.
-NOTICE_LOST_CLIENT: Final = " ".join(
-    [
-        *(f"-c tcp_{name}={value}" for name, value in _KEEPALIVES.items()),
-        f"-c tcp_user_timeout={_USER_TIMEOUT_MS}",
-    ]
-)
-#: The same at this end of a connection, as libpq's parameters.
-NOTICE_LOST_SERVER: Final[Mapping[str, Any]] = {**_KEEPALIVES, "tcp_user_timeout": _USER_TIMEOUT_MS}
+
+
+@dataclass(frozen=True)
+class LostPeer:
+    """How soon either end of a connection over TCP notices that the other's host has gone."""
+
+    #: Seconds of silence before the first probe, between probes, and how many of them.
+    idle: int
+    interval: int
+    count: int
+
+    def at_the_server(self) -> str:
+        """Return the options of a session by which the server ends it, and undoes what it was at."""
+        values = {"idle": self.idle, "interval": self.interval, "count": self.count}
+        options = [f"-c tcp_keepalives_{name}={value}" for name, value in values.items()]
+        return " ".join([*options, f"-c tcp_user_timeout={self._milliseconds}"])
+
+    def at_the_client(self) -> dict[str, Any]:
+        """Return libpq's parameters for this end."""
+        values = {"idle": self.idle, "interval": self.interval, "count": self.count}
+        known = {f"keepalives_{name}": value for name, value in values.items()}
+        return {**known, "tcp_user_timeout": self._milliseconds}
+
+    @property
+    def _milliseconds(self) -> int:
+        return 1000 * (self.idle + self.interval * self.count)
+
+
+#: Within a quarter of a minute: the locks of a host that has gone, in the middle of a transaction, hold up
+#: those who take over.
+WORK: Final = LostPeer(idle=5, interval=3, count=3)
+#: Within half a minute: a run whose connection has gone for less is well.
+PRESENCE: Final = LostPeer(idle=10, interval=5, count=3)
 _LONGEST_SOCKET_DIRECTORY = 85
 #: Each run at work has a few connections; and processes for reading ahead are not worth their while here.
 _CONFIGURATION = """# fits_dagster
@@ -167,8 +187,8 @@ def open_engine(settings: Settings, site: SiteName, *, pool_size: int = 2) -> En
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": _CONNECT_TIMEOUT_S,
-            "options": f"-c timezone=UTC -c jit=off {NOTICE_LOST_CLIENT}",
-            **NOTICE_LOST_SERVER,
+            "options": f"-c timezone=UTC -c jit=off {WORK.at_the_server()}",
+            **WORK.at_the_client(),
             "application_name": f"fits_dagster {site}",
         },
     )

@@ -13,6 +13,7 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import dagster as dg
@@ -124,14 +125,14 @@ class DataflowRunLauncher(CeleryRunLauncher, ConfigurableClass):
             "Its process has gone: it was killed, or its host is away. Its files wait again.",
         )
 
-    def send_lost_runs(self, runs: Sequence[dg.DagsterRun]) -> int:
+    def send_lost_runs(self, records: Sequence[dg.RunRecord]) -> int:
         """Send runs again that no process has begun and whose task is lost, or has waited long.
 
         A task that comes twice does no harm: the second process finds the run in hand, or over.
 
         Parameters
         ----------
-        runs
+        records
             Runs in STARTING.
 
         Returns
@@ -139,7 +140,14 @@ class DataflowRunLauncher(CeleryRunLauncher, ConfigurableClass):
         int
             Runs sent again.
         """
-        self._sent_at = {run.run_id: self._sent_at.get(run.run_id, time.monotonic()) for run in runs}
+        # of a run that was launched by another process, or before this one began, Dagster knows since when
+        self._sent_at = {
+            record.dagster_run.run_id: self._sent_at.get(
+                record.dagster_run.run_id, time.monotonic() - _age_s(record.update_timestamp)
+            )
+            for record in records
+        }
+        runs = [record.dagster_run for record in records]
         late = [run for run in runs if time.monotonic() - self._sent_at[run.run_id] > _SETTLES_S]
         held = held_runs([run.run_id for run in late])
         sent = 0
@@ -179,3 +187,9 @@ class DataflowRunLauncher(CeleryRunLauncher, ConfigurableClass):
             self._instance.add_run_tags(run.run_id, tags)
             run = run.with_tags(tags)
         return run
+
+
+def _age_s(moment: datetime) -> float:
+    """Return how long ago something was, by Dagster's times, which are UTC whether they say so or not."""
+    known = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return max(0.0, (datetime.now(UTC) - known).total_seconds())

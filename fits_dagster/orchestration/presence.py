@@ -19,7 +19,7 @@ from typing import Final
 import psycopg
 from sqlalchemy import make_url
 
-from fits_dagster.database.server import NOTICE_LOST_CLIENT, NOTICE_LOST_SERVER, RUN_LOCKS
+from fits_dagster.database.server import PRESENCE, RUN_LOCKS
 from fits_dagster.orchestration.storage import storage_url
 
 __all__ = [
@@ -57,9 +57,9 @@ def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
         plain,
         autocommit=True,
         connect_timeout=_CONNECT_S,
-        options=NOTICE_LOST_CLIENT,
+        options=PRESENCE.at_the_server(),
         application_name="fits_dagster run",
-        **NOTICE_LOST_SERVER,
+        **PRESENCE.at_the_client(),
     )
 
 

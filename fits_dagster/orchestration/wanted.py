@@ -43,7 +43,7 @@ class RunsInProgress:
     #: By stage, first and last night of what a person asked for.
     by_hand: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     #: Those that were launched and that no process has begun.
-    starting: list[dg.DagsterRun] = field(default_factory=list)
+    starting: list[dg.RunRecord] = field(default_factory=list)
 
     def has(self, site: str, stage: str, scope: str, share: int = 1) -> bool:
         """Tell whether a run works on this, or on whatever is due."""
@@ -66,7 +66,7 @@ def runs_in_progress(instance: dg.DagsterInstance, site: Site) -> RunsInProgress
     ):
         run = record.dagster_run
         if run.status is dg.DagsterRunStatus.STARTING:
-            found.starting.append(run)
+            found.starting.append(record)
         if (unit := Unit.parse(run.tags.get(UNIT_TAG, ""))) is not None:
             found.units.add(unit)
             continue

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import requests
 import schemathesis
-from fits_dagster_tests.web.made_up import insert_records, make_records
 from hypothesis import HealthCheck, Phase, given, settings
 from pydantic import SecretStr
 from schemathesis.checks import not_a_server_error
@@ -32,6 +31,7 @@ from fits_dagster.records.programs import Program, save_program
 from fits_dagster.sites import Site
 from fits_dagster.web.accounts import add_user
 from fits_dagster.web.app import create_app
+from fits_dagster_tests.builders.records import insert_records, make_records
 from fits_dagster_tests.builders.sites import COOKIE, HttpServer, serve
 from fits_dagster_tests.web.conftest import PASSWORD
 
