@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from typing import Any
 
 import sqlalchemy
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 #: Set by ``fits-dagster up`` for the processes of a running system.
 _URL_VARIABLE = "FITS_DAGSTER_DAGSTER_URL"
 _CONNECT_TIMEOUT_S = 3
-_POOL_SIZE, _POOL_OVERFLOW, _RECYCLE_S = 1, 30, 300
+_POOL_SIZE, _POOL_OVERFLOW, _RECYCLE_S = 2, 30, 300
 #: Kept for the life of the process: Dagster keeps the parts of a storage, not the storage.
 _temporary: list[tempfile.TemporaryDirectory[str]] = []
 
@@ -167,12 +168,13 @@ def make_tables() -> None:
     DagsterPostgresStorage(storage_url())
 
 
-def _keep_connections(storage: DagsterStorage, url: str) -> None:
-    """Let a storage keep a few connections; by itself it makes a new one for each statement.
+@cache
+def _engine_of_process(_pid: int, url: str) -> sqlalchemy.Engine:
+    """Return the one engine of a process; a forked one gets its own.
 
-    That costs more than the statements, above all while nothing happens. Each is tried before it is used.
+    Every tick of a sensor has an instance of Dagster, whose connections would stay until it is collected.
     """
-    engine = sqlalchemy.create_engine(
+    return sqlalchemy.create_engine(
         url,
         isolation_level="AUTOCOMMIT",
         pool_size=_POOL_SIZE,
@@ -180,6 +182,14 @@ def _keep_connections(storage: DagsterStorage, url: str) -> None:
         pool_pre_ping=True,
         pool_recycle=_RECYCLE_S,
     )
+
+
+def _keep_connections(storage: DagsterStorage, url: str) -> None:
+    """Let a storage keep a few connections; by itself it makes a new one for each statement.
+
+    That costs more than the statements, above all while nothing happens. Each is tried before it is used.
+    """
+    engine = _engine_of_process(os.getpid(), url)
     parts: tuple[Any, ...] = (storage.run_storage, storage.event_log_storage, storage.schedule_storage)
     for part in parts:
         use_engine(part, engine)
