@@ -6,7 +6,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -100,11 +100,27 @@ class S3Store:
             )
         if stored.tag != expected_tag(source, size, md5):
             # the service makes its tags in another way, or holds other bytes: only these can tell
-            with self.local(key):
-                pass
+            self._read_back(key)
         if move:
             source.unlink(missing_ok=True)
         return stored
+
+    def _read_back(self, key: str) -> None:
+        """Verify the bytes of an object that was just put; wrong ones do not stay under its name.
+
+        Raises
+        ------
+        TransientError
+            They are not those of its MD5, or cannot be read now.
+        """
+        try:
+            with self.local(key):
+                pass
+        except TransientError as error:
+            if error.reason == "checksum_mismatch":
+                with suppress(DataflowError):  # what cannot be removed is replaced by the next attempt
+                    self.delete(key)
+            raise
 
     def stat(self, key: str) -> ObjectInfo | None:
         """Look at an object in the bucket, then in the underlay."""
@@ -221,7 +237,9 @@ class S3Store:
         try:
             with self._errors(key, "head"):
                 answer = self.client.head_object(Bucket=bucket, Key=key)
-                md5 = answer.get("Metadata", {}).get("md5")
+                # services write the names of metadata in their own upper and lower case
+                metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
+                md5 = metadata.get("md5")
                 tag = str(answer.get("ETag", "")).strip('"') or None
                 return ObjectInfo(key, answer["ContentLength"], answer["LastModified"], md5, tag)
         except FileNotFoundError:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +18,27 @@ from fits_dagster.errors import FileError, TransientError
 from fits_dagster.settings import S3Settings
 from fits_dagster.storage import DirectoryStore, ObjectStore, S3Store, UnsafeNameError
 from fits_dagster.storage.etag import PART_BYTES
+from fits_dagster_tests.builders.s3 import SERVERS, s3_server_of
 
 
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """An S3 server over HTTP."""
-    from moto.server import ThreadedMotoServer
+@pytest.fixture(scope="module")
+def s3_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Give the address of an S3 server of a make."""
+    with ExitStack() as running:
 
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "testing")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "testing")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+        @cache
+        def give(make: str) -> str:
+            directory = tmp_path_factory.mktemp(make) / "objects"
+            directory.mkdir()
+            return running.enter_context(s3_server_of(make, directory))
+
+        yield give
+
+
+@pytest.fixture(params=SERVERS)
+def s3_server(request: pytest.FixtureRequest, s3_servers: Callable[[str], str]) -> str:
+    """An S3 server over HTTP, of each make."""
+    return s3_servers(request.param)
 
 
 def make_s3_store(url: str, directory: Path, bucket: str, underlay: str = "") -> S3Store:
@@ -43,11 +52,11 @@ def make_s3_store(url: str, directory: Path, bucket: str, underlay: str = "") ->
     return made
 
 
-@pytest.fixture(params=["directory", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+@pytest.fixture(params=["directory", *SERVERS])
+def store(request: pytest.FixtureRequest, tmp_path: Path, s3_servers: Callable[[str], str]) -> ObjectStore:
     if request.param == "directory":
         return DirectoryStore(tmp_path / "store")
-    url = request.getfixturevalue("s3_server")
+    url = s3_servers(request.param)
     return make_s3_store(url, tmp_path / "staging", f"bucket-{os.getpid()}-{abs(hash(tmp_path)) % 10**8}")
 
 
@@ -193,7 +202,7 @@ def test_an_answer_that_was_lost_after_the_object_was_stored_is_success(
 
 @pytest.mark.parametrize("size", [300_000, PART_BYTES - 1, PART_BYTES, 2 * PART_BYTES + 1])
 def test_bytes_that_changed_on_their_way_into_the_bucket_are_found(
-    s3_server: str, tmp_path: Path, source: Path, size: int
+    s3_server: str, s3_servers: Callable[[str], str], tmp_path: Path, source: Path, size: int
 ) -> None:
     store = make_s3_store(s3_server, tmp_path, f"way-in-{size}")
     client = store.client
@@ -204,10 +213,10 @@ def test_bytes_that_changed_on_their_way_into_the_bucket_are_found(
         fetched.append(args[1])
         client.download_file(*args, **kwargs)
 
-    # what arrives well is known by its tag alone
+    # what arrives well is known by its tag alone, where the service makes tags as others do
     store._client = Saboteur(client, download_file=fetch)
     store.put(source, "x.fits", md5=md5(source))
-    assert fetched == []
+    assert fetched == [] or (s3_server == s3_servers("rclone") and size >= PART_BYTES)
 
     def flip(path: str, *args: Any, **kwargs: Any) -> None:
         content = bytearray(Path(path).read_bytes())
