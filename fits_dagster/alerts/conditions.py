@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TooLateError
 from pathlib import Path
 from typing import Final
 
@@ -16,14 +12,13 @@ from fits_dagster.checks.standing import checks_of
 from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.settings import AlertSettings
 from fits_dagster.sites import Site
+from fits_dagster.storage.mounts import disk_figures
 
 __all__ = ["NIGHT_CHECKS", "disk_alarms", "night_alarms", "site_alarms"]
 
 log = logging.getLogger(__name__)
 
 _GB: Final = 1024**3
-#: A directory that does not answer within this time hangs.
-_DISK_PATIENCE_S: Final = 20.0
 NIGHT_CHECKS: Final = ("night_complete", "md5_equal")
 
 
@@ -112,31 +107,17 @@ def night_alarms(site: Site) -> Iterator[Alarm]:
 
 
 def disk_alarms(site: Site, settings: AlertSettings) -> Iterator[Alarm]:
-    """Yield directories that cannot be read, hang, or have too little free space.
-
-    Each is looked at in a thread: a hanging mount must not hold up the rest.
-    """
-    places = _places(site, settings)
-    pool = ThreadPoolExecutor(max(1, len(places)), thread_name_prefix="disk")
-    try:
-        looks = {path: pool.submit(_free_gb, path) for path in places}
-        for path, (kind, least) in places.items():
+    """Yield directories that cannot be read, hang, or have too little free space."""
+    for path, (kind, least) in _places(site, settings).items():
+        try:
+            free = disk_figures(path).free / _GB
+        except OSError as error:
             subject = f"{kind}:{site.name}:{path}"
-            try:
-                free = looks[path].result(_DISK_PATIENCE_S)
-            except TooLateError:
-                yield Alarm(
-                    kind, subject, f"{site.name}: {path} does not answer within {_DISK_PATIENCE_S:.0f} s."
-                )
-            except OSError as error:
-                yield Alarm(kind, subject, f"{site.name}: {path} cannot be read: {error.strerror or error}.")
-            else:
-                if free < least:
-                    message = f"{site.name}: {path} has {free:.1f} GB free, less than {least:g} GB."
-                    yield Alarm("disk", f"disk:{site.name}:{path}", message)
-    finally:
-        # a thread that hangs in the kernel cannot be ended; it is left behind
-        pool.shutdown(wait=False, cancel_futures=True)
+            yield Alarm(kind, subject, f"{site.name}: {path} cannot be read: {error.strerror or error}.")
+        else:
+            if free < least:
+                message = f"{site.name}: {path} has {free:.1f} GB free, less than {least:g} GB."
+                yield Alarm("disk", f"disk:{site.name}:{path}", message)
 
 
 def _places(site: Site, settings: AlertSettings) -> Mapping[Path, tuple[str, float]]:
@@ -155,10 +136,3 @@ def _places(site: Site, settings: AlertSettings) -> Mapping[Path, tuple[str, flo
     for named, least in settings.disk_free_gb.items():
         places.setdefault(Path(named), ("disk", least))
     return places
-
-
-def _free_gb(path: Path) -> float:
-    # reading the directory wakes an automounter; the figures of an unmounted directory mean nothing
-    with os.scandir(path) as entries:
-        next(entries, None)
-    return shutil.disk_usage(path).free / _GB

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from fits_dagster.doctor.finding import Finding, ok, warning, wrong
 from fits_dagster.fits.names import TEMPORARY_MARK
 from fits_dagster.settings import Settings
 from fits_dagster.storage import open_store
+from fits_dagster.storage.mounts import disk_figures
 
 __all__ = ["directories", "disks", "stores"]
 
@@ -38,8 +38,7 @@ def directories(settings: Settings) -> Iterator[Finding]:
     """Look whether directories can be read, and written where that is needed."""
     for path, (what, is_written) in _places(settings).items():
         try:
-            with os.scandir(path) as entries:
-                next(entries, None)
+            disk_figures(path)
         except OSError as error:
             yield wrong(
                 str(path),
@@ -74,7 +73,7 @@ def disks(settings: Settings) -> Iterator[Finding]:
     further = {Path(name): ("directory of the alerts", False) for name in alerts.disk_free_gb}
     for path, (what, is_written) in {**further, **_places(settings)}.items():
         try:
-            free = shutil.disk_usage(path).free
+            free = disk_figures(path).free
         except OSError as error:
             yield wrong(str(path), f"free space is not known: {error.strerror or error}", "mount it")
             continue

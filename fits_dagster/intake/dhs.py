@@ -11,6 +11,7 @@ from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.sites import Site
 from fits_dagster.storage.entries import Entry, EntryError, entries_of
+from fits_dagster.storage.mounts import ANSWER_S, answer_within
 
 __all__ = ["COPY", "dhs_entries", "is_ignored", "scan_dhs"]
 
@@ -37,14 +38,18 @@ def dhs_entries(site: Site) -> list[Entry]:
     Raises
     ------
     OSError
-        The directory cannot be read.
+        The directory cannot be read, or its mount does not answer.
     """
     directory = site.settings.dhs_directory
     if directory is None:
         return []
     links_in = directory if site.settings.dhs_links else None
-    found = entries_of(directory, wanted=lambda name: not is_ignored(name), links_in=links_in)
-    return sorted(found, key=lambda entry: entry.name)
+
+    def look() -> list[Entry]:
+        found = entries_of(directory, wanted=lambda name: not is_ignored(name), links_in=links_in)
+        return sorted(found, key=lambda entry: entry.name)
+
+    return answer_within(ANSWER_S, directory, "entries", look)
 
 
 def scan_dhs(site: Site) -> list[str]:

@@ -80,7 +80,7 @@ def drain(
             deferred, round_began = report.deferred, time.monotonic()
             try:
                 if stage.look_every_s is not None and (rounds == 1 or time.monotonic() >= looked):
-                    stage.look(site)
+                    _look(site, stage)
                     looked = time.monotonic() + stage.look_every_s
                 if scope.is_background:
                     courtesy.wait()
@@ -111,6 +111,14 @@ def drain(
             waits += [stage.look_every_s] if stage.look_every_s is not None else []
             _wait(listener, min(*waits, _LONGEST_WAIT_S), stop)
     return report
+
+
+def _look(site: Site, stage: Stage[Any]) -> None:
+    """Look for what has come; a directory that is away now holds up nothing that came before."""
+    try:
+        stage.look(site)
+    except OSError as error:
+        log.warning("%s: cannot look for what is new: %s", stage.name, error)
 
 
 def _wait(listener: Listener | None, seconds: float, stop: Callable[[], bool]) -> None:

@@ -21,7 +21,7 @@ from fits_dagster.database.server import RUN_LOCKS
 from fits_dagster.ledger.management import paused_stages
 from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.monitoring.catalogue import METRICS
-from fits_dagster.monitoring.disks import Disks, site_directories
+from fits_dagster.monitoring.disks import disks_of, site_directories
 from fits_dagster.monitoring.progress import Progress
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
@@ -64,7 +64,7 @@ class SiteMetrics:
         self._engine = _patient_engine(site.engine.url)
         self._dagster = None if dagster_url is None else _patient_engine(dagster_url)
         self._count_workers = count_workers
-        self._disks = Disks(site_directories(site.settings))
+        self._directories = site_directories(site.settings)
         self._progress = Progress(self._engine, self._stages)
         self._fresh_s = fresh_seconds
         self._registry = CollectorRegistry()
@@ -179,8 +179,8 @@ class SiteMetrics:
 
     def _disk_space(self) -> Iterator[Family]:
         found = {
-            (name, str(self._disks.directories[name])): figures
-            for name, figures in self._disks.look().items()
+            (name, str(self._directories[name])): figures
+            for name, figures in disks_of(self._directories).items()
         }
         yield _gauges("fits_dagster_disk_up", {place: disk is not None for place, disk in found.items()})
         known = {place: disk for place, disk in found.items() if disk is not None}

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fits_dagster.settings import SiteSettings
+from fits_dagster.storage.mounts import DiskFigures, disk_figures
 
-__all__ = ["DiskFigures", "Disks", "site_directories"]
+__all__ = ["disks_of", "site_directories"]
 
 _PATIENCE_S: Final = 1.0
-
-
-@dataclass(frozen=True)
-class DiskFigures:
-    """Bytes of a file system."""
-
-    size: int
-    free: int
 
 
 def site_directories(settings: SiteSettings) -> dict[str, Path]:
@@ -35,34 +24,13 @@ def site_directories(settings: SiteSettings) -> dict[str, Path]:
     return {name: path for name, path in places.items() if path is not None}
 
 
-class Disks:
-    """Looks at directories, each in a thread that is left alone for as long as it hangs."""
+def disks_of(directories: Mapping[str, Path]) -> Mapping[str, DiskFigures | None]:
+    """Return what each directory's disk holds; None for one that cannot be read or does not answer."""
+    return {name: _figures_of(path) for name, path in directories.items()}
 
-    def __init__(self, directories: Mapping[str, Path]) -> None:
-        self.directories = dict(directories)
-        self._found: dict[str, DiskFigures | None] = dict.fromkeys(directories)
-        self._threads: dict[str, threading.Thread] = {}
 
-    def look(self) -> Mapping[str, DiskFigures | None]:
-        """Return what each directory's disk holds; None for one that cannot be read or does not answer."""
-        for name in self.directories:
-            if name not in self._threads or not self._threads[name].is_alive():
-                thread = threading.Thread(target=self._look_at, args=(name,), name="disk", daemon=True)
-                self._threads[name] = thread
-                thread.start()
-        for name, thread in self._threads.items():
-            thread.join(_PATIENCE_S)
-            if thread.is_alive():
-                self._found[name] = None
-        return dict(self._found)
-
-    def _look_at(self, name: str) -> None:
-        try:
-            # reading the directory wakes an automounter
-            with os.scandir(self.directories[name]) as entries:
-                next(entries, None)
-            usage = shutil.disk_usage(self.directories[name])
-        except OSError:
-            self._found[name] = None
-        else:
-            self._found[name] = DiskFigures(usage.total, usage.free)
+def _figures_of(path: Path) -> DiskFigures | None:
+    try:
+        return disk_figures(path, seconds=_PATIENCE_S)
+    except OSError:
+        return None
