@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test faults soak lint docs up clean
+.PHONY: demo test faults faults-table soak lint docs up clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fits-dagster demo $(ARGS)
@@ -18,6 +18,12 @@ test: $(VENV)/.installed
 FAULTS ?= fault
 faults: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "$(FAULTS)" $(ARGS)
+
+# all of them, and their results into the document
+faults-table: $(VENV)/.installed
+	$(BIN)/python -m pytest -m fault --junitxml faults.xml $(ARGS)
+	$(BIN)/python -m fits_dagster_tests.fault_table faults.xml docs/faults.md
+	rm faults.xml
 
 # MINUTES: for how long processes are killed, frozen and ended at random; SEED: which ones
 MINUTES ?= 10

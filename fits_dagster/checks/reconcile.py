@@ -71,6 +71,8 @@ class NightReport:
     files: Sequence[ExpectedFile]
     #: Destinations that did not answer, with the reason; nothing is said about them.
     unanswered: Mapping[str, str]
+    #: Names that hold the same data, where several do; all are kept.
+    same_content: Sequence[Sequence[str]] = ()
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -90,6 +92,7 @@ class NightReport:
             "counts": dict(self.counts),
             "incomplete": [vars(file) for file in self.incomplete],
             "unanswered": dict(self.unanswered),
+            "same_content": [list(names) for names in self.same_content],
         }
 
 
@@ -152,7 +155,15 @@ def night_reports(site: Site, nights: Collection[str], *, with_store: bool = Fal
             state, detail = _judge_store(entry, detail)
         places = _places(site, entry, held, with_store=with_store)
         files[night].append(ExpectedFile(name, night, state, detail, entry.queue, entry.recent, places))
-    return [NightReport(night, each, unanswered) for night, each in files.items()]
+    return [NightReport(night, each, unanswered, _same_content(known, each)) for night, each in files.items()]
+
+
+def _same_content(known: Mapping[str, _Known], files: Sequence[ExpectedFile]) -> Sequence[Sequence[str]]:
+    names: dict[str, list[str]] = {}
+    for each in files:
+        if (md5 := known[each.name].present_md5) is not None:
+            names.setdefault(md5, []).append(each.name)
+    return [alike for alike in names.values() if len(alike) > 1]
 
 
 def _known(site: Site, nights: Sequence[str]) -> Mapping[str, _Known]:

@@ -23,7 +23,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "doctor": ("doctor", "Look at everything; say what is wrong."),
     "deploy": ("deploy", "Write systemd units for this machine."),
     "migrate": ("system", "Make databases and bring them up to date."),
-    "user": ("system", "The people who may log in."),
+    "user": ("user", "The people who may log in."),
     "token": ("token", "The programs that may upload or edit."),
     "logs": ("logs", "Print and follow log files."),
     "queue": ("queue", "Look after the queues: list, retry, pause."),

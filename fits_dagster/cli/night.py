@@ -109,6 +109,8 @@ def reconcile(label: str | None, as_json: bool, site: SiteName, home: Path) -> N
                 console.print(f"{file.name}: {file.detail}", highlight=False)
         for url, reason in report.unanswered.items():
             console.print(f"{url} does not answer: {reason}", style="red", highlight=False)
+        for names in report.same_content:
+            console.print(f"the same data under {len(names)} names: {', '.join(names)}", highlight=False)
         counts = ", ".join(f"{count} {state}" for state, count in sorted(report.counts.items()))
         console.print(f"{len(report.files)} expected: {counts or 'none'}", highlight=False)
     lost = any(not file.is_on_its_way for file in report.incomplete)

@@ -6,19 +6,18 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from fits_dagster.cli.options import home_option, json_option, person_at_the_keyboard, site_option
-from fits_dagster.settings import SiteName, load_settings
+from fits_dagster.cli.options import home_option, json_option
+from fits_dagster.settings import load_settings
 
 if TYPE_CHECKING:
     from fits_dagster.system.up import System
-    from fits_dagster.web.accounts import Role
 
-__all__ = ["migrate", "status", "up", "user"]
+__all__ = ["migrate", "status", "up"]
 
 _console = Console(stderr=True)
 
@@ -97,77 +96,3 @@ def migrate(home: Path) -> None:
     if not settings.database_url and read_running(settings) is None:
         stop_embedded_server(settings)
     click.echo(f"databases of {', '.join(settings.sites)} are up to date")
-
-
-@click.group()
-def user() -> None:
-    """The people who may log in."""
-
-
-@user.command("add")
-@click.argument("name")
-@click.option(
-    "--role",
-    type=click.Choice(["reader", "operator", "staff", "none"]),
-    help="reader: may look at queues and runs; operator: may also try again, cancel and pause; "
-    "staff: may also read data that are not released yet. Not given: an existing user keeps the role.",
-)
-@click.option("--staff", is_flag=True, help="Short for --role staff.")
-@click.option("--fullname")
-@click.option("--password", help="Asked for when it is not given here.")
-@site_option("archive")
-@click.option("--both", is_flag=True, help="Add the user to all sites of this machine.")
-@home_option
-def add(
-    name: str,
-    role: Role | Literal["none"] | None,
-    staff: bool,
-    fullname: str | None,
-    password: str | None,
-    site: SiteName,
-    both: bool,
-    home: Path,
-) -> None:
-    """Add a user, or give one a new password and role. This ends the user's sessions."""
-    from fits_dagster.sites import open_site
-    from fits_dagster.web.accounts import WeakPasswordError, add_user
-
-    if password is None:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    role = "staff" if staff else role
-    new_role: Role | None = None if role == "none" else role
-    settings = load_settings(home)
-    for one in settings.sites if both else (site,):
-        opened = open_site(settings, one)
-        try:
-            new = add_user(
-                opened.engine,
-                name,
-                password,
-                role=new_role,
-                fullname=fullname,
-                keep_role=role is None,
-                who=person_at_the_keyboard(),
-            )
-        except WeakPasswordError as error:
-            raise click.ClickException(str(error)) from error
-        finally:
-            opened.close()
-        click.echo(f"{one}: user {name} {'added' if new else 'changed'}{f', {role}' if role else ''}")
-
-
-@user.command("list")
-@site_option("archive")
-@home_option
-def list_(site: SiteName, home: Path) -> None:
-    """List the users of a site."""
-    from fits_dagster.sites import open_site
-    from fits_dagster.web.accounts import list_users
-
-    opened = open_site(load_settings(home), site)
-    try:
-        with opened.engine.connect() as connection:
-            for person in list_users(connection):
-                click.echo(f"{person.username}  {person.role or '-'}")
-    finally:
-        opened.close()

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, T
 
 from fits_dagster.records.tables import metadata, timestamp
 
-__all__ = ["access_token", "login_failure", "session", "user"]
+__all__ = ["access_token", "data_right", "login_failure", "session", "user"]
 
 user = Table(
     "users",
@@ -32,6 +32,20 @@ session = Table(
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("created_at", timestamp, nullable=False, server_default=func.now()),
     Column("expires_at", timestamp, nullable=False),
+)
+
+#: Data that are not public yet and that a person may see: those of a program, of an observation, or one file.
+data_right = Table(
+    "data_right",
+    metadata,
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    #: ``program``, ``observation`` or ``file``.
+    Column("kind", Text, primary_key=True),
+    #: A program id, an observation id, or the name of a file without ``.bz2``.
+    Column("value", Text, primary_key=True),
+    Column("granted_at", timestamp, nullable=False, server_default=func.now()),
+    Column("granted_by", Text, nullable=False),
+    CheckConstraint("kind in ('program', 'observation', 'file')", name="data_right_kind"),
 )
 
 #: Failed attempts to sign in, by which further ones are slowed down.

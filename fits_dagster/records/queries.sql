@@ -189,7 +189,21 @@ select role from users where username = :u for update
 
 -- list_users --
 -- All users by name.
-select username, role from users order by username
+select u.username, u.role, array(select d.kind || ' ' || d.value from data_right d where d.user_id = u.id
+    order by 1) as data_rights
+from users u order by u.username
+
+-- grant_data --
+-- A person may see data that are not public yet; nothing where there is no such person.
+insert into data_right (user_id, kind, value, granted_by)
+select id, :kind, :value, :who from users where username = :u
+on conflict (user_id, kind, value) do update set granted_by = excluded.granted_by returning user_id
+
+-- withdraw_data --
+-- A person may see them no longer.
+delete from data_right using users
+where users.id = data_right.user_id and username = :u and kind = :kind and value = :value
+returning user_id
 
 -- begin_session --
 -- Note a session of a person who has signed in.
@@ -206,7 +220,9 @@ select id, password_hash from users where username = :u
 
 -- find_session --
 -- Who holds a session cookie; None without a valid one.
-select u.username, u.role from session s join users u on u.id = s.user_id
+select u.username, u.role, array(select d.kind || ' ' || d.value from data_right d where d.user_id = u.id)
+    as data_rights
+from session s join users u on u.id = s.user_id
 where s.token_hash = :token and s.expires_at > now()
 
 -- sign_out --

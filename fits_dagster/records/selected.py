@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 from fits_dagster.records.tables import diskfile, file, header, obslog
 
 __all__ = [
+    "GRANTED_BY",
     "QA_COLUMNS",
     "current_files_query",
     "headers_query",
@@ -27,6 +28,14 @@ QA_COLUMNS: Final = (
     diskfile.c.entrytime,
     header.c.qa_state,
 )
+# under a name of its own: who asks may have joined the table, too
+_file: Final = file.alias()
+#: What of a header a right to its data names, by the kind of the right.
+GRANTED_BY: Final[Mapping[str, ColumnElement[str]]] = {
+    "program": header.c.program_id,
+    "observation": header.c.observation_id,
+    "file": select(_file.c.name).where(_file.c.id == diskfile.c.file_id).scalar_subquery(),
+}
 #: Programs of this kind are for tests of the system.
 _TESTS: Final = "SV-101"
 

@@ -52,6 +52,7 @@ def versions_query(way_in: Sequence[str]) -> Select[Any]:
             (_release() if name == "release" else header.c[name]).label(f"header_{name}")
             for name in HEADER_COLUMNS
         ],
+        _program().label("program"),
     ).select_from(diskfile.join(file).outerjoin(header, header.c.diskfile_id == diskfile.c.id))
 
 
@@ -71,6 +72,14 @@ def _release() -> ColumnElement[date]:
     of_other = select(cast(miscfile.c.release, Date)).where(miscfile.c.diskfile_id == diskfile.c.id)
     of_text = func.coalesce(of_log.scalar_subquery(), of_other.scalar_subquery())
     return case((header.c.id.is_(None), of_text), else_=header.c.release)
+
+
+def _program() -> ColumnElement[str]:
+    """Return the program that a version belongs to, a log or another text included."""
+    of_log = select(obslog.c.program_id).where(obslog.c.diskfile_id == diskfile.c.id)
+    of_other = select(miscfile.c.program_id).where(miscfile.c.diskfile_id == diskfile.c.id)
+    of_text = func.coalesce(of_log.scalar_subquery(), of_other.scalar_subquery())
+    return case((header.c.id.is_(None), of_text), else_=header.c.program_id)
 
 
 def header_values(row: Row[Any]) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import OperationalError
 
 from fits_dagster.ledger.management import write_audit
@@ -21,6 +21,7 @@ from fits_dagster.web.throttling import Attempt, clear_failures, hold, note_fail
 __all__ = [
     "ROLES",
     "AccountsBusyError",
+    "DataRight",
     "Person",
     "Role",
     "WeakPasswordError",
@@ -28,10 +29,12 @@ __all__ = [
     "check_password_strength",
     "find_session",
     "generate_password",
+    "grant_data",
     "list_users",
     "session_cookie",
     "sign_in",
     "sign_out",
+    "withdraw_data",
 ]
 
 #: ``reader`` sees queues and runs; ``operator`` also tries again, cancels and pauses; ``staff`` also reads
@@ -57,12 +60,22 @@ class WeakPasswordError(ValueError):
 
 
 @dataclass(frozen=True)
+class DataRight:
+    """Data that are not public yet and that a person may see."""
+
+    kind: Literal["program", "observation", "file"]
+    #: Program id, observation id, or name of a file without ``.bz2``.
+    value: str
+
+
+@dataclass(frozen=True)
 class Person:
     """Somebody who is signed in."""
 
     username: str
     #: None for somebody who may only do what everybody may.
     role: Role | None
+    data_rights: frozenset[DataRight] = frozenset()
 
     def may(self, role: Role) -> bool:
         """Tell whether this person has at least the rights of a role."""
@@ -155,7 +168,40 @@ def add_user(
 def list_users(connection: Connection) -> list[Person]:
     """Return all users by name."""
     rows = connection.execute(RECORDS["list_users"])
-    return [Person(name, role) for name, role in rows]
+    return [_person(row) for row in rows]
+
+
+def _person(row: Row[Any]) -> Person:
+    rights = (each.split(" ", 1) for each in row.data_rights)
+    return Person(
+        row.username, row.role, frozenset(DataRight(cast(Any, kind), value) for kind, value in rights)
+    )
+
+
+def grant_data(engine: Engine, username: str, right: DataRight, *, who: str = "fits_dagster") -> bool:
+    """Let a person see data that are not public yet; tells whether there is such a person.
+
+    Parameters
+    ----------
+    who
+        Who does this, for the audit.
+    """
+    with engine.begin() as connection:
+        values = {"u": username, "kind": right.kind, "value": right.value, "who": who}
+        is_known = connection.execute(RECORDS["grant_data"], values).first() is not None
+        if is_known:
+            write_audit(connection, who, "data granted", f"{username}: {right.kind} {right.value}")
+    return is_known
+
+
+def withdraw_data(engine: Engine, username: str, right: DataRight, *, who: str = "fits_dagster") -> bool:
+    """Let a person see data no longer; tells whether the person could."""
+    with engine.begin() as connection:
+        values = {"u": username, "kind": right.kind, "value": right.value}
+        had = connection.execute(RECORDS["withdraw_data"], values).first() is not None
+        if had:
+            write_audit(connection, who, "data withdrawn", f"{username}: {right.kind} {right.value}")
+    return had
 
 
 def sign_in(
@@ -240,7 +286,7 @@ def find_session(engine: Engine, token: str | None) -> Person | None:
             RECORDS["find_session"],
             {"token": _hashed(token)},
         ).one_or_none()
-    return Person(row.username, row.role) if row is not None else None
+    return _person(row) if row is not None else None
 
 
 def sign_out(engine: Engine, token: str | None) -> None:

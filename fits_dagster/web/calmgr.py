@@ -186,6 +186,9 @@ _UNTOLD: Final = {"found": "not public yet", "by": ""}
 _TARGET = headers_query(
     header.c.proprietary_coordinates.label("header_proprietary_coordinates"),
     header.c.release.label("header_release"),
+    header.c.observation_id.label("header_observation_id"),
+    header.c.program_id.label("program"),
+    file.c.name,
 )
 
 

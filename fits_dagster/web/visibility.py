@@ -5,7 +5,8 @@
 * Where a frame points is public too, but for programs that ask otherwise (``PROP_MD``): then it is hidden
   until the release, and so is every value from which it follows, and every search that would tell it.
 
-Staff see everything. Every route that can show a file or a value asks here.
+Staff see everything; others also what was granted to them: the data of a program, of an observation, or a
+file. Every route that can show a file or a value asks here.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sqlalchemy import ColumnElement, Connection, and_, false, func, or_
 from fits_dagster.records import selected
 from fits_dagster.records.tables import header
 from fits_dagster.web.access import current_person
+from fits_dagster.web.accounts import DataRight
 
 __all__ = ["POSITION_FIELDS", "Viewer", "hidden_names", "viewer_of"]
 
@@ -34,15 +36,24 @@ class Viewer:
 
     is_staff: bool
     today: date
+    granted: frozenset[DataRight] = frozenset()
 
     def sees_file(self, row: Any) -> bool:
         """Tell whether the bytes of a version may be given."""
-        return self.is_staff or bool(row.header_engineering) or self._is_released(row.header_release)
+        return (
+            self.is_staff
+            or bool(row.header_engineering)
+            or self._is_released(row.header_release)
+            or self._is_granted(row)
+        )
 
     def sees_position(self, row: Any) -> bool:
         """Tell whether it may be told where a frame points."""
         return (
-            self.is_staff or not row.header_proprietary_coordinates or self._is_released(row.header_release)
+            self.is_staff
+            or not row.header_proprietary_coordinates
+            or self._is_released(row.header_release)
+            or self._is_granted(row)
         )
 
     def hidden_position(self) -> ColumnElement[bool]:
@@ -52,6 +63,7 @@ class Viewer:
         return and_(
             func.coalesce(header.c.proprietary_coordinates, False),
             or_(header.c.release.is_(None), header.c.release > self.today),
+            *(func.coalesce(selected.GRANTED_BY[right.kind] != right.value, True) for right in self.granted),
         )
 
     def require_file(self, row: Any) -> None:
@@ -76,6 +88,11 @@ class Viewer:
         if not self.sees_position(row):
             raise HTTPException(403, "the coordinates of this file are not public yet: please log in")
 
+    def _is_granted(self, row: Any) -> bool:
+        """Tell whether a version is of a granted program or observation, or a granted file."""
+        of = {"program": row.program, "observation": row.header_observation_id, "file": row.name}
+        return any(of[right.kind] == right.value for right in self.granted)
+
     def _is_released(self, release: date | None) -> bool:
         return release is not None and release <= self.today
 
@@ -90,4 +107,7 @@ def hidden_names(connection: Connection, viewer: Viewer, names: Collection[str])
 def viewer_of(request: Request) -> Viewer:
     """Return who looks, for the time of a request."""
     person = current_person(request)
-    return Viewer(person is not None and person.may("staff"), datetime.now(UTC).date())
+    today = datetime.now(UTC).date()
+    if person is None:
+        return Viewer(False, today)
+    return Viewer(person.may("staff"), today, person.data_rights)

@@ -8,13 +8,19 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import pytest
 
 __all__ = ["Disk", "Mount", "disk_of", "mounted"]
+
+#: Nothing is remembered by the kernel: every look asks the server. Older ones want to be told that the
+#: directory may hold files, newer ones do not know the word.
+_OPTIONS = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
+_FORMS = (_OPTIONS, f"{_OPTIONS},nonempty")
 
 
 @dataclass
@@ -41,21 +47,28 @@ def mounted(directory: Path, served: Path) -> Iterator[Mount]:
     if shutil.which("bindfs") is None or os.geteuid() != 0 or not Path("/dev/fuse").exists():
         pytest.skip("no bindfs, or no right to mount")
     served.mkdir(exist_ok=True)
-    # nothing is remembered by the kernel: every look asks the server
-    command = ["bindfs", "-f", "-o", "attr_timeout=0,entry_timeout=0,negative_timeout=0"]
-    server = subprocess.Popen([*command, str(served), str(directory)], stderr=subprocess.DEVNULL)
+    server = next((made for made in map(_serve, _FORMS, repeat(served), repeat(directory)) if made), None)
+    if server is None:
+        pytest.skip("bindfs cannot mount here")
     try:
-        deadline = time.monotonic() + 10
-        while not os.path.ismount(directory):
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.skip("bindfs cannot mount here")
-            time.sleep(0.05)
         yield Mount(directory, served, server)
     finally:
         server.send_signal(signal.SIGCONT)
         subprocess.run(["umount", "-l", str(directory)], check=False, stderr=subprocess.DEVNULL)
         server.terminate()
         server.wait(10)
+
+
+def _serve(options: str, served: Path, directory: Path) -> subprocess.Popen[bytes] | None:
+    command = ["bindfs", "-f", "-o", options, str(served), str(directory)]
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 10
+    while not os.path.ismount(directory):
+        if server.poll() is not None or time.monotonic() > deadline:
+            server.kill()
+            return None
+        time.sleep(0.05)
+    return server
 
 
 @dataclass
@@ -69,12 +82,13 @@ class Disk:
         """The file that fills it."""
         return self.directory / ".ballast"
 
-    def fill(self, *, leave: int = 0) -> None:
-        """Take all of its room but some bytes."""
-        stat = os.statvfs(self.directory)
-        free = stat.f_bavail * stat.f_frsize - leave
-        with self.ballast.open("ab") as file:
-            os.posix_fallocate(file.fileno(), file.tell(), max(free, 1))
+    def fill(self) -> None:
+        """Take all of its room."""
+        with self.ballast.open("ab", buffering=0) as file:
+            for size in (1 << 20, 1 << 12):
+                with suppress(OSError):  # no room for so much
+                    while True:
+                        file.write(bytes(size))
 
     def empty(self) -> None:
         """Give the room back."""

@@ -41,6 +41,8 @@ TESTED = {
     "migrate": "cli/test_commands.py",
     "user add": "web/test_access.py",
     "user list": "cli/test_commands.py",
+    "user grant": "web/test_data_rights.py",
+    "user withdraw": "web/test_data_rights.py",
     "logs": "test_logs.py",
     "queue add": "requeue/test_versions.py",
     "queue cancel": "requeue/test_files.py",

@@ -10,6 +10,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,9 +34,12 @@ _QUIET_TICKS = ("is in hand", "an empty result", "sensor: archive_checks", "sens
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the state of the whole system to the report of a test that failed in it."""
+    """Add to a report how soon all was well, or the state of the whole system if it was not."""
     report = yield
     system = getattr(item, "funcargs", {}).get("system")
+    if report.when == "call" and system is not None and system.recovered_s is not None:
+        report.user_properties.append(("recovered_s", f"{system.recovered_s:.0f}"))
+        system.recovered_s = None
     if report.when == "call" and report.failed and system is not None:
         try:
             report.sections.append(("the system", system.account()))
@@ -90,6 +94,8 @@ class RunningSystem:
     home: Path
     process: subprocess.Popen[str]
     urls: dict[str, str]
+    #: How long after the end of a stream of files its last one arrived, seconds.
+    recovered_s: float | None = None
 
     @property
     def dhs(self) -> Path:
@@ -161,10 +167,9 @@ class RunningSystem:
         return not any(q["waiting"] or q["running"] for site in queues.values() for q in site.values())
 
 
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    """Start ``fits-dagster up``; afterwards SIGTERM must end all that it started."""
-    home = tmp_path_factory.mktemp("system")
+@contextmanager
+def running_system(home: Path) -> Iterator[RunningSystem]:
+    """Start ``fits-dagster up`` on a home; afterwards SIGTERM must end all that it started."""
     output = home / "up.log"
     with output.open("w") as log:
         process = subprocess.Popen(
@@ -188,3 +193,10 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     finally:
         if process.poll() is None:
             process.kill()
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
+    """A whole system."""
+    with running_system(tmp_path_factory.mktemp("system")) as running:
+        yield running

@@ -34,6 +34,8 @@ class Stream:
     letter: str
     #: Seconds between two files.
     interval: float
+    #: Where the files are put, if not into the DHS directory itself.
+    into: Path | None
     expected: dict[str, str] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -41,7 +43,7 @@ class Stream:
         label = str(load_settings(self.system.home).summit.night_clock.tonight())
         for number, source in enumerate(cycle(self.sources), 1):
             name = f"N{label}{self.letter}{number:04d}.fits"
-            shutil.copy(source, self.system.dhs / name)
+            shutil.copy(source, (self.into or self.system.dhs) / name)
             self.expected[name] = hashlib.md5(source.read_bytes()).hexdigest()
             if self._stop.wait(self.interval):
                 return
@@ -58,12 +60,13 @@ def stream(
     *,
     interval: float = 0.5,
     recovery: float = RECOVERY_S,
+    into: Path | None = None,
 ) -> Iterator[Stream]:
     """Let files stream in for as long as the context lasts; the first ones have arrived when it begins.
 
     Afterwards all must have arrived, once and unaltered, and no run may be left behind.
     """
-    flow = Stream(system, sources, letter, interval)
+    flow = Stream(system, sources, letter, interval, into)
     thread = threading.Thread(target=flow.run, daemon=True)
     thread.start()
     try:
@@ -76,6 +79,7 @@ def stream(
     began = time.monotonic()
     wait_until(lambda: arrived(flow) == flow.expected, seconds=180, what="every file arrives, unaltered")
     took = time.monotonic() - began
+    system.recovered_s = took
     print(f"{len(flow.expected)} files, the last {took:.0f} s after the stream ended")
     wait_until(
         lambda: not runs_without_process(system), seconds=recovery, what="no run is left without a process"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -283,6 +284,23 @@ def test_a_night_is_compared_over_all_places_in_one_table(
     for state in ("not_in_store", "different_in_store", "not_at_destination"):
         assert state in told.output
     assert run(cli, ["reconcile", "--night", "2025"]).exit_code == 2
+
+
+def test_the_same_data_under_two_names_are_both_kept_and_told(
+    pair: tuple[Site, Site], settings: Settings, night: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summit, _ = pair
+    twin = "N20251123S0977.fits"
+    shutil.copy(night[0], store_of(summit) / twin)
+    with summit.engine.begin() as connection:
+        add_work(connection, [NewWork(stage="ingest", filename=twin)])
+    drain(summit, ingest.STAGE)
+    shown = settings.with_sites(summit=summit.settings)
+    monkeypatch.setattr("fits_dagster.cli.night.load_settings", lambda home: shown)
+    told = CliRunner().invoke(cli, ["reconcile", "--night", "20251123"], env={"COLUMNS": "250"})
+    assert f"the same data under 2 names: {night[0].name}, {twin}" in told.output
+    answer = json.loads(CliRunner().invoke(cli, ["reconcile", "--night", "20251123", "--json"]).output)
+    assert answer["same_content"] == [[night[0].name, twin]]
 
 
 @pytest.mark.parametrize(
