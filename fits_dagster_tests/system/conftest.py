@@ -168,12 +168,13 @@ class RunningSystem:
 
 
 @contextmanager
-def running_system(home: Path) -> Iterator[RunningSystem]:
+def running_system(home: Path, **variables: str) -> Iterator[RunningSystem]:
     """Start ``fits-dagster up`` on a home; afterwards SIGTERM must end all that it started."""
     output = home / "up.log"
+    known = environment(home) | variables
     with output.open("w") as log:
         process = subprocess.Popen(
-            command("up"), env=environment(home), stdout=log, stderr=log, text=True, start_new_session=True
+            command("up"), env=known, stdout=log, stderr=log, text=True, start_new_session=True
         )
     try:
         wait_until(

@@ -111,27 +111,3 @@ def test_dagster_dev_works_alone_and_remembers(tmp_path: Path, night: list[Path]
     with dagster_dev(home) as url:
         assert before.keys() <= runs(url).keys(), "what it did is still there"
         assert archived(home) == {name}
-
-
-def test_dagster_dev_beside_a_running_system_says_who_is_there(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    with (tmp_path / "up.log").open("w") as log:
-        up = subprocess.Popen(
-            command("up"), env=environment(home), stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        wait_until(lambda: (home / "up.json").exists() or up.poll() is not None, seconds=120, what="it runs")
-        done = subprocess.run(
-            [sys.executable, "-m", "dagster", "dev", "-p", str(free_port())],
-            cwd=ROOT,
-            env={k: v for k, v in environment(home).items() if k != "DAGSTER_HOME"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 1
-        assert f"fits-dagster up, process {up.pid}" in done.stderr.replace("\n", " ")
-    finally:
-        up.send_signal(signal.SIGTERM)
-        up.wait(60)

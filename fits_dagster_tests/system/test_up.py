@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
-from fits_dagster_tests.system.conftest import PASSWORD, RunningSystem, wait_until
+from fits_dagster.system.ports import free_port
+from fits_dagster_tests.system.conftest import PASSWORD, RunningSystem, environment, wait_until
 
 pytestmark = pytest.mark.timeout(400)
+
+ROOT = Path(__file__).resolve().parents[2]
 
 RUNS = """{ runsOrError { ... on Runs { results {
     runId jobName status tags { key value } } } } }"""
@@ -44,6 +49,20 @@ def test_a_second_up_on_the_same_home_says_so_and_ends(system: RunningSystem) ->
     second = system.run("up")
     assert second.returncode == 1
     assert "already running" in second.stderr
+
+
+def test_dagster_dev_beside_a_running_system_says_who_is_there(system: RunningSystem) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster", "dev", "-p", str(free_port())],
+        cwd=ROOT,
+        env={k: v for k, v in environment(system.home).items() if k != "DAGSTER_HOME"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"fits-dagster up, process {system.process.pid}" in done.stderr.replace("\n", " ")
 
 
 def test_status_says_what_runs(system: RunningSystem) -> None:
@@ -141,50 +160,6 @@ def test_a_broken_file_is_mended_by_somebody_at_the_page_and_arrives(
     assert system.archived()[name] == md5(file)
     expect(row).to_have_count(0, timeout=30_000)
     context.close()
-
-
-def test_killing_daemon_code_servers_runs_and_database_in_the_middle_loses_nothing(
-    system: RunningSystem, night: list[Path]
-) -> None:
-    expected = {p.name: md5(p) for p in night[10:30]}
-    for source in night[10:20]:
-        shutil.copy(source, system.dhs)
-    wait_until(lambda: len(set(system.archived()) & set(expected)) >= 2, seconds=120, what="some are through")
-    for source in night[20:30]:
-        shutil.copy(source, system.dhs)
-    parent = psutil.Process(system.process.pid)
-    killed = 0
-    for child in parent.children(recursive=True):
-        line = " ".join(child.cmdline())
-        if "postgres" not in child.name() and "fits_dagster.web" not in line:
-            os.kill(child.pid, signal.SIGKILL)
-            killed += 1
-    assert killed >= 3
-    postmaster = (system.home / "postgresql" / "data" / "postmaster.pid").read_text().split()[0]
-    os.kill(int(postmaster), signal.SIGKILL)
-
-    def all_through() -> bool:
-        try:
-            there = system.archived()
-        except requests.RequestException:
-            return False  # the database is not back yet
-        return all(there.get(name) == value for name, value in expected.items())
-
-    wait_until(all_through, seconds=240, what="everything arrives")
-    wait_until(system.is_quiet, seconds=120, what="previews and associations are made")
-    assert system.errors("summit") == {}
-    assert system.errors("archive") == {}
-    names = [p.name for p in night[10:30]]
-    listed = [n for n in _all_versions(system) if n in names]
-    assert sorted(listed) == sorted(names), "a file was ingested twice"
-
-
-def _all_versions(system: RunningSystem) -> list[str]:
-    found: list[str] = []
-    for prefix in ("N20251123", "S20251123"):
-        answer = requests.get(f"{system.urls['archive']}/jsonfilelist/filepre={prefix}", timeout=10)
-        found += [entry["name"] for entry in answer.json()]
-    return found
 
 
 def calibrations(system: RunningSystem, name: str) -> dict[str, list[str]]:
