@@ -94,7 +94,10 @@ def _empty(url: URL) -> None:
     try:
         with engine.begin() as connection:
             tables = connection.scalars(
-                text("select tablename from pg_tables where schemaname = 'public' and tablename !~ 'alembic'")
+                text(
+                    "select tablename from pg_tables where schemaname = 'public' "
+                    "and tablename !~ 'alembic|compatibility'"
+                )
             ).all()
             question = " union all ".join(f"select '{t}' where exists (select 1 from {t})" for t in tables)
             used = connection.scalars(text(question)).all()

@@ -84,14 +84,27 @@ def status(home: Path, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and who may go on beside it.")
 @home_option
-def migrate(home: Path) -> None:
-    """Make the databases that are missing and apply the migrations."""
+def migrate(dry_run: bool, home: Path) -> None:
+    """Make the databases that are missing and apply the migrations.
+
+    A system may run meanwhile where its version may go on beside this one; `--dry-run` says so. There is no
+    way back but a backup: make one before (`fits-dagster backup`).
+    """
     from fits_dagster.database.server import stop_embedded_server
-    from fits_dagster.system.database import prepare_databases
+    from fits_dagster.schema.migrate import SchemaVersionError
+    from fits_dagster.system.database import planned_migrations, prepare_databases
     from fits_dagster.system.home import read_running
 
     settings = load_settings(home)
+    if dry_run:
+        try:
+            for line in planned_migrations(settings):
+                click.echo(line)
+        except (SchemaVersionError, FileNotFoundError) as error:
+            raise click.ClickException(str(error)) from error
+        return
     prepare_databases(settings)
     if not settings.database_url and read_running(settings) is None:
         stop_embedded_server(settings)

@@ -16,8 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 from kombu.utils.url import url_to_parts
+from sqlalchemy import Engine, create_engine, text
 
 from fits_dagster.broker import broker_url
+from fits_dagster.database.server import database_url
 from fits_dagster.settings import load_settings
 from fits_dagster_tests.system.conftest import RunningSystem, command, environment, wait_until
 from fits_dagster_tests.system.machine import share_of_a_processor
@@ -129,6 +131,49 @@ def test_the_postmaster(system: RunningSystem, night: list[Path]) -> None:
 def test_everything_at_once(system: RunningSystem, night: list[Path]) -> None:
     with stream(system, night[:10], "H"):
         kill(processes(system))
+
+
+def test_a_later_version_migrates_the_databases_and_one_machine_after_the_other_follows(
+    system: RunningSystem, night: list[Path]
+) -> None:
+    before = failed_runs(system)
+    settings = load_settings(system.home)
+    engines = [create_engine(database_url(settings, site)) for site in settings.sites]
+    # what a migration that only adds does, and one that also takes away what this version needs
+    adds = ["alter table diskfile add column later text", "update alembic_version set version_num = '9001'"]
+    takes = ["update schema_compatibility set programs_from = '9001'"]
+    back = ["alter table diskfile drop column later"]
+    [(version, oldest)] = {_versions(engine) for engine in engines}
+    back += [f"update alembic_version set version_num = '{version}'"]
+    back += [f"update schema_compatibility set programs_from = '{oldest}'"]
+    try:
+        with stream(system, night[:10], "R"):
+            _execute(engines, adds)
+            # what is started from now on finds a schema that it does not know
+            kill([workers(system)[0]])
+        assert failed_runs(system) == before
+        _execute(engines, takes)
+        refused = system.run("worker", "--site", "summit")
+        assert refused.returncode == 2
+        assert "upgrade fits_dagster on this machine" in refused.stderr
+    finally:
+        _execute(engines, back)
+        for engine in engines:
+            engine.dispose()
+
+
+def _versions(engine: Engine) -> tuple[str, str]:
+    with engine.connect() as connection:
+        query = text("select version_num, programs_from from alembic_version, schema_compatibility")
+        version, oldest = connection.execute(query).one()
+        return version, oldest
+
+
+def _execute(engines: Iterable[Engine], statements: Iterable[str]) -> None:
+    for engine in engines:
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
 
 
 @pytest.mark.slow

@@ -16,6 +16,8 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+#: Programs of this schema and later ones go on working: leave it where this only adds, else name this revision.
+programs_from = "0013"
 
 
 def upgrade() -> None:
