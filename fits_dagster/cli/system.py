@@ -71,7 +71,10 @@ def _serve_dagster_dev(system: System) -> None:
 @home_option
 @json_option
 def status(home: Path, as_json: bool) -> None:
-    """Say in five lines what runs, what waits, what failed, and what came and went last."""
+    """Say in five lines what runs, what waits, what failed, and what came and went last.
+
+    Where there is much to do, a line says how much is left, at which rate, and when it will be done.
+    """
     from fits_dagster.system.status import system_status
 
     found = system_status(load_settings(home))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -11,7 +12,16 @@ from fits_dagster.ledger.queries import QUERIES
 from fits_dagster.ledger.scope import EVERYTHING, Scope
 from fits_dagster.sites import Site
 
-__all__ = ["DueWork", "QueueDepth", "due_work", "has_work_in_hand", "next_due_s", "queue_depths"]
+__all__ = [
+    "Backlog",
+    "DueWork",
+    "QueueDepth",
+    "backlogs",
+    "due_work",
+    "has_work_in_hand",
+    "next_due_s",
+    "queue_depths",
+]
 
 #: Work that comes due this soon keeps a run waiting for it.
 _SOON_S = 2.0
@@ -31,6 +41,47 @@ def queue_depths(connection: Connection) -> Mapping[str, QueueDepth]:
     """Count the items of every stage by state."""
     rows = connection.execute(QUERIES["queue_depths"]).mappings()
     return {row["stage"]: QueueDepth(**row) for row in rows}
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """Much to do for one stage: a backfill, or what a long outage has left."""
+
+    stage: str
+    #: Files that wait or are in hand, and of how many nights.
+    left: int
+    nights: int
+    #: Label of the oldest of them.
+    oldest: str
+    #: Files a second of late.
+    per_s: float
+
+    @property
+    def seconds(self) -> float | None:
+        """When it will be done at this rate, seconds from now; None when nothing was done of late."""
+        return self.left / self.per_s if self.per_s > 0 else None
+
+    def __str__(self) -> str:
+        """Say what is left, at which rate it shrinks, and when it will be done."""
+        told = f"{self.stage} {self.left} left of {self.nights} nights"
+        if self.seconds is None:
+            return f"{told}, none done in the last minutes"
+        end = datetime.now(UTC) + timedelta(seconds=self.seconds)
+        return f"{told}, {60 * self.per_s:.0f} a minute, done at about {end:%Y-%m-%d %H:%M} UTC"
+
+
+def backlogs(connection: Connection, *, least: int = 200, seconds: float = 300.0) -> Sequence[Backlog]:
+    """Return what there is much to do of, the longest first.
+
+    Parameters
+    ----------
+    least
+        Fewer files are no backlog.
+    seconds
+        The rate is that of the last so many.
+    """
+    rows = connection.execute(QUERIES["backlogs"], {"least": least, "seconds": seconds})
+    return [Backlog(*row) for row in rows]
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,15 @@ select stage, count(*) filter (where state = 'waiting') as waiting,
        count(*) filter (where state = 'failed') as failed
 from work_item group by stage
 
+-- backlogs --
+-- Stages with much to do, what they did of late, and which nights they are at.
+select b.stage, b.left_over, b.nights, b.oldest, (
+        select count(*) from event e where e.stage = b.stage and e.outcome not in ('failed', 'retrying')
+        and e.at > now() - make_interval(secs => :seconds))::float / :seconds as per_s
+from (select stage, count(*) as left_over, count(distinct night) as nights, min(night) as oldest
+      from work_item where state in ('waiting', 'running') group by stage having count(*) >= :least) b
+order by b.left_over desc
+
 -- due_work --
 -- What is due in some stages by night, the newest first.
 select stage, night, count(*),

@@ -1,8 +1,8 @@
-"""``fits-dagster status``: a system in five lines."""
+"""``fits-dagster status``: a system in five lines, and one for each backlog."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from fits_dagster.broker import BrokerError, wait_for_broker
 from fits_dagster.database.server import runs_at_work
 from fits_dagster.ledger.management import paused_stages
-from fits_dagster.ledger.pending import QueueDepth, queue_depths
+from fits_dagster.ledger.pending import Backlog, QueueDepth, backlogs, queue_depths
 from fits_dagster.ledger.views import last_files
 from fits_dagster.settings import Settings, SiteName
 from fits_dagster.sites import open_site
@@ -43,6 +43,7 @@ class SystemStatus:
     last_in: _Passed = None
     last_out: _Passed = None
     paused: dict[SiteName, dict[str, str]] = field(default_factory=dict)
+    backlogs: dict[SiteName, Sequence[Backlog]] = field(default_factory=dict)
     problem: str = ""
 
     @property
@@ -65,6 +66,7 @@ class SystemStatus:
         notes = [f"paused: {', '.join(paused)}"] if paused else []
         notes += [self.problem] if self.problem else []
         lines.append("; ".join([f"failed: {failed}", *notes]))
+        lines += [f"backlog: {site} {each}" for site, found in self.backlogs.items() for each in found]
         lines.append(f"last file in: {_last(self.last_in)}; last file archived: {_last(self.last_out)}")
         return lines
 
@@ -84,6 +86,10 @@ class SystemStatus:
             },
             "runs": self.runs,
             "paused": {site: list(stages) for site, stages in self.paused.items()},
+            "backlogs": {
+                site: [{**vars(each), "seconds_left": each.seconds} for each in found]
+                for site, found in self.backlogs.items()
+            },
             "last_in": self.last_in,
             "last_out": self.last_out,
             "problem": self.problem,
@@ -119,6 +125,7 @@ def system_status(settings: Settings) -> SystemStatus:
                         stage: depths.get(stage, _EMPTY) for stage in dict.fromkeys([*stages, *depths])
                     }
                     found.paused[site] = paused_stages(connection)
+                    found.backlogs[site] = backlogs(connection)
                     if opened.settings.dhs_directory is not None:
                         found.last_in = _later(found.last_in, last_files(connection, stages[0]))
                     if not opened.settings.export_destinations:
