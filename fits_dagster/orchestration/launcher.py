@@ -13,7 +13,6 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import dagster as dg
@@ -23,7 +22,7 @@ from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from kombu.exceptions import KombuError
 
-from fits_dagster.orchestration.partitions import SITE_TAG
+from fits_dagster.orchestration.partitions import SITE_TAG, age_s
 from fits_dagster.orchestration.presence import held_runs
 from fits_dagster.orchestration.private import (
     CheckRunHealthResult,
@@ -143,7 +142,7 @@ class DataflowRunLauncher(CeleryRunLauncher, ConfigurableClass):
         # of a run that was launched by another process, or before this one began, Dagster knows since when
         self._sent_at = {
             record.dagster_run.run_id: self._sent_at.get(
-                record.dagster_run.run_id, time.monotonic() - _age_s(record.update_timestamp)
+                record.dagster_run.run_id, time.monotonic() - age_s(record.update_timestamp)
             )
             for record in records
         }
@@ -187,9 +186,3 @@ class DataflowRunLauncher(CeleryRunLauncher, ConfigurableClass):
             self._instance.add_run_tags(run.run_id, tags)
             run = run.with_tags(tags)
         return run
-
-
-def _age_s(moment: datetime) -> float:
-    """Return how long ago something was, by Dagster's times, which are UTC whether they say so or not."""
-    known = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return max(0.0, (datetime.now(UTC) - known).total_seconds())

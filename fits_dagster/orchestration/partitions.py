@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -16,6 +17,7 @@ __all__ = [
     "STAGE_TAG",
     "UNIT_TAG",
     "Unit",
+    "age_s",
     "is_live",
     "is_partition",
     "nights_of_run",
@@ -82,3 +84,9 @@ def is_live(night: str) -> bool:
 def is_partition(night: str) -> bool:
     """Tell whether a night label is one of the partitions."""
     return night != UNDATED and NIGHTS.has_partition_key(night)
+
+
+def age_s(moment: datetime) -> float:
+    """Return how long ago something was, by Dagster's times, which are UTC whether they say so or not."""
+    known = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return max(0.0, (datetime.now(UTC) - known).total_seconds())

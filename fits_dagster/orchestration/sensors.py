@@ -158,6 +158,9 @@ def _left_over(
         background = due_work(connection, stages, settled_s=_SETTLED_S, background=True)
     busy = runs_in_progress(instance, site)
     _send_lost_runs(instance, busy)
+    for run in busy.left_behind:
+        # its work waits still, and gets another run
+        instance.report_run_canceled(run, "It was made and never submitted: the daemon was broken off.")
     yield from runs_for(site, assets, due, busy)
     yield from background_runs(site, assets, background, busy)
 

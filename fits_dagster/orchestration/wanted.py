@@ -10,7 +10,15 @@ import dagster as dg
 
 from fits_dagster.ledger.pending import DueWork
 from fits_dagster.orchestration.assets import StageAsset, asset_key
-from fits_dagster.orchestration.partitions import NIGHT_TAG, SITE_TAG, UNIT_TAG, Unit, is_live, is_partition
+from fits_dagster.orchestration.partitions import (
+    NIGHT_TAG,
+    SITE_TAG,
+    UNIT_TAG,
+    Unit,
+    age_s,
+    is_live,
+    is_partition,
+)
 from fits_dagster.sites import Site
 from fits_dagster.stages.registry import stages_of
 
@@ -33,6 +41,8 @@ _IN_PROGRESS: Final = [
     dg.DagsterRunStatus.CANCELING,
 ]
 _MOST: Final = 300
+#: A run is submitted within moments of being made, seconds.
+_SUBMITTED_S: Final = 120.0
 
 
 @dataclass
@@ -44,6 +54,8 @@ class RunsInProgress:
     by_hand: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     #: Those that were launched and that no process has begun.
     starting: list[dg.RunRecord] = field(default_factory=list)
+    #: Those that were made and, long ago, not submitted: the daemon was broken off between the two.
+    left_behind: list[dg.DagsterRun] = field(default_factory=list)
 
     def has(self, site: str, stage: str, scope: str, share: int = 1) -> bool:
         """Tell whether a run works on this, or on whatever is due."""
@@ -67,6 +79,9 @@ def runs_in_progress(instance: dg.DagsterInstance, site: Site) -> RunsInProgress
         run = record.dagster_run
         if run.status is dg.DagsterRunStatus.STARTING:
             found.starting.append(record)
+        elif run.status is dg.DagsterRunStatus.NOT_STARTED and age_s(record.create_timestamp) > _SUBMITTED_S:
+            found.left_behind.append(run)
+            continue
         if (unit := Unit.parse(run.tags.get(UNIT_TAG, ""))) is not None:
             found.units.add(unit)
             continue

@@ -268,6 +268,26 @@ def test_work_that_its_run_does_not_take_gets_another_run(
 
 
 @pytest.mark.usefixtures("use_settings")
+def test_a_run_that_was_made_and_never_submitted_keeps_nobody_from_its_night(
+    summit: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(summit, NewWork(stage="ingest", filename="N20250110S0001.fits"), seconds=5)
+    definitions = build_definitions("summit")
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {"fits_dagster/site": "summit", "fits_dagster/unit": "summit:ingest:20250110"}
+        made = instance.create_run_for_job(definitions.resolve_job_def("summit_ingest"), tags=tags)
+        monkeypatch.setattr("fits_dagster.orchestration.wanted.age_s", lambda moment: 200.0)
+        context = dg.build_sensor_context(
+            instance=instance, definitions=definitions, resources=definitions.resources
+        )
+        sensor = definitions.get_repository_def().get_sensor_def("summit_queue")
+        [request] = sensor.evaluate_tick(context).run_requests or []
+        ended = instance.get_run_by_id(made.run_id)
+    assert request.tags["fits_dagster/unit"] == "summit:ingest:20250110"
+    assert ended is not None and ended.status is dg.DagsterRunStatus.CANCELED
+
+
+@pytest.mark.usefixtures("use_settings")
 def test_a_dhs_that_cannot_be_read_skips_the_tick_with_a_warning(summit: Site) -> None:
     assert summit.settings.dhs_directory is not None
     summit.settings.dhs_directory.rmdir()
