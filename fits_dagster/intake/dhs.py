@@ -72,7 +72,12 @@ def scan_dhs(site: Site) -> list[str]:
     if not entries:
         return []
     with site.engine.begin() as connection:
-        landed = {row.name: (row.size, row.mtime_ns) for row in connection.execute(LEDGER["all_landed"])}
+        # of those that are there now: what was copied through the years is no business of a look
+        names = [entry.name for entry in entries]
+        landed = {
+            row.name: (row.size, row.mtime_ns)
+            for row in connection.execute(LEDGER["landed"], {"names": names})
+        }
         changed = [entry for entry in entries if _is_news(entry, landed.get(entry.name))]
         if not changed:
             return []

@@ -36,6 +36,8 @@ _PATIENCE_WITH_FAILURES_S: Final = 10.0
 #: wait without a look, should an announcement be lost.
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.05, 5.0
 _STOP_SEEN_AFTER_S: Final = 0.5
+#: A pause between two looks is so many times as long as a look took, at least: the directory may be large.
+_PAUSES: Final = 3.0
 
 
 def drain(
@@ -80,8 +82,8 @@ def drain(
             deferred, round_began = report.deferred, time.monotonic()
             try:
                 if stage.look_every_s is not None and (rounds == 1 or time.monotonic() >= looked):
-                    _look(site, stage)
-                    looked = time.monotonic() + stage.look_every_s
+                    took = _look(site, stage)
+                    looked = time.monotonic() + max(stage.look_every_s, _PAUSES * took)
                 if scope.is_background:
                     courtesy.wait()
                 oldest = rounds % _OLDEST_EVERY == 0
@@ -113,12 +115,20 @@ def drain(
     return report
 
 
-def _look(site: Site, stage: Stage[Any]) -> None:
-    """Look for what has come; a directory that is away now holds up nothing that came before."""
+def _look(site: Site, stage: Stage[Any]) -> float:
+    """Look for what has come; a directory that is away now holds up nothing that came before.
+
+    Returns
+    -------
+    float
+        Seconds that it took.
+    """
+    began = time.monotonic()
     try:
         stage.look(site)
     except OSError as error:
         log.warning("%s: cannot look for what is new: %s", stage.name, error)
+    return time.monotonic() - began
 
 
 def _wait(listener: Listener | None, seconds: float, stop: Callable[[], bool]) -> None:

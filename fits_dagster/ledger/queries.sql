@@ -550,9 +550,9 @@ insert into dhs_file (name, size, mtime_ns, md5, landed_at) values (:name, :size
 on conflict (name) do update set
     size = excluded.size, mtime_ns = excluded.mtime_ns, md5 = excluded.md5, landed_at = now()
 
--- all_landed --
--- Name, size and time of every DHS file as it was copied.
-select name, size, mtime_ns from dhs_file
+-- landed --
+-- Name, size and time of DHS files as they were copied.
+select name, size, mtime_ns from dhs_file where name = any(:names)
 
 -- add_scrub --
 -- What a scrub has found.

@@ -47,6 +47,8 @@ _LOOK_AT_QUEUES_EVERY_S = 2.0
 #: Work this young is left to the run that is at it.
 _SETTLED_S = 3.0
 _BROKER_PATIENCE_S = 1.0
+#: A pause between two looks is so many times as long as a look took, at least.
+_PAUSES = 3.0
 
 
 def build_sensors(site: SiteName, assets: Sequence[StageAsset]) -> list[dg.SensorDefinition]:
@@ -123,8 +125,13 @@ def _within_a_tick(
     deadline = time.monotonic() + site.work.tick_seconds
     try:
         with Listener(site.engine, stages) as listener:
-            while not (requests := look()) and (left := deadline - time.monotonic()) > 0:
-                listener.wait(left if every is None else min(every, left))
+            while True:
+                began = time.monotonic()
+                if (requests := look()) or (left := deadline - time.monotonic()) <= 0:
+                    break
+                # a large directory is not looked at all the time
+                pause = left if every is None else max(every, _PAUSES * (time.monotonic() - began))
+                listener.wait(min(pause, left))
             if requests and _is_launched_by_celery(context.instance):
                 wait_for_broker(load_settings(), seconds=_BROKER_PATIENCE_S)
     except (OSError, OperationalError, psycopg.Error, BrokerError) as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from fits_dagster.checks.reconcile import night_reports
 from fits_dagster.intake import dhs as arrivals
@@ -228,3 +228,24 @@ def test_a_file_beside_its_compressed_twin_makes_one_version(summit: Site, night
     assert rescan(summit).names == (twin.name,)
     drain(summit, ingest.STAGE)
     assert rescan(summit).names == ()
+
+
+def test_what_was_copied_through_the_years_is_no_business_of_a_look(summit: Site, night: list[Path]) -> None:
+    shutil.copy(night[0], dhs_of(summit) / NAME)
+    copy_in(summit)
+    with summit.engine.begin() as connection:
+        connection.execute(
+            text(
+                "insert into dhs_file (name, size, mtime_ns, md5, landed_at) "
+                "select 'N2015' || n || '.fits', 0, 0, '', now() from generate_series(1, 1000) n"
+            )
+        )
+    asked: list[int] = []
+
+    @event.listens_for(summit.engine, "after_cursor_execute")
+    def note(connection: Any, cursor: Any, sql: str, *_: Any) -> None:
+        if "from dhs_file" in sql:
+            asked.append(cursor.rowcount)
+
+    assert arrivals.scan_dhs(summit) == []
+    assert asked == [1]
