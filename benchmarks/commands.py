@@ -283,11 +283,30 @@ def calibrations(rows: str, home: Path | None, as_json: bool) -> None:
     """Association of a night's files, by size of the archive; floor: writing the answers to the cache."""
     from benchmarks.calibrations import measure_calibrations
 
+    _show("calibrations", measure_calibrations(home, rows=_sizes(rows)), as_json)
+
+
+@bench.command("scale-rows")
+@click.option(
+    "--rows",
+    default="10000,1000000",
+    show_default=True,
+    help="File versions in the archive, one figure or several with commas.",
+)
+@_home
+@json_option
+def scale_rows(rows: str, home: Path | None, as_json: bool) -> None:
+    """The daily work beside few file versions and beside very many: it must cost the same."""
+    from benchmarks.rows import measure_rows, print_rows
+
+    _show_object(measure_rows(home, rows=_sizes(rows)), print_rows, as_json)
+
+
+def _sizes(rows: str) -> list[int]:
     try:
-        sizes = [int(each) for each in rows.split(",")]
+        return [int(each) for each in rows.split(",")]
     except ValueError as error:
         raise click.BadParameter(f"{rows!r} is no list of numbers", param_hint="--rows") from error
-    _show("calibrations", measure_calibrations(home, rows=sizes), as_json)
 
 
 def _show(name: str, runs: Sequence[Figures], as_json: bool) -> None:

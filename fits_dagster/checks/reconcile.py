@@ -175,15 +175,15 @@ def _known(site: Site, nights: Sequence[str]) -> Mapping[str, _Known]:
     summit = site.settings.dhs_directory is not None
     for name in _dhs_names(site, nights):
         about(name).at_source = True
-    pattern = {"nights": "|".join(nights) or "^$"}
+    pattern, labels = {"nights": "|".join(nights) or "^$"}, {"labels": list(nights)}
     stages = stages_of(site.settings)
     way = [stage.name for stage in way_to(stages, arrivals(site.settings)[-1])]
     with site.engine.connect() as connection:
         for name, md5 in connection.execute(
-            LEDGER["landed_files"] if summit else LEDGER["uploaded_files"], pattern
+            LEDGER["landed_files"] if summit else LEDGER["uploaded_files"], labels
         ):
             about(name).came_md5 = md5
-        _add_versions(connection, pattern["nights"], about)
+        _add_versions(connection, nights, about)
         for name, stage, state, reason in connection.execute(
             LEDGER["items_of_nights"], {**pattern, "stages": way}
         ):
@@ -193,8 +193,8 @@ def _known(site: Site, nights: Sequence[str]) -> Mapping[str, _Known]:
     return known
 
 
-def _add_versions(connection: Connection, nights: str, about: Any) -> None:
-    for row in connection.execute(RECORDS["versions_of_nights"], {"nights": nights}):
+def _add_versions(connection: Connection, nights: Sequence[str], about: Any) -> None:
+    for row in connection.execute(RECORDS["versions_of_nights"], {"labels": list(nights)}):
         entry = about(row.name)
         if entry.came_md5 == row.file_md5:
             entry.came_is_a_version = True

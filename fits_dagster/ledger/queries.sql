@@ -386,11 +386,12 @@ where stage = 'ingest' and state = 'failed' and reason = 'unsafe_name' and path 
 
 -- landed_files --
 -- Files of some nights that were copied from the DHS.
-select name, md5 from dhs_file where name ~ :nights
+select name, md5 from dhs_file where substring(name from '[12][09]\d\d\d\d\d\d') = any(:labels)
 
 -- uploaded_files --
 -- Files of some nights that were uploaded, each with its last MD5.
-select distinct on (filename) filename, md5 from upload where filename ~ :nights and path = ''
+select distinct on (filename) filename, md5 from upload
+where substring(filename from '[12][09]\d\d\d\d\d\d') = any(:labels) and path = ''
 order by filename, id desc
 
 -- items_of_nights --

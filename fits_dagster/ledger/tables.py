@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from fits_dagster.records.tables import metadata, timestamp
+from fits_dagster.records.tables import label_in, metadata, timestamp
 
 __all__ = [
     "alert",
@@ -139,6 +139,7 @@ upload = Table(
     Column("started_at", timestamp, nullable=False),
     Column("received_at", timestamp, nullable=False, server_default=_NOW),
     Column("stored_at", timestamp),
+    Index("ix_upload_label", label_in("filename"), postgresql_where=text("path = ''")),
 )
 
 #: One row per header edit that was asked for; those of a file are applied in the order of their ids.
@@ -237,6 +238,7 @@ dhs_file = Table(
     Column("mtime_ns", BigInteger, nullable=False),
     Column("md5", Text, nullable=False),
     Column("landed_at", timestamp, nullable=False, server_default=_NOW),
+    Index("ix_dhs_file_label", label_in("name")),
 )
 
 #: Health of a destination: after a failure it is left alone until ``retry_at``, as a whole.

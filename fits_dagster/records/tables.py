@@ -21,6 +21,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    TextClause,
     Time,
     UniqueConstraint,
     column,
@@ -39,6 +40,7 @@ __all__ = [
     "footprint",
     "fulltextheader",
     "header",
+    "label_in",
     "metadata",
     "miscfile",
     "obslog",
@@ -62,6 +64,12 @@ degrees = Numeric(16, 12)
 
 def _key(*, big: bool = True) -> Column[int]:
     return Column("id", BigInteger if big else Integer, primary_key=True)
+
+
+def label_in(column: str) -> TextClause:
+    """Return the first eight digits of a name that may be a night's label, for an index and its questions."""
+    # as the server writes it, so that the two can be compared
+    return text(f"\"substring\"({column}, '[12][09]\\d\\d\\d\\d\\d\\d'::text)")
 
 
 #: One row per trimmed file name (without ``.bz2``), whatever its paths and versions.
@@ -90,6 +98,7 @@ diskfile = Table(
     Column("mdready", Boolean),
     Index("uq_diskfile_one_canonical", "file_id", "path", unique=True, postgresql_where=text("canonical")),
     Index("uq_diskfile_one_present", "file_id", "path", unique=True, postgresql_where=text("present")),
+    Index("ix_diskfile_label", label_in("filename"), postgresql_where=text("path = ''")),
 )
 
 #: What the structural and the metadata check said.

@@ -27,6 +27,7 @@ __all__ = ["SERVERS", "Harm", "bucket_at", "harmful_proxy", "s3_server_of", "sto
 SERVERS = ("moto", "rclone")
 #: What the proxy does to a request, or to its answer.
 Deed = Literal["refuse", "drop", "silence", "lose_answer", "cut_answer", "flip_answer", "flip_request"]
+_KEY = "testing"
 _NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "expect"}
 
 
@@ -37,8 +38,9 @@ def s3_server_of(make: str, directory: Path) -> Iterator[str]:
     ``moto`` keeps objects in memory and signs nothing; ``rclone`` keeps files, verifies signatures and sums,
     makes tags of its own for what came in parts, and writes the names of metadata in its own way.
     """
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "testing")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "testing")
+    os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = _KEY
+    # the common session remembers the credentials that it found first
+    boto3.DEFAULT_SESSION = None
     if make == "moto":
         from moto.server import ThreadedMotoServer
 
@@ -51,8 +53,9 @@ def s3_server_of(make: str, directory: Path) -> Iterator[str]:
     program = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if program is None:
         pytest.skip("no rclone here")
-    port, keys = free_port(), f"{os.environ['AWS_ACCESS_KEY_ID']},{os.environ['AWS_SECRET_ACCESS_KEY']}"
-    command = [program, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", keys, str(directory)]
+    port = free_port()
+    command = [program, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{_KEY},{_KEY}"]
+    command.append(str(directory))
     with (directory.parent / "rclone.log").open("w") as log, subprocess.Popen(command, stderr=log) as process:
         try:
             assert wait_until_listening(port, seconds=20)

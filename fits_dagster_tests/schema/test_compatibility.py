@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 
@@ -65,9 +66,10 @@ def test_what_migrating_would_do_is_told_before(engine: Engine, summit: Site, se
 
 
 def test_a_table_in_use_is_waited_for_without_holding_up_others(engine: Engine) -> None:
+    config = alembic_config()
     with engine.begin() as connection:
-        connection.execute(text("drop table schema_compatibility"))
-        connection.execute(text("update alembic_version set version_num = '0012'"))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0012")
     began, reader = time.monotonic(), threading.Event()
 
     def hold() -> None:

@@ -11,7 +11,7 @@ import time
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ from typing import Any
 import psutil
 import pytest
 import requests
+from sqlalchemy import URL, create_engine, text
+
+from fits_dagster.database.server import database_url
+from fits_dagster.settings import load_settings
 
 PASSWORD = "A-long-passw0rd-for-tests"
 #: A child of the worker is replaced after so many runs.
@@ -96,6 +100,7 @@ class RunningSystem:
     urls: dict[str, str]
     #: How long after the end of a stream of files its last one arrived, seconds.
     recovered_s: float | None = None
+    _browsers: dict[str, requests.Session] = field(default_factory=dict)
 
     @property
     def dhs(self) -> Path:
@@ -118,11 +123,13 @@ class RunningSystem:
         return answer
 
     def browser(self, site: str) -> requests.Session:
-        """A session of a staff member at a site."""
-        session = requests.Session()
-        form = {"username": "anna", "password": PASSWORD}
-        session.post(f"{self.urls[site]}/login/", data=form, timeout=10).raise_for_status()
-        return session
+        """A session of a staff member at a site, who signs in once."""
+        if site not in self._browsers:
+            session = requests.Session()
+            form = {"username": "anna", "password": PASSWORD}
+            session.post(f"{self.urls[site]}/login/", data=form, timeout=10).raise_for_status()
+            self._browsers[site] = session
+        return self._browsers[site]
 
     def graphql(self, site: str, query: str, **variables: object) -> Any:
         """Ask the Dagster UI of a site."""
@@ -163,8 +170,19 @@ class RunningSystem:
 
     def is_quiet(self) -> bool:
         """Whether nothing waits or runs."""
-        queues = self.status()["queues"]
-        return not any(q["waiting"] or q["running"] for site in queues.values() for q in site.values())
+        settings = load_settings(self.home)
+        return not any(in_hand(database_url(settings, site)) for site in settings.sites)
+
+
+def in_hand(url: URL) -> int:
+    """Number of files that wait or are worked on at a site."""
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            query = text("select count(*) from work_item where state in ('waiting', 'running')")
+            return int(connection.execute(query).scalar_one())
+    finally:
+        engine.dispose()
 
 
 @contextmanager

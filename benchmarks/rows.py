@@ -1,0 +1,240 @@
+"""What the daily work costs beside ten thousand rows, and a million: the same, if nothing looks through all.
+
+Every size has a site of its own, filled with file versions, their records, match keys and cache, the history
+of the ledger, and what was copied through the years. The same work is done at each in turns. A table that is
+large and that something read from one end to the other is named.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Connection, text
+
+from benchmarks.archive import fill_archive
+from benchmarks.home import bench_home, bench_site
+from benchmarks.samples import NIGHT, niri_sample
+from fits_dagster.checks.standing import checks_of
+from fits_dagster.intake.dhs import scan_dhs
+from fits_dagster.ledger.items import NewWork, add_work, claim, complete, new_lease
+from fits_dagster.ledger.loop import drain
+from fits_dagster.ledger.pending import queue_depths
+from fits_dagster.ledger.views import last_files, queue_views
+from fits_dagster.records.history import file_history
+from fits_dagster.requeue.rescan import rescan
+from fits_dagster.sites import Site
+from fits_dagster.stages import associate, ingest
+from fits_dagster.stages.registry import stages_of
+
+__all__ = ["measure_rows", "print_rows"]
+
+_AIM: Final = 1.5
+_ROUNDS: Final = 5
+_FILES: Final = 40
+_ON_DHS: Final = 1000
+_ITEMS: Final = 500
+#: A table of so many rows is not to be read from one end to the other.
+_LARGE: Final = 50_000
+
+_HISTORY: Final = text("""
+insert into event (at, stage, outcome, filename, night)
+select now() - n * interval '60 s', (cast(:stages as text[]))[1 + n % cardinality(cast(:stages as text[]))],
+       'done', 'N' || lpad((n / 4)::text, 12, '0') || '.fits',
+       to_char(now() - n * interval '60 s', 'YYYYMMDD')
+from generate_series(1, :rows) n
+""")
+_LANDED: Final = text("""
+insert into dhs_file (name, size, mtime_ns, md5, landed_at)
+select 'N' || lpad(n::text, 12, '0') || '.fits', 0, 0, md5(n::text), now() - n * interval '60 s'
+from generate_series(1, :rows) n
+""")
+_LANDED_NOW: Final = text(
+    "insert into dhs_file (name, size, mtime_ns, md5, landed_at) values (:name, 0, :mtime, '', now())"
+)
+_SCANS: Final = text("""
+select relname, seq_tup_read from pg_stat_user_tables where schemaname = 'public' and n_live_tup >= :large
+""")
+
+
+@dataclass
+class _Size:
+    """A site with so many file versions."""
+
+    rows: int
+    site: Site
+    summit: Site
+    filled_s: float
+    #: Seconds of each round, by the work.
+    taken: dict[str, list[float]] = field(default_factory=dict)
+    #: Large tables that were read from one end to the other, by the work.
+    scans: dict[str, set[str]] = field(default_factory=dict)
+
+    def measure(self, name: str, work: Callable[[], object], *, counts: bool) -> None:
+        """Do some work once; ``counts`` is false for what is done for the first time."""
+        before = self._read()
+        began = time.perf_counter()
+        work()
+        seconds = time.perf_counter() - began
+        if not counts:
+            return
+        self.taken.setdefault(name, []).append(seconds)
+        after = self._read()
+        large = {table for table in after if after[table] - before.get(table, 0) >= _LARGE}
+        self.scans.setdefault(name, set()).update(large)
+
+    def _read(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for site in (self.site, self.summit):
+            # a session tells what it has read when it ends
+            site.engine.dispose()
+            with site.engine.connect() as connection:
+                rows = connection.execute(_SCANS, {"large": _LARGE})
+                found |= {f"{site.name} {name}": int(read or 0) for name, read in rows}
+        return found
+
+
+def measure_rows(home: Path | None, *, rows: Sequence[int]) -> dict[str, Any]:
+    """Measure the daily work at each size.
+
+    Parameters
+    ----------
+    rows
+        File versions, rounded up to whole blocks of nights.
+
+    Returns
+    -------
+    dict
+        Ready for JSON: for each work the milliseconds at each size, the growth, and what was read whole.
+    """
+    with ExitStack() as stack:
+        sizes = [stack.enter_context(_filled(home, each)) for each in sorted(set(rows))]
+        for number in range(_ROUNDS + 1):
+            for size in sizes:
+                for name, prepare, work in _works(size, number):
+                    prepare()
+                    size.measure(name, work, counts=number > 0)
+        return _told(sizes)
+
+
+@contextmanager
+def _filled(home: Path | None, rows: int) -> Iterator[_Size]:
+    with (
+        bench_home(home) as settings,
+        bench_site(settings, "archive") as archive,
+        bench_site(settings, "summit") as summit,
+    ):
+        began = time.perf_counter()
+        made = fill_archive(archive.engine, rows)
+        for site in (archive, summit):
+            stages = [stage.name for stage in stages_of(site.settings)]
+            with site.engine.begin() as connection:
+                connection.execute(_HISTORY, {"stages": stages, "rows": 2 * made.headers})
+        directory = summit.settings.dhs_directory
+        assert directory is not None
+        for number in range(_ON_DHS):
+            (directory / f"N{NIGHT}S{number:04d}.fits").touch()
+        with summit.engine.begin() as connection:
+            connection.execute(_LANDED, {"rows": made.headers})
+            _land(connection, directory)
+        for site in (archive, summit):
+            with site.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("vacuum analyze")
+        yield _Size(made.headers, archive, summit, time.perf_counter() - began)
+
+
+def _land(connection: Connection, directory: Path) -> None:
+    """Write of what lies there that it was copied."""
+    rows = [{"name": path.name, "mtime": path.stat().st_mtime_ns} for path in directory.iterdir()]
+    connection.execute(_LANDED_NOW, rows)
+
+
+def _works(size: _Size, number: int) -> list[tuple[str, Callable[[], object], Callable[[], object]]]:
+    """Return what is measured: its name, what is made ready before, and the work."""
+    site, first = size.site, 1 + number * _FILES
+    store = site.settings.store_directory
+    assert store is not None
+    names = [f"N{NIGHT}S{each:04d}.fits" for each in range(first, first + _FILES)]
+
+    def put() -> None:
+        niri_sample().write(store, range(first, first + _FILES))
+        with site.engine.begin() as connection:
+            add_work(connection, [NewWork(stage=ingest.STAGE.name, filename=name) for name in names])
+
+    def nothing() -> None:
+        return
+
+    def ledger() -> None:
+        with site.engine.begin() as connection:
+            add_work(connection, [NewWork(stage="preview", filename=f"X{n}.fits") for n in range(_ITEMS)])
+        lease = new_lease("bench", 60)
+        with site.engine.begin() as connection:
+            items = claim(connection, "preview", lease, limit=_ITEMS)
+        with site.engine.begin() as connection:
+            complete(connection, lease, [item.id for item in items])
+
+    def checks() -> None:
+        for check in checks_of(site.settings):
+            check.look(site)
+
+    def asked(question: Callable[[Connection], object]) -> Callable[[], None]:
+        def ask() -> None:
+            with site.engine.connect() as connection:
+                question(connection)
+
+        return ask
+
+    stages = [stage.name for stage in stages_of(site.settings)]
+    return [
+        (f"look at a DHS directory of {_ON_DHS}", nothing, lambda: scan_dhs(size.summit)),
+        (f"ingest of {_FILES} small files", put, lambda: drain(site, ingest.STAGE)),
+        (f"associations of {_FILES} files", nothing, lambda: drain(site, associate.STAGE)),
+        ("null re-ingest of a night", nothing, lambda: rescan(site)),
+        (f"{_ITEMS} items added, claimed, settled", nothing, ledger),
+        ("queries of the queue page", nothing, asked(lambda c: queue_views(c, stages))),
+        ("status", nothing, asked(lambda c: (queue_depths(c), last_files(c, stages[0])))),
+        ("history of a file", nothing, asked(lambda c: file_history(c, names[0]))),
+        ("standing checks", nothing, checks),
+    ]
+
+
+def print_rows(figures: Mapping[str, Any], console: Console) -> None:
+    """Print a table: a line for each work."""
+    sizes = list(figures["filled_s"])
+    table = Table("work", *(f"{rows:,} rows, ms" for rows in sizes), "growth", "read whole")
+    for work in figures["works"]:
+        growth = f"{work['growth']:.2f}"
+        table.add_row(
+            work["work"], *(f"{ms:.1f}" for ms in work["ms"].values()), growth, ", ".join(work["read_whole"])
+        )
+    console.print(table)
+    console.print(f"aim: {figures['aim']}; {'reached' if figures['reached'] else 'not reached'}")
+
+
+def _told(sizes: Sequence[_Size]) -> dict[str, Any]:
+    works: list[dict[str, Any]] = []
+    for name in sizes[0].taken:
+        ms = {size.rows: round(statistics.median(size.taken[name]) * 1e3, 2) for size in sizes}
+        works.append(
+            {
+                "work": name,
+                "ms": ms,
+                "growth": round(ms[sizes[-1].rows] / ms[sizes[0].rows], 2),
+                "read_whole": sorted(set().union(*(size.scans[name] for size in sizes))),
+            }
+        )
+    return {
+        "bench": "scale-rows",
+        "works": works,
+        "filled_s": {size.rows: round(size.filled_s, 1) for size in sizes},
+        "rounds": _ROUNDS,
+        "aim": f"growth <= {_AIM:g} from the least to the largest, no large table read whole",
+        "reached": all(work["growth"] <= _AIM and not work["read_whole"] for work in works),
+    }
