@@ -18,6 +18,7 @@ __all__ = [
     "has_preview",
     "insert_row",
     "known_files",
+    "known_files_named",
     "present_versions",
     "refresh_lastmod",
     "supersede",
@@ -55,10 +56,16 @@ def present_versions(
 
 def known_files(connection: Connection, path: str) -> Mapping[str, tuple[datetime, int]]:
     """Return time and size of every present file directly under a path, by file name, in one query."""
-    return {
-        name: (lastmod, size)
-        for name, lastmod, size in connection.execute(QUERIES["known_files"], {"path": path})
-    }
+    rows = connection.execute(QUERIES["known_files"], {"path": path}).all()
+    return {name: (lastmod, size) for name, lastmod, size in rows}
+
+
+def known_files_named(
+    connection: Connection, path: str, names: Sequence[str]
+) -> Mapping[str, tuple[datetime, int]]:
+    """Return the same of the files of some trimmed names."""
+    rows = connection.execute(QUERIES["known_files_named"], {"path": path, "names": names}).all()
+    return {name: (lastmod, size) for name, lastmod, size in rows}
 
 
 def file_id_of(connection: Connection, name: str) -> int:

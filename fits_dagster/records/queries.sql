@@ -10,6 +10,11 @@ join diskfile d on d.file_id = f.id and d.path = asked.path and d.present
 -- Time and size of every present file directly under a path, by file name, in one query.
 select filename, lastmod, file_size from diskfile where present and path = :path
 
+-- known_files_named --
+-- The same of the files of some trimmed names.
+select d.filename, d.lastmod, d.file_size from unnest(cast(:names as text[])) as asked(name)
+join file f on f.name = asked.name join diskfile d on d.file_id = f.id and d.path = :path and d.present
+
 -- supersede --
 -- Demote the versions at a path before a new one comes; returns their rows.
 with older as (update diskfile set present = false, canonical = false

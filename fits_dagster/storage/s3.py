@@ -13,7 +13,7 @@ from typing import Any
 
 from fits_dagster.errors import DataflowError, FileError, TransientError
 from fits_dagster.settings import S3Settings
-from fits_dagster.storage.base import ObjectInfo, check_key
+from fits_dagster.storage.base import ObjectInfo, Wanted, all_names, check_key
 from fits_dagster.storage.etag import PART_BYTES, expected_tag
 from fits_dagster.storage.landing import TEMPORARY_MARK, md5_of
 
@@ -150,7 +150,7 @@ class S3Store:
             path.unlink(missing_ok=True)
             holder.rmdir()
 
-    def objects(self, path: str = "") -> Iterator[ObjectInfo]:
+    def objects(self, path: str = "", *, wanted: Wanted = all_names) -> Iterator[ObjectInfo]:
         """List the objects directly under a path. The MD5 is not part of a listing."""
         prefix = f"{check_key(path)}/" if path else ""
         with self._errors(prefix, "list"):
@@ -159,7 +159,8 @@ class S3Store:
             )
             for page in pages:
                 for entry in page.get("Contents", ()):
-                    yield ObjectInfo(entry["Key"], entry["Size"], entry["LastModified"], None)
+                    if wanted(entry["Key"].rpartition("/")[2]):
+                        yield ObjectInfo(entry["Key"], entry["Size"], entry["LastModified"], None)
 
     def paths(self) -> Iterator[str]:
         """List the common prefixes, level by level."""
