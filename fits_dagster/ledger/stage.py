@@ -223,6 +223,12 @@ class Stage(ABC, Generic[Result]):
             for destination in self.destinations(site.settings)
         ]
 
+    def work_for_all(
+        self, site: Site, connection: Connection, versions: Sequence[NewVersion]
+    ) -> Sequence[NewWork]:
+        """Return what :meth:`work_for` does for each of some versions that came in one transaction."""
+        return [work for version in versions for work in self.work_for(site, connection, version)]
+
     def after_commit(self, site: Site, item: WorkItem, result: Result) -> None:
         """Clean up once the transaction is durable (a staged file, for instance)."""
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from sqlalchemy import Connection
 
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: Time and size of a present version.
 _Known: TypeAlias = tuple[datetime, int]
+
+
 @dataclass(frozen=True)
 class RescanReport:
     """What a rescan found."""
@@ -153,9 +155,7 @@ def _found(site: Site, path: str) -> Iterable[tuple[str, ObjectInfo]]:
     return _without_older_twins(_named(site.store.objects(path, wanted=is_ingestible)))
 
 
-def _matching(
-    site: Site, path: str, matches: Callable[[str], bool]
-) -> Iterable[tuple[str, ObjectInfo]]:
+def _matching(site: Site, path: str, matches: Callable[[str], bool]) -> Iterable[tuple[str, ObjectInfo]]:
     """List the data files that match, each once; the others are not looked at."""
     others: set[str] = set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,12 +47,20 @@ class AssociateStage(Stage[int]):
         """Where the calibration cache is kept."""
         return site.using_calibration_cache
 
-    def work_for(self, site: Site, connection: Connection, version: NewVersion) -> Sequence[NewWork]:
-        """Return the association of a file, and of those whose answer it may change."""
-        if version.header_id is None:
-            return []
-        others = calibration_follow_ups(connection, version.header_id, priority=version.item.priority)
-        return [*super().work_for(site, connection, version), *others]
+    def work_for_all(
+        self, site: Site, connection: Connection, versions: Sequence[NewVersion]
+    ) -> Sequence[NewWork]:
+        """Return the association of new versions, and of those whose answer they may change."""
+        headers: dict[int, list[int]] = defaultdict(list)
+        for version in versions:
+            if version.header_id is not None:
+                headers[version.item.priority].append(version.header_id)
+        others = [
+            work
+            for priority, ids in headers.items()
+            for work in calibration_follow_ups(connection, ids, priority=priority)
+        ]
+        return [*super().work_for_all(site, connection, versions), *others]
 
     def work(self, site: Site, item: WorkItem, known: Any) -> int:
         """Return the header to associate; all the work is one set of statements at the commit."""
