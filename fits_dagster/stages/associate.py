@@ -41,7 +41,6 @@ class AssociateStage(Stage[int]):
     figures: Mapping[str, Sequence[str]] = {"associated": ()}
     parallel = False
     group_size = 500
-    commits_groups = True
 
     def is_part_of(self, site: SiteSettings) -> bool:
         """Where the calibration cache is kept."""

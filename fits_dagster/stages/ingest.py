@@ -17,53 +17,22 @@ from typing import Final
 from sqlalchemy import Connection
 
 from fits_dagster.errors import FileError
-from fits_dagster.fits.fulltext import full_text
 from fits_dagster.fits.guarded import Guard, inspect_guarded
 from fits_dagster.fits.header_update import HeaderUpdate
-from fits_dagster.fits.reading import inspect_file
-from fits_dagster.fits.verify import check_structure
 from fits_dagster.ledger.items import WorkItem
 from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage, Subject
-from fits_dagster.metadata import describe
 from fits_dagster.nights import UNDATED
 from fits_dagster.records import files
 from fits_dagster.records.files import StoredVersion
 from fits_dagster.sites import Site
-from fits_dagster.stages.new_versions import Arrival, Observation, write_versions
+from fits_dagster.stages.new_versions import Arrival, write_versions
+from fits_dagster.stages.observation import Observation, observe
 from fits_dagster.stages.registry import followers
 from fits_dagster.storage import ObjectInfo
 
 __all__ = ["STAGE", "IngestStage", "Observation", "observe"]
 
-_MISC_PREFIX: Final = "miscfile_"
 _FUTURE_TOLERANCE_S: Final = -60.0
-
-
-def observe(path: Path, filename: str) -> Observation:
-    """Read a file once and describe it.
-
-    Parameters
-    ----------
-    path
-        The file, plain or ``.bz2``.
-    filename
-        Name that it has in the store.
-
-    Raises
-    ------
-    FileError
-        It is no FITS file, or not a whole one; the reason says which.
-    """
-    inspection = inspect_file(path)
-    if "obslog" in filename or filename.startswith(_MISC_PREFIX):
-        return Observation(inspection, (), None, None)
-    problems = check_structure(inspection)
-    refused = next((p for p in problems if p.severity == "refuse"), None)
-    if refused is not None:
-        raise FileError(f"{filename}: {refused.message}", reason=refused.code)
-    description = describe(inspection.hdus, filename)
-    text = full_text(filename, description.tags, inspection.hdus)
-    return Observation(inspection, problems, description, text)
 
 
 @dataclass(frozen=True)
@@ -90,7 +59,6 @@ class IngestStage(Stage[_Ingested]):
     duty = "ingests files into the database"
     services = ("service_ingest_queue1", "service_ingest_queue2")
     subject = Subject.STORED
-    commits_groups = True
     figures: Mapping[str, Sequence[str]] = {"{site}_database": ()}
     switches: Mapping[str, str] = {
         "force": "Make new versions of all files of the nights, even of unchanged content.",

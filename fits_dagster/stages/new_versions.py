@@ -12,33 +12,20 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table
 
 from fits_dagster.errors import TransientError
-from fits_dagster.fits.reading import FileInspection
-from fits_dagster.fits.verify import Problem
 from fits_dagster.ledger.items import WorkItem
 from fits_dagster.metadata import Description
 from fits_dagster.metadata.photometry import load_standards
 from fits_dagster.records import files, tables
 from fits_dagster.records.instruments import instrument_table
 from fits_dagster.sites import Site
+from fits_dagster.stages.observation import Observation
 from fits_dagster.storage import ObjectInfo
 
-__all__ = ["Arrival", "Observation", "Written", "write_versions"]
+__all__ = ["Arrival", "Written", "write_versions"]
 
 _OBSLOG: Final = re.compile(r"(20\d\d[01]\d[0-3]\d)_(.+)_obslog\.txt")
 
 _Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """All that one pass over a file tells."""
-
-    inspection: FileInspection
-    #: Findings of the structural verification; warnings only, a refused file has no observation.
-    problems: Sequence[Problem]
-    #: None for a file that is no FITS file by its kind (an observation log, a miscellaneous file).
-    description: Description | None
-    fulltext: str | None
 
 
 @dataclass(frozen=True)
