@@ -6,6 +6,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -79,6 +80,10 @@ class S3Store:
 
         check_key(key)
         size = source.stat().st_size
+        # summed up while it is sent
+        beside = ThreadPoolExecutor(1, thread_name_prefix="etag")
+        tag = beside.submit(expected_tag, source, size, md5)
+        beside.shutdown(wait=False)
         try:
             with self._errors(key, "put"):
                 self.client.upload_file(
@@ -98,7 +103,7 @@ class S3Store:
                 f"{key}: bucket {self.settings.bucket} holds {stored} instead of {size} bytes with MD5 {md5}",
                 reason="checksum_mismatch",
             )
-        if stored.tag != expected_tag(source, size, md5):
+        if stored.tag != tag.result():
             # the service makes its tags in another way, or holds other bytes: only these can tell
             with self.local(key):
                 pass
