@@ -23,7 +23,7 @@ from fits_dagster.calibration.processing_tags import affected_statement
 
 __all__ = ["measure_calibrations"]
 
-_AIM_MS: Final = 0.5
+_AIM_MS: Final = 0.05
 _GROWTH_AIM: Final = 1.5
 _LARGE: Final = 1_000_000
 #: Nights that are measured, and times that each is: the rest of the machine does not stand still.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -123,11 +124,11 @@ def header_export(
 
 
 @bench.command()
-@_files(12)
+@_files(6)
 @_home
 @json_option
 def preview(files: int, home: Path | None, as_json: bool) -> None:
-    """Previews of NIRI and GMOS; floor: reading, shrinking and the JPEG encoder."""
+    """Previews of five kinds of files; floor: reading, means over blocks, the JPEG encoder."""
     from benchmarks.previews import measure_previews
 
     _show("preview", measure_previews(home, files=files), as_json)
@@ -246,6 +247,108 @@ def backfill(
         click.echo(json.dumps(figures, indent=1))
     else:
         print_backfill(figures, Console())
+
+
+@bench.command()
+@_files(60)
+@_home
+@json_option
+def small(files: int, home: Path | None, as_json: bool) -> None:
+    """Ingest of files of 1 MB, processor; floor: the same rows by COPY."""
+    from benchmarks.small import measure_small_files
+
+    _show("small", measure_small_files(home, files=files), as_json)
+
+
+@bench.command()
+@_files(120)
+@_workers
+@_home
+@json_option
+def load(files: int, workers: tuple[int, ...], home: Path | None, as_json: bool) -> None:
+    """Initial load of files of 1 MB; floor: copying, reading and drawing them without a database."""
+    from benchmarks.load import measure_load
+
+    _show("load", measure_load(home, files=files, workers=workers or (1, 2)), as_json)
+
+
+@bench.command()
+@click.option("--items", default=8000, show_default=True, type=click.IntRange(100))
+@click.option("--workers", default=4, show_default=True, type=click.IntRange(1), help="Processes.")
+@_home
+@json_option
+def ledger(items: int, workers: int, home: Path | None, as_json: bool) -> None:
+    """Claiming and settling items without work; floor: bare statements on a like table."""
+    from benchmarks.ledger import measure_ledger
+
+    _show("ledger", measure_ledger(home, items=items, workers=workers), as_json)
+
+
+@bench.command()
+@_files(4)
+@_size(28.0)
+@_home
+@json_option
+def objects(files: int, megabytes: float, home: Path | None, as_json: bool) -> None:
+    """Storing to S3 and fetching from it; floor: bare boto3 with the same parts."""
+    from benchmarks.objects import measure_objects
+
+    _show("objects", measure_objects(home, files=files, megabytes=megabytes), as_json)
+
+
+@bench.command()
+@_files(5000)
+@_home
+@json_option
+def memory(files: int, home: Path | None, as_json: bool) -> None:
+    """Memory of a worker over many files; the ratio is that of memory at the end and after a tenth."""
+    from benchmarks.memory import measure_memory
+
+    _show("memory", measure_memory(home, files=files), as_json)
+
+
+@bench.command()
+@_home
+@json_option
+def start(home: Path | None, as_json: bool) -> None:
+    """Starting the command line; floor: starting Python."""
+    from benchmarks.start import measure_start
+
+    _show("start", measure_start(home), as_json)
+
+
+@bench.command("all")
+@click.option("--only", multiple=True, metavar="BENCH", help="Just this one; may be repeated.")
+@click.option("--write", is_flag=True, help="Put the table into docs/performance.md.")
+@_home
+@json_option
+def all_(only: tuple[str, ...], write: bool, home: Path | None, as_json: bool) -> None:
+    """All stages beside their floors: the table of docs/performance.md; ten minutes."""
+    from benchmarks.table import as_markdown, measure_all, write_table
+
+    found = measure_all(home, only=only, tell=lambda line: click.echo(line, err=True))
+    if write:
+        write_table(found)
+    click.echo(json.dumps(found, indent=1) if as_json else as_markdown(found))
+
+
+@bench.command()
+@click.option("--write", is_flag=True, help="Keep the ratios as those to compare with.")
+@_home
+@json_option
+def guard(write: bool, home: Path | None, as_json: bool) -> None:
+    """Ratios of the main stages beside those that were kept; fails where one is 1.5 times worse."""
+    from benchmarks.guard import keep, measure_guard, print_guard
+
+    found = measure_guard(home)
+    if write:
+        keep(found)
+    if as_json:
+        click.echo(json.dumps([one.as_dict() for one in found], indent=1))
+    else:
+        print_guard(found, Console())
+    if any(one.is_worse for one in found) and not write:
+        sys.exit(1)
 
 
 @bench.command()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figures
 from benchmarks.home import bench_home, bench_site, with_workers
+from benchmarks.rounds import take_turns
 from benchmarks.samples import gmos_sample
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
@@ -18,7 +19,8 @@ from fits_dagster.stages.ingest import STAGE
 
 __all__ = ["ingest_all", "measure_ingest"]
 
-_RATIO_AIM = 1.6
+_RATIO_AIM = 1.12
+_RATE_AIM = 1.8
 
 
 def measure_ingest(
@@ -28,6 +30,7 @@ def measure_ingest(
     megabytes: float = 30.0,
     workers: Sequence[int] = (1, 2),
     site: SiteName = "summit",
+    rounds: int = 5,
 ) -> list[Figures]:
     """Measure the ingest of GMOS files that are in the page cache, one run for each number of workers."""
     sample = gmos_sample(megabytes)
@@ -35,30 +38,46 @@ def measure_ingest(
     with bench_home(home) as settings, bench_site(settings, site) as opened:
         directory = _store_directory(opened)
         ingest_all(opened, sample.write(directory, range(9000, 9002)))  # first queries, imports, plans
-        for run, count in enumerate(workers):
-            paths = sample.write(directory, range(1 + run * files, 1 + (run + 1) * files))
-            for path in paths:
-                _digest(path)
-            before = _floor(paths)
-            seconds = ingest_all(with_workers(opened, count), paths)
-            # the machine may be busier after the run than before it
-            floor = (before + _floor(paths)) / 2
-            size = sum(path.stat().st_size for path in paths)
+        first = 1
+        for count in workers:
+            chosen = with_workers(opened, count)
+            batches: list[list[Path]] = []
+
+            def stage(chosen: Site = chosen, batches: list[list[Path]] = batches) -> float:
+                nonlocal first
+                paths = sample.write(directory, range(first, first + files))
+                first += files
+                batches.append(paths)
+                for path in paths:
+                    _digest(path)
+                return ingest_all(chosen, paths)
+
+            def floor(batches: list[list[Path]] = batches) -> float:
+                return _floor(batches[-1])
+
+            stage()
+            found = take_turns(rounds, stage, floor)
+            size = sum(path.stat().st_size for path in batches[-1])
+            for path in (path for batch in batches for path in batch):
+                path.unlink()
+            rate = runs[0].seconds / found.seconds if runs else 1.0
             figures = Figures(
                 name=f"ingest at the {site}",
                 floor="md5 of the bytes and astropy's reading of all headers, files in the page cache",
-                aim=f"ratio <= {_RATIO_AIM} with one worker, more files/s with more workers",
+                aim=f"ratio <= {_RATIO_AIM} with one worker; two workers >= {_RATE_AIM} times its rate",
                 files=files,
                 bytes=size,
-                seconds=seconds,
-                floor_seconds=floor,
+                seconds=found.seconds,
+                floor_seconds=found.floor,
                 workers=count,
-                reached=seconds / floor <= _RATIO_AIM if count == 1 else None,
-                details={"mb_per_file": round(size / files / 1e6, 1)},
+                reached=found.seconds / found.floor <= _RATIO_AIM if count == 1 else rate >= _RATE_AIM,
+                details={
+                    "mb_per_file": round(size / files / 1e6, 1),
+                    "times_the_first_rate": round(rate, 2),
+                    **found.details,
+                },
             )
             runs.append(figures)
-            for path in paths:
-                path.unlink()
     return runs
 
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from fits_dagster.fits.hdu import HDU
+import numpy as np
+from numpy.typing import NDArray
+
+from fits_dagster.fits.hdu import BLOCK, HDU, padded
 from fits_dagster.simulator import PlannedFrame, frame_bytes, plan_night
 from fits_dagster.simulator.cards import Card, format_card
 from fits_dagster.simulator.facility import facility_cards
 
-__all__ = ["NIGHT", "Sample", "ghost_bundle", "gmos_sample", "niri_sample"]
+__all__ = [
+    "NIGHT",
+    "Sample",
+    "ghost_arm_sample",
+    "ghost_bundle",
+    "gmos_sample",
+    "gsaoi_sample",
+    "ifu_sample",
+    "niri_sample",
+]
 
 #: Night label of all samples.
 NIGHT: Final = "20251123"
@@ -60,6 +72,48 @@ def gmos_sample(megabytes: float) -> Sample:
 def niri_sample() -> Sample:
     """Make an image of NIRI: one array of 1024 by 1024."""
     return _sample(_science_frame("NIRI"))
+
+
+def gsaoi_sample() -> Sample:
+    """Make an image of GSAOI: four arrays of 2048 by 2048."""
+    return _sample(_science_frame("GSAOI"))
+
+
+def ifu_sample() -> Sample:
+    """Make a reduced cube of an integral field unit, 29 MB: 2218 wavelengths of 49 by 66."""
+    frame = _science_frame("GMOS-N")
+    cube = np.random.default_rng(1).normal(100.0, 10.0, (2218, 49, 66)).astype(">f4")
+    return Sample(frame.filename, _file(frame, facility_cards(frame), [cube]))
+
+
+def ghost_arm_sample() -> Sample:
+    """Make one exposure of an arm of GHOST: four amplifiers of 2080 by 2080."""
+    frame = _science_frame("GMOS-N")
+    cards = [card if card[0] != "INSTRUME" else ("INSTRUME", "GHOST", "") for card in facility_cards(frame)]
+    counts = np.random.default_rng(1).normal(1000.0, 30.0, (2080, 2080)).astype(">i2")
+    return Sample(frame.filename, _file(frame, [*cards, ("CAMERA", "RED", "Camera name")], [counts] * 4))
+
+
+def _file(frame: PlannedFrame, primary: Sequence[Card], arrays: Sequence[NDArray[Any]]) -> bytes:
+    pieces = [_header([*primary, ("FILENAME", frame.filename, "")])]
+    for array in arrays:
+        bits = array.dtype.itemsize * (-8 if array.dtype.kind == "f" else 8)
+        axes = [(f"NAXIS{n}", length, "") for n, length in enumerate(reversed(array.shape), 1)]
+        structure: list[Card] = [
+            ("XTENSION", "IMAGE", "IMAGE extension"),
+            ("BITPIX", bits, ""),
+            ("NAXIS", array.ndim, ""),
+            *axes,
+            ("PCOUNT", 0, ""),
+            ("GCOUNT", 1, ""),
+        ]
+        pieces += [_header(structure), array.tobytes(), bytes(-array.nbytes % BLOCK)]
+    return b"".join(pieces)
+
+
+def _header(cards: Sequence[Card]) -> bytes:
+    text = "".join(format_card(*card) for card in cards) + "END".ljust(80)
+    return text.ljust(padded(len(text))).encode()
 
 
 def _sample(frame: PlannedFrame) -> Sample:

@@ -7,11 +7,9 @@ failed run's table and in ``docs/operations.md``.
 from __future__ import annotations
 
 import errno
+import sys
 import traceback
 from enum import Enum
-
-import requests
-from sqlalchemy.exc import DBAPIError, OperationalError
 
 from fits_dagster.fits.opening import NotAFileError
 
@@ -99,16 +97,19 @@ def _storable(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "backslashreplace").decode()
 
 
+def _is_of(error: BaseException, module: str, name: str) -> bool:
+    """Tell whether an error is of a class of a library; only who has imported that can raise it."""
+    return module in sys.modules and isinstance(error, getattr(sys.modules[module], name))
+
+
 def _classify(error: BaseException) -> tuple[str, Retry]:
     if isinstance(error, DataflowError):
         return error.reason, error.retry
     if isinstance(error, FileNotFoundError):
         return "file_vanished", Retry.NEVER
-    if isinstance(error, requests.RequestException):
+    if _is_of(error, "requests", "RequestException"):
         return "network", Retry.BACKOFF
-    if isinstance(error, OperationalError) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    ):
+    if _is_of(error, "sqlalchemy.exc", "OperationalError") or getattr(error, "connection_invalidated", False):
         return "database_unavailable", Retry.BACKOFF
     if isinstance(error, NotAFileError):
         return "not_a_file", Retry.NEVER

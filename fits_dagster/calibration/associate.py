@@ -197,7 +197,7 @@ _SUPERSEDED = text("""
 select old.id from header h join diskfile d on d.id = h.diskfile_id
 join diskfile v on v.file_id = d.file_id and v.path = d.path and v.id <> d.id and not v.canonical
 join header old on old.diskfile_id = v.id
-where h.id = :id
+where h.id = any(:ids)
 """)
 
 _HOLD = text("select pg_advisory_xact_lock_shared(:key)")
@@ -247,16 +247,16 @@ where o.header_id = any(a.cal_hids) or {RUNNING}
 """)
 
 
-def follow_ups(connection: Connection, header_id: int, *, priority: int = 0) -> list[NewWork]:
-    """Index a header that was just ingested, and tell whose associations it changes.
+def follow_ups(connection: Connection, header_ids: Sequence[int], *, priority: int = 0) -> list[NewWork]:
+    """Index headers that were just ingested, and tell whose associations they change.
 
-    It writes the header's offers and needs, and removes the offers, needs and cached associations of the
-    versions of the file that it supersedes.
+    It writes their offers and needs, and removes the offers, needs and cached associations of the versions
+    of their files that they supersede.
 
     Parameters
     ----------
     connection
-        The transaction of the ingest, in which the header, its instrument rows and the demotion of the
+        The transaction of the ingest, in which the headers, their instrument rows and the demotion of the
         older versions were written.
     priority
         Priority of the work that follows.
@@ -264,15 +264,15 @@ def follow_ups(connection: Connection, header_id: int, *, priority: int = 0) -> 
     Returns
     -------
     list of NewWork
-        Associations of the *other* targets whose answer can change; the header's own is not among them.
+        Associations of the *other* targets whose answer can change; those of the headers themselves are
+        not among them.
     """
     connection.execute(_HOLD, {"key": INGEST_BARRIER})
-    older = list(connection.scalars(_SUPERSEDED, {"id": header_id}))
+    older = list(connection.scalars(_SUPERSEDED, {"ids": list(header_ids)}))
     affected = _withdraw(connection, older) if older else {}
-    if write_index(connection, load_facts(connection, [header_id])):
-        affected |= _affected(connection, [header_id], arrived=True)
-    affected.pop(header_id, None)
-    return as_work(affected, priority)
+    if write_index(connection, load_facts(connection, header_ids)):
+        affected |= _affected(connection, header_ids, arrived=True)
+    return as_work({h: place for h, place in affected.items() if h not in header_ids}, priority)
 
 
 def _withdraw(connection: Connection, header_ids: Sequence[int]) -> dict[int, tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,8 +94,16 @@ def simulate(
 @site_option("archive")
 @click.option("--path", "store_path", default="", help="Directory in the store that the files go to.")
 @click.option("--force", is_flag=True, help="Make new versions even of unchanged files.")
+@click.option(
+    "--workers",
+    default=0,
+    type=click.IntRange(0),
+    help="Processes.  [default: one a core]",
+)
 @home_option
-def ingest(paths: tuple[Path, ...], site: SiteName, store_path: str, force: bool, home: Path) -> None:
+def ingest(
+    paths: tuple[Path, ...], site: SiteName, store_path: str, force: bool, workers: int, home: Path
+) -> None:
     """Store and ingest files, make their previews and associations, without the daemon: an initial load.
 
     A repeated load does only what is missing. Exits with 1 if any file failed.
@@ -104,16 +113,26 @@ def ingest(paths: tuple[Path, ...], site: SiteName, store_path: str, force: bool
     chosen = list(fits_files(paths))
     if not chosen:
         raise click.ClickException("no FITS files there")
-    with progress_bar(_stderr) as bar:
+    with ExitStack() as stack:
+        bar: Any = None
         tasks: dict[str, Any] = {}
 
         def advance(stage: str, done: int, total: int) -> None:
+            nonlocal bar
+            # its thread is begun when the processes of the load have been
+            bar = bar or stack.enter_context(progress_bar(_stderr))
             if stage not in tasks:
                 tasks[stage] = bar.add_task(stage, total=total)
             bar.update(tasks[stage], completed=done, total=total)
 
         report = initial_load(
-            load_settings(home), site, chosen, store_path=store_path, force=force, progress=advance
+            load_settings(home),
+            site,
+            chosen,
+            store_path=store_path,
+            force=force,
+            workers=workers,
+            progress=advance,
         )
     for stage, outcomes in report.outcomes.items():
         click.echo(f"{stage}: " + ", ".join(f"{count} {word}" for word, count in sorted(outcomes.items())))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from fits_dagster.cli.options import home_option, json_option
 from fits_dagster.settings import load_settings
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from fits_dagster.system.up import System
 
 __all__ = ["migrate", "status", "up"]
-
-_console = Console(stderr=True)
 
 
 @click.command()
@@ -33,26 +30,29 @@ def up(home: Path, for_dagster_dev: bool) -> None:
     Settings come from HOME/settings.toml and from FITS_DAGSTER_* environment variables. Programs that die are
     started again. Ctrl-C or SIGTERM stops everything.
     """
+    from rich.console import Console
+
     from fits_dagster.system.home import AlreadyRunningError
     from fits_dagster.system.up import running_system, stop_on_sigterm, wait_for_signal
 
+    console = Console(stderr=True)
     settings = load_settings(home)
     try:
         with (
             stop_on_sigterm(),
             running_system(
-                settings, dagster=not for_dagster_dev, tell=lambda what: _console.print(f"… {what}")
+                settings, dagster=not for_dagster_dev, tell=lambda what: console.print(f"… {what}")
             ) as system,
         ):
             if for_dagster_dev:
                 _serve_dagster_dev(system)
                 return
             for site, url in system.urls.items():
-                _console.print(f"[bold]{site}[/]: {url}/queuestatus   Dagster: {url}/dagster")
-            _console.print("Running. Ctrl-C stops everything.")
+                console.print(f"[bold]{site}[/]: {url}/queuestatus   Dagster: {url}/dagster")
+            console.print("Running. Ctrl-C stops everything.")
             wait_for_signal(system)
     except AlreadyRunningError as error:
-        _console.print(str(error), soft_wrap=True)
+        console.print(str(error), soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -30,6 +30,7 @@ _VALUE: Final = re.compile(
 )
 _EXPONENT: Final = str.maketrans("dD", "EE")
 _COMMENTARY: Final = frozenset({"", "COMMENT", "HISTORY", "END", "CONTINUE"})
+_COMMENTS: Final = ("COMMENT ", "HISTORY ", " " * KEYWORD_LENGTH)
 _HIERARCH: Final = "HIERARCH"
 #: The first eight characters of a card that is as the standard wants it.
 _REGULAR: Final = re.compile(r"[^\s=]* *")
@@ -83,7 +84,7 @@ class Cards(Mapping[str, Value]):
     value None. Commentary cards are counted but have no value. Source: FITS standard 4.0 section 4.
     """
 
-    __slots__ = ("_long", "_positions", "_values", "text")
+    __slots__ = ("_joined", "_long", "_positions", "_values", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -93,8 +94,10 @@ class Cards(Mapping[str, Value]):
         self._positions = {upper[i : i + KEYWORD_LENGTH]: i for i in range(last, -1, -CARD_LENGTH)}
         self._values: dict[str, Value] = {}
         self._long: dict[str, int] | None = None
-        if _SUSPECT.search(",".join(self._positions)):
+        self._joined = ",".join(self._positions)
+        if _SUSPECT.search(self._joined):
             self._index_irregular([key for key in self._positions if not _REGULAR.fullmatch(key)])
+            self._joined = ",".join(self._positions)
 
     def __getitem__(self, key: str) -> Value:
         if key in self._values:
@@ -102,17 +105,21 @@ class Cards(Mapping[str, Value]):
         position = self._position(key)
         if position is None:
             raise KeyError(key)
-        parsed = self._parse(position)
-        if isinstance(parsed, str):
-            parsed = as_utf8(parsed)
-        self._values[key] = parsed
-        return parsed
+        return self._read(key, position)
 
     def get(self, key: str, default: Value = None) -> Value:  # type: ignore[override]
         """Return the value of a keyword, or the default if it is not there."""
         if key in self._values:
             return self._values[key]
-        return self[key] if self._position(key) is not None else default
+        position = self._position(key)
+        return default if position is None else self._read(key, position)
+
+    def _read(self, key: str, position: int) -> Value:
+        parsed = self._parse(position)
+        if isinstance(parsed, str):
+            parsed = as_utf8(parsed)
+        self._values[key] = parsed
+        return parsed
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self._position(key) is not None
@@ -131,17 +138,35 @@ class Cards(Mapping[str, Value]):
         position = self._position(key)
         return None if position is None else self.text[position : position + CARD_LENGTH]
 
+    @property
+    def are_plain(self) -> bool:
+        """Whether each card is a comment, or has a value of the common forms."""
+        text = self.text
+        for start in range(0, len(text), CARD_LENGTH):
+            if text[start + 8 : start + 10] == "= ":
+                if _VALUE.match(text, start + 10, start + CARD_LENGTH) is None:
+                    return False
+            elif not text.startswith(_COMMENTS, start):
+                return False
+        return True
+
     def has_keyword_containing(self, part: str) -> bool:
         """Tell whether any keyword contains ``part`` (upper case)."""
-        return any(part in key for key in self._positions) or any(part in k for k in self._long_keywords())
+        return part in self._joined or any(part in key for key in self._long_keywords())
 
     def _position(self, key: str) -> int | None:
-        key = key.upper() if key.isascii() else _ascii_upper(key)
-        if len(key) <= KEYWORD_LENGTH:
-            position = self._positions.get(key.ljust(KEYWORD_LENGTH))
+        # nearly all are asked for as they stand there
+        if (
+            len(key) <= KEYWORD_LENGTH
+            and (position := self._positions.get(key.ljust(KEYWORD_LENGTH))) is not None
+        ):
+            return position
+        upper = key.upper() if key.isascii() else _ascii_upper(key)
+        if upper != key and len(upper) <= KEYWORD_LENGTH:
+            position = self._positions.get(upper.ljust(KEYWORD_LENGTH))
             if position is not None:
                 return position
-        return self._long_keywords().get(key)
+        return self._long_keywords().get(upper)
 
     def _long_keywords(self) -> dict[str, int]:
         if self._long is None:
@@ -164,13 +189,15 @@ class Cards(Mapping[str, Value]):
             self._positions[name] = min(position, self._positions.get(name, position))
 
     def _parse(self, position: int) -> Value:
-        card = self.text[position : position + CARD_LENGTH]
-        following = self.text[position + CARD_LENGTH : position + CARD_LENGTH + KEYWORD_LENGTH]
-        if card[8:10] == "= " and following.upper() != "CONTINUE":
-            found = _VALUE.match(card, 10)
+        text, end = self.text, position + CARD_LENGTH
+        if (
+            text[position + 8 : position + 10] == "= "
+            and text[end : end + KEYWORD_LENGTH].upper() != "CONTINUE"
+        ):
+            found = _VALUE.match(text, position + 10, end)
             if found is not None:
                 return _value(found)
-        return self._parse_unusual(card, position)
+        return self._parse_unusual(text[position:end], position)
 
     def _parse_unusual(self, card: str, position: int) -> Value:
         """Let astropy read long strings, HIERARCH cards, complex numbers and free forms."""

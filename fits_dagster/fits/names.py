@@ -34,6 +34,8 @@ _SORTED_FORMS: Final = (
     ("y", re.compile(r"img_(\d{8})_(\w+)")),
     ("x", re.compile(r"(\d{8})_(.*)_obslog\.txt")),
 )
+#: Names without fault, as nearly all are: one look instead of five.
+_PLAIN: Final = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.+-]{{0,{LONGEST_NAME - 1}}}")
 _UNSORTED_PREFIX: Final = "aaaa"
 
 
@@ -61,6 +63,8 @@ def fault_of_name(name: str) -> str | None:
     name : str
         One part of a path, as the operating system gives it (bytes that are no UTF-8 as surrogates).
     """
+    if _PLAIN.fullmatch(name):
+        return None
     if name.startswith((".", "-")):
         return f"begins with {name[0]!r}"
     if any("\ud800" <= letter <= "\udfff" for letter in name):

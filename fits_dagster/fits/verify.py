@@ -189,13 +189,16 @@ def _card_problems(hdu: HDU, place: str) -> list[Problem]:
             warn("unparsable_cards", f"{place}: no value can be read of {', '.join(unreadable[:5])}")
         )
     expected = _mandatory_order(hdu)
-    found = [line[:8].rstrip() for line in hdu.lines[: len(expected)]]
+    starts = range(0, min(len(text), len(expected) * CARD_LENGTH), CARD_LENGTH)
+    found = [text[start : start + 8].rstrip() for start in starts]
     if found != expected:
         problems.append(warn("keyword_order", f"{place} begins with {found}, the standard wants {expected}"))
     return problems
 
 
 def _unreadable_keywords(cards: Cards) -> list[str]:
+    if cards.are_plain:
+        return []
     bad = []
     for key in cards:
         card = cards.card(key)

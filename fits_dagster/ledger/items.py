@@ -160,7 +160,8 @@ def claim(
     oldest
         Take what was added first instead, so that old work never starves behind new files.
     """
-    order = "w.added_at, w.id" if oldest else "w.priority desc, w.sort_key desc, w.id"
+    # a second key would have all that was added together sorted at every claim
+    order = "w.added_at" if oldest else "w.priority desc, w.sort_key desc, w.id"
     rows = connection.execute(
         QUERIES.with_parts("claim", order=order),
         {

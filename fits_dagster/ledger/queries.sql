@@ -25,7 +25,8 @@ on conflict (stage, path, filename, destination) where state = 'waiting' do upda
 
 -- claim --
 -- Work that is due, in a given order; never what somebody else holds. An item that may have killed its workers
--- is claimed alone, when its turn comes.
+-- is claimed alone, when its turn comes. Whether somebody holds an item is looked up by its key, one by one: as a
+-- join it would be read through what the workers have held before, over and over (so "offset 0").
 with due as materialized (
     select w.id, w.deaths, w.priority, w.sort_key, w.added_at from work_item w
     where w.stage = :stage and w.state = 'waiting' and w.not_before <= now()
@@ -33,7 +34,7 @@ with due as materialized (
       and {in_scope}
       and not exists (select 1 from work_item r
                       where r.state = 'running' and r.stage = w.stage and r.path = w.path
-                        and r.filename = w.filename and r.destination = w.destination)
+                        and r.filename = w.filename and r.destination = w.destination offset 0)
     order by {order} limit :limit for update skip locked),
   first as (select w.id, w.deaths >= :alone as alone from due w order by {order} limit 1),
   picked as (select w.id from due w, first
@@ -44,6 +45,14 @@ set state = 'running', attempts = attempts + 1, lease_owner = :owner, lease_toke
 from picked where w.id = picked.id
 returning w.id, w.stage, w.path, w.filename, w.destination, w.night, w.priority, w.attempts, w.deaths,
           w.added_at, w.force, w.force_md5, w.no_defer, w.subject_id, w.payload, w.sort_key
+
+-- add_events --
+-- Lines of the history of files.
+insert into event (stage, outcome, path, filename, night, run_id, size, seconds, detail)
+select :stage, outcome, path, filename, night, :run_id, size, seconds, detail
+from unnest(cast(:outcomes as text[]), cast(:paths as text[]), cast(:filenames as text[]),
+            cast(:nights as text[]), cast(:sizes as bigint[]), cast(:seconds as float8[]),
+            cast(:details as text[])) as e(outcome, path, filename, night, size, seconds, detail)
 
 -- complete --
 -- End items with success, and remove failed ones of the same file and stage.

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from fits_dagster.errors import LeaseLostError, Retry, describe_error
 from fits_dagster.ledger import items as ledger
 from fits_dagster.ledger.items import Lease, WorkItem
+from fits_dagster.ledger.queries import QUERIES
 from fits_dagster.ledger.report import DrainReport, FileFailure, Finished
 from fits_dagster.ledger.retry import RetryPolicy
 from fits_dagster.ledger.stage import Committed, NotReady, Stage
-from fits_dagster.ledger.tables import event
 from fits_dagster.nights import FileKey
 from fits_dagster.sites import Site
 
@@ -85,8 +85,7 @@ class _Settlement:
 
     def settle(self, connection: Connection, finished: Sequence[Finished]) -> _Outcome:
         outcome = _Outcome()
-        rest = self._group(connection, finished, outcome) if self.stage.commits_groups else finished
-        for one in rest:
+        for one in self._group(connection, finished, outcome):
             error = one.error or self._commit(connection, one, outcome)
             if isinstance(error, NotReady):
                 self._defer(connection, one.item, error)
@@ -102,6 +101,8 @@ class _Settlement:
     ) -> Sequence[Finished]:
         """Commit all results without an error at once; returns what is left for one by one."""
         good = [one for one in finished if one.error is None]
+        if len(good) < 2:
+            return finished
         try:
             with connection.begin_nested():
                 results = [(one.item, one.result) for one in good]
@@ -175,18 +176,17 @@ class _Settlement:
         """Write the history."""
         if not done:
             return
-        rows = [
+        connection.execute(
+            QUERIES["add_events"],
             {
                 "stage": self.stage.name,
-                "outcome": committed.outcome,
-                "path": item.path,
-                "filename": item.filename,
-                "night": item.night,
                 "run_id": self.run_id,
-                "size": committed.size,
-                "seconds": seconds,
-                "detail": committed.detail[:2000],
-            }
-            for item, committed, seconds in done
-        ]
-        connection.execute(insert(event), rows)
+                "outcomes": [committed.outcome for _, committed, _ in done],
+                "paths": [item.path for item, _, _ in done],
+                "filenames": [item.filename for item, _, _ in done],
+                "nights": [item.night for item, _, _ in done],
+                "sizes": [committed.size for _, committed, _ in done],
+                "seconds": [seconds for _, _, seconds in done],
+                "details": [committed.detail[:2000] for _, committed, _ in done],
+            },
+        )

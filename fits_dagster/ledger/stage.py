@@ -150,8 +150,6 @@ class Stage(ABC, Generic[Result]):
     group_size = 16
     #: Seconds between calls of :meth:`look` while a run is at this stage; None where all work is announced.
     look_every_s: float | None = None
-    #: Whether :meth:`commit_group` writes many results in fewer statements than one by one.
-    commits_groups = False
 
     def is_part_of(self, site: SiteSettings) -> bool:
         """Tell whether a site has this stage."""
@@ -202,7 +200,10 @@ class Stage(ABC, Generic[Result]):
     def commit_group(
         self, site: Site, connection: Connection, group: Sequence[tuple[WorkItem, Result]]
     ) -> Sequence[Committed]:
-        """Write several results at once. When this fails, they are committed one by one."""
+        """Write several results in one savepoint; when this fails, they are committed one by one.
+
+        A stage that can write many in fewer statements than one by one does it here.
+        """
         return [self.commit(site, connection, item, result) for item, result in group]
 
     def work_for(self, site: Site, connection: Connection, version: NewVersion) -> Sequence[NewWork]:
@@ -222,6 +223,12 @@ class Stage(ABC, Generic[Result]):
             )
             for destination in self.destinations(site.settings)
         ]
+
+    def work_for_all(
+        self, site: Site, connection: Connection, versions: Sequence[NewVersion]
+    ) -> Sequence[NewWork]:
+        """Return what :meth:`work_for` does for each of some versions that came in one transaction."""
+        return [work for version in versions for work in self.work_for(site, connection, version)]
 
     def after_commit(self, site: Site, item: WorkItem, result: Result) -> None:
         """Clean up once the transaction is durable (a staged file, for instance)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fits_dagster.previews.reading import Image, Pixels
 from fits_dagster.previews.sections import Section, binning, parse_section
 from fits_dagster.previews.shrink import block_of, mean_columns, mean_rows
-from fits_dagster.previews.stretch import Counted, count_values, limits_of_counted, limits_of_pixels
+from fits_dagster.previews.stretch import limits_of_sample, sampled
 
 __all__ = ["MosaicPart", "amplifier_parts", "array_parts", "paste"]
 
@@ -25,13 +25,28 @@ OVERSCAN_SAMPLE = 8192
 
 @dataclass(frozen=True)
 class MosaicPart:
-    """Pixels of one extension, their place in the mosaic (column, row) and what turns them into counts."""
+    """What is shown of one extension, and its place in the mosaic (column, row); pixels are read when due."""
 
-    pixels: Pixels
+    image: Image
+    section: Section
     x: int
     y: int
-    bias: float = 0.0
+    #: What the level of the bias is taken from; without, it is what stands for a count of zero.
+    overscan: Section | None = None
+    #: Counts of a stored step.
     gain: float = 1.0
+
+    def load(self) -> tuple[Pixels, float]:
+        """Read the pixels; return those that are shown, and the bias, both as stored.
+
+        Raises
+        ------
+        NoPreview
+            See `Image.stored`.
+        """
+        stored = self.image.stored()
+        shown = stored[self.section.y1 : self.section.y2, self.section.x1 : self.section.x2]
+        return shown, _bias(self.image, stored, self.overscan)
 
 
 def amplifier_parts(images: list[Image], chip: int, gap: int) -> list[MosaicPart] | None:
@@ -53,9 +68,8 @@ def amplifier_parts(images: list[Image], chip: int, gap: int) -> list[MosaicPart
         detector = parse_section(cards.get("DETSEC"))
         if detector is None or len(image.shape) != 2:
             return None
-        stored = image.stored()
-        data = parse_section(cards.get("DATASEC")) or Section(0, stored.shape[1], 0, stored.shape[0])
-        if not data.inside(stored.shape):
+        data = parse_section(cards.get("DATASEC")) or _whole(image)
+        if not data.inside(image.shape):
             return None
         xbin, ybin = binning(cards.get("CCDSUM"))
         shift = detector.x1 // chip * (gap // xbin)
@@ -63,10 +77,11 @@ def amplifier_parts(images: list[Image], chip: int, gap: int) -> list[MosaicPart
         factor = float(gain) if isinstance(gain, int | float) and gain > 0 else 1.0
         parts.append(
             MosaicPart(
-                pixels=stored[data.y1 : data.y2, data.x1 : data.x2],
+                image,
+                data,
                 x=detector.x1 // xbin + shift,
                 y=detector.y1 // ybin,
-                bias=_bias(image, stored),
+                overscan=parse_section(cards.get("BIASSEC")),
                 gain=factor * image.scale,
             )
         )
@@ -81,9 +96,8 @@ def array_parts(images: list[Image]) -> list[MosaicPart] | None:
         if detector is None or len(image.shape) != 2:
             return None
         shift_x, shift_y = (GSAOI_GAP if start >= GSAOI_SECOND else 0 for start in (detector.x1, detector.y1))
-        bias = -image.zero / image.scale
         parts.append(
-            MosaicPart(image.stored(), detector.x1 + shift_x, detector.y1 + shift_y, bias, image.scale)
+            MosaicPart(image, _whole(image), detector.x1 + shift_x, detector.y1 + shift_y, gain=image.scale)
         )
     return _to_origin(parts)
 
@@ -100,35 +114,42 @@ def paste(parts: list[MosaicPart], percentile: float) -> tuple[NDArray[np.float3
     limits : (float, float)
         Percentiles p and 100 - p of the mosaic at full size, its empty parts (zero) included.
     """
-    shape = (
-        max(part.y + len(part.pixels) for part in parts),
-        max(part.x + part.pixels.shape[1] for part in parts),
-    )
-    block = block_of(shape)
-    canvas = np.zeros((max(1, shape[0] // block), shape[1]), np.float32)
+    height, width = _extent(parts)
+    block = block_of((height, width))
+    canvas = np.zeros((max(1, height // block), width), np.float32)
+    samples, shown = [], 0
     for part in parts:
-        rows = mean_rows(part.pixels, block)
-        rows -= np.float32(part.bias)
-        rows *= np.float32(part.gain)
+        # one after the other, so that they use the same memory
+        pixels, bias = part.load()
+        rows = mean_rows(pixels, block)
         top = part.y // block
         rows = rows[: len(canvas) - top]
-        canvas[top : top + len(rows), part.x : part.x + rows.shape[1]] = rows
-    return mean_columns(canvas, block), _limits(parts, shape, canvas, percentile)
+        canvas[top : top + len(rows), part.x : part.x + rows.shape[1]] = _counts(rows, bias, part.gain)
+        samples.append(_counts(sampled(pixels, height * width), bias, part.gain))
+        shown += pixels.size
+    # what no part covers is zero, and counts as the rest does
+    empty = max(0, height * width - shown) * sum(map(len, samples)) // shown
+    sample = np.concatenate([*samples, np.zeros(empty, np.float32)])
+    return mean_columns(canvas, block), limits_of_sample(sample, canvas, percentile)
 
 
-def _limits(
-    parts: list[MosaicPart], shape: tuple[int, int], canvas: NDArray[np.float32], percentile: float
-) -> tuple[float, float]:
-    counted: list[Counted] = []
-    for part in parts:
-        found = count_values(part.pixels)
-        if found is None:
-            return limits_of_pixels(canvas, percentile)
-        counted.append(Counted((found.values - part.bias) * part.gain, found.counts))
-    empty = shape[0] * shape[1] - sum(part.pixels.size for part in parts)
-    if empty > 0:
-        counted.append(Counted(np.zeros(1), np.array([empty])))
-    return limits_of_counted(counted, percentile)
+def _counts(stored: NDArray[np.float32], bias: float, gain: float) -> NDArray[np.float32]:
+    stored -= np.float32(bias)
+    stored *= np.float32(gain)
+    return stored
+
+
+def _whole(image: Image) -> Section:
+    rows, columns = image.shape
+    return Section(0, columns, 0, rows)
+
+
+def _extent(parts: list[MosaicPart]) -> tuple[int, int]:
+    """Return where the last row and the last column end."""
+    return (
+        max(part.y + part.section.shape[0] for part in parts),
+        max(part.x + part.section.shape[1] for part in parts),
+    )
 
 
 def _to_origin(parts: list[MosaicPart]) -> list[MosaicPart] | None:
@@ -136,16 +157,13 @@ def _to_origin(parts: list[MosaicPart]) -> list[MosaicPart] | None:
     if not parts:
         return None
     left, bottom = min(part.x for part in parts), min(part.y for part in parts)
-    width = max(part.x + part.pixels.shape[1] for part in parts) - left
-    height = max(part.y + part.pixels.shape[0] for part in parts) - bottom
-    if width * height > LARGEST_MOSAIC:
-        return None
-    return [MosaicPart(part.pixels, part.x - left, part.y - bottom, part.bias, part.gain) for part in parts]
+    moved = [replace(part, x=part.x - left, y=part.y - bottom) for part in parts]
+    height, width = _extent(moved)
+    return moved if width * height <= LARGEST_MOSAIC else None
 
 
-def _bias(image: Image, stored: Pixels) -> float:
+def _bias(image: Image, stored: Pixels, section: Section | None) -> float:
     """Median of the overscan in stored numbers; else what stands for a count of zero."""
-    section = parse_section(image.hdu.cards.get("BIASSEC"))
     if section is None or not section.inside(stored.shape):
         return -image.zero / image.scale
     strip = stored[section.y1 : section.y2, section.x1 : section.x2]

@@ -77,21 +77,52 @@ class Image:
         NoPreview
             The file ends before the data do, or the compressed pixels cannot be read.
         """
-        if self.hdu.is_compressed_image:
-            needed = self.hdu.data_offset - self.hdu.offset + self.hdu.data_bytes
-            fill = padded(self.hdu.data_bytes) - self.hdu.data_bytes
-            content = bytes(self._bytes(self.hdu.offset, needed)).ljust(needed + fill, b"\0")
-            pixels = decoded(self.hdu, self.index, content)
-        else:
+        if not self.hdu.is_compressed_image:
             dtype = np.dtype(_DTYPES[self.hdu.bitpix or 8])
             data = self._bytes(self.hdu.data_offset, math.prod(self.hdu.shape) * dtype.itemsize)
-            pixels = np.frombuffer(data, dtype)
+            return self._showable(np.frombuffer(data, dtype).reshape(self.shape))
+        needed = self.hdu.data_offset - self.hdu.offset + self.hdu.data_bytes
+        fill = padded(self.hdu.data_bytes) - self.hdu.data_bytes
+        content = bytes(self._bytes(self.hdu.offset, needed)).ljust(needed + fill, b"\0")
+        return self._showable(decoded(self.hdu, self.index, content).reshape(self.shape))
+
+    def planes(self, most: int) -> Pixels:
+        """Return planes of an image of more than two axes, evenly spread, as (planes, rows, columns).
+
+        Parameters
+        ----------
+        most
+            Number of planes; of an image that has fewer, all.
+
+        Raises
+        ------
+        NoPreview
+            See `stored`.
+        """
+        rows, columns = self.shape[-2:]
+        number = math.prod(self.shape[:-2])
+        chosen = np.linspace(0, number - 1, min(most, number)).astype(int)
+        if self.hdu.is_compressed_image or len(chosen) == number:
+            planes: Pixels = self.stored().reshape(-1, rows, columns)[chosen]
+            return planes
+        dtype = np.dtype(_DTYPES[self.hdu.bitpix or 8])
+        size = rows * columns * dtype.itemsize
+        self._require(self.hdu.data_offset + number * size)
+        read = [self._bytes(self.hdu.data_offset + int(index) * size, size) for index in chosen]
+        return self._showable(np.frombuffer(b"".join(read), dtype).reshape(-1, rows, columns))
+
+    def _showable(self, pixels: Pixels) -> Pixels:
         cards = self.hdu.cards
-        return _showable(pixels.reshape(self.shape), cards.get("BLANK", cards.get("ZBLANK")))
+        return _showable(pixels, cards.get("BLANK", cards.get("ZBLANK")))
+
+    def _require(self, end: int) -> None:
+        if end > self.source.size:
+            raise NoPreview("truncated", f"HDU {self.index}")
 
     def _bytes(self, offset: int, length: int) -> bytes | memoryview:
         # the size is looked at before any memory is asked for
-        data = self.source.read(offset, length) if offset + length <= self.source.size else b""
+        self._require(offset + length)
+        data = self.source.read(offset, length)
         if len(data) < length:
             raise NoPreview("truncated", f"HDU {self.index}")
         return data

@@ -5,6 +5,7 @@ Source: the reference system's preview rules, NaN and zero ranges treated.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from io import BytesIO
@@ -141,28 +142,28 @@ def _picture(file: OpenFile, description: PreviewRequest) -> _Rendered:
 
 
 def _single(image: Image) -> _Rendered:
-    stored = image.stored()
-    if stored.ndim < 2:
-        raise NoPreview("one_dimensional" if stored.size > 1 else "empty_image", f"shape {image.hdu.shape}")
-    layout: Layout = "image" if stored.ndim == 2 else "cube"
-    plane = stored if stored.ndim == 2 else _collapse(stored)
+    shape = image.shape
+    if len(shape) < 2:
+        raise NoPreview(
+            "one_dimensional" if math.prod(shape) > 1 else "empty_image", f"shape {image.hdu.shape}"
+        )
+    layout: Layout = "image" if len(shape) == 2 else "cube"
+    plane = image.stored() if layout == "image" else _collapse(image.planes(CUBE_PLANES))
     ends = [limit * image.scale + image.zero for limit in limits_of_pixels(plane, PERCENTILE)]
     small = shrink(plane) * np.float32(image.scale) + np.float32(image.zero)
     return small, (min(ends), max(ends)), layout
 
 
-def _collapse(cube: Pixels) -> NDArray[np.float32]:
-    """Mean over all but the last two axes, of at most `CUBE_PLANES` planes."""
-    planes = cube.reshape(-1, *cube.shape[-2:])
-    chosen = planes[np.linspace(0, len(planes) - 1, min(CUBE_PLANES, len(planes))).astype(int)]
-    if chosen.dtype.kind != "f":
-        mean: NDArray[np.float32] = chosen.mean(axis=0, dtype=np.float32)
+def _collapse(planes: Pixels) -> NDArray[np.float32]:
+    """Mean of the planes; what is no number does not count."""
+    values = planes.astype(np.float32)
+    finite = np.isfinite(values)
+    if finite.all():
+        mean: NDArray[np.float32] = values.mean(axis=0)
         return mean
-    finite = np.isfinite(chosen)
-    count = finite.sum(axis=0)
-    total = np.where(finite, chosen, 0).sum(axis=0, dtype=np.float32)
+    values[~finite] = 0
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(total / count, np.float32)
+        return np.asarray(values.sum(axis=0) / finite.sum(axis=0), np.float32)
 
 
 def _encode(grey: Grey, size: tuple[int, int]) -> bytes:

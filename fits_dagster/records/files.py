@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, exists, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, exists, select
 
 from fits_dagster.records.queries import QUERIES
 from fits_dagster.records.tables import diskfile, preview
 
 __all__ = [
     "StoredVersion",
-    "file_id_of",
+    "file_ids_of",
     "has_preview",
     "insert_row",
+    "insert_rows",
     "known_files",
+    "known_files_named",
     "present_versions",
     "refresh_lastmod",
     "supersede",
@@ -55,21 +57,29 @@ def present_versions(
 
 def known_files(connection: Connection, path: str) -> Mapping[str, tuple[datetime, int]]:
     """Return time and size of every present file directly under a path, by file name, in one query."""
-    return {
-        name: (lastmod, size)
-        for name, lastmod, size in connection.execute(QUERIES["known_files"], {"path": path})
-    }
+    rows = connection.execute(QUERIES["known_files"], {"path": path}).all()
+    return {name: (lastmod, size) for name, lastmod, size in rows}
 
 
-def file_id_of(connection: Connection, name: str) -> int:
-    """Return the row of a trimmed name, made if need be, and lock it so that its versions take turns."""
-    connection.execute(QUERIES["add_file"], {"name": name})
-    return int(connection.scalars(QUERIES["lock_file"], {"name": name}).one())
+def known_files_named(
+    connection: Connection, path: str, names: Sequence[str]
+) -> Mapping[str, tuple[datetime, int]]:
+    """Return the same of the files of some trimmed names."""
+    rows = connection.execute(QUERIES["known_files_named"], {"path": path, "names": names}).all()
+    return {name: (lastmod, size) for name, lastmod, size in rows}
 
 
-def supersede(connection: Connection, file_id: int, path: str) -> Sequence[int]:
-    """Demote the versions at a path before a new one comes; returns their rows."""
-    return connection.scalars(QUERIES["supersede"], {"file_id": file_id, "path": path}).all()
+def file_ids_of(connection: Connection, names: Collection[str]) -> Mapping[str, int]:
+    """Return the rows of trimmed names, made if need be, and lock them so that their versions take turns."""
+    asked = {"names": sorted(set(names))}
+    connection.execute(QUERIES["add_files"], asked)
+    return {name: number for name, number in connection.execute(QUERIES["lock_files"], asked)}
+
+
+def supersede(connection: Connection, places: Sequence[tuple[int, str]]) -> None:
+    """Demote the versions of files at their paths, (row of the file, path), before new ones come."""
+    values = {"file_ids": [file_id for file_id, _ in places], "paths": [path for _, path in places]}
+    connection.execute(QUERIES["supersede"], values)
 
 
 def refresh_lastmod(connection: Connection, diskfile_id: int, lastmod: datetime) -> None:
@@ -83,6 +93,17 @@ def refresh_lastmod(connection: Connection, diskfile_id: int, lastmod: datetime)
 def insert_row(connection: Connection, table: Any, values: Mapping[str, Any]) -> int:
     """Insert one row and return its id."""
     return int(connection.execute(table.insert().values(**values).returning(table.c.id)).scalar_one())
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> Sequence[int]:
+    """Insert rows that have the same columns; returns their ids."""
+    if not rows:
+        return ()
+    # ids taken beforehand spare one long statement that would return them
+    values = {"table": table.fullname, "number": len(rows)}
+    ids = connection.scalars(QUERIES["new_ids"], values).all()
+    connection.execute(table.insert(), [{"id": number, **row} for number, row in zip(ids, rows, strict=True)])
+    return ids
 
 
 def text_query(column: Column[Any], diskfile_id: int) -> Select[Any]:

@@ -10,19 +10,29 @@ join diskfile d on d.file_id = f.id and d.path = asked.path and d.present
 -- Time and size of every present file directly under a path, by file name, in one query.
 select filename, lastmod, file_size from diskfile where present and path = :path
 
+-- known_files_named --
+-- The same of the files of some trimmed names.
+select d.filename, d.lastmod, d.file_size from unnest(cast(:names as text[])) as asked(name)
+join file f on f.name = asked.name join diskfile d on d.file_id = f.id and d.path = :path and d.present
+
 -- supersede --
--- Demote the versions at a path before a new one comes; returns their rows.
-with older as (update diskfile set present = false, canonical = false
-               where file_id = :file_id and path = :path and (present or canonical) returning id)
-select id from older
+-- Demote the versions of files at their paths before new ones come.
+update diskfile d set present = false, canonical = false
+from unnest(cast(:file_ids as bigint[]), cast(:paths as text[])) as place(file_id, path)
+where d.file_id = place.file_id and d.path = place.path and (d.present or d.canonical)
 
--- add_file --
--- The row of a trimmed name, made if it is new.
-insert into file (name) values (:name) on conflict (name) do nothing
+-- add_files --
+-- The rows of trimmed names, made where they are new; in one order, so that nobody waits in a circle.
+insert into file (name) select name from unnest(cast(:names as text[])) as name order by name
+on conflict (name) do nothing
 
--- lock_file --
--- The row of a trimmed name, locked, so that its versions take turns.
-select id from file where name = :name for update
+-- lock_files --
+-- The rows of trimmed names, locked, so that their versions take turns.
+select name, id from file where name = any(:names) order by name for update
+
+-- new_ids --
+-- Keys for new rows of a table.
+select nextval(pg_get_serial_sequence(:table, 'id')) from generate_series(1, :number)
 
 -- refresh_lastmod --
 -- Note a new file time of an unchanged content, so that the next look is cheap again.

@@ -6,17 +6,16 @@ One listing and one query, whatever the number of files; no file is opened and n
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from sqlalchemy import Connection
 
 from fits_dagster.database.deadlocks import once_more_after_a_deadlock
-from fits_dagster.fits.names import fault_of_name, trimmed
+from fits_dagster.fits.names import COMPRESSED_SUFFIX, fault_of_name, trimmed
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.records import files
@@ -32,10 +31,6 @@ log = logging.getLogger(__name__)
 
 #: Time and size of a present version.
 _Known: TypeAlias = tuple[datetime, int]
-#: Names with one of these are no data: half-written files, tiles of the display, pictures.
-_NEVER: Final = re.compile("|".join(map(re.escape, (TEMPORARY_MARK, "tmp", "tiled", ".jpg"))))
-#: Names with one of these are data.
-_DATA: Final = re.compile("|".join(map(re.escape, (".fits", "_obslog.txt", "miscfile_"))))
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,10 @@ class RescanReport:
 
 def is_ingestible(name: str) -> bool:
     """Tell whether a file of this name is ever ingested."""
-    return _DATA.search(name) is not None and _NEVER.search(name) is None
+    is_data = ".fits" in name or "_obslog.txt" in name or "miscfile_" in name
+    # half-written files, tiles of the display, pictures
+    never = TEMPORARY_MARK in name or "tmp" in name or "tiled" in name or ".jpg" in name
+    return is_data and not never
 
 
 def rescan(
@@ -102,11 +100,8 @@ def rescan(
         The directory cannot be read.
     """
     began = time.perf_counter()
-    seen = [
-        (name, info)
-        for name, info in _without_older_twins(_listed(site.store.objects(path)))
-        if (matches is None or matches(name)) and (newer_than is None or info.modified >= newer_than)
-    ]
+    found = _found(site, path) if matches is None else _matching(site, path, matches)
+    seen = [(name, info) for name, info in found if newer_than is None or info.modified >= newer_than]
     if not seen:
         return RescanReport(0, 0, time.perf_counter() - began)
     names = _queue_changed(
@@ -155,11 +150,39 @@ def _queue_changed(
     return names
 
 
-def _listed(objects: Iterable[ObjectInfo]) -> Iterator[tuple[str, ObjectInfo]]:
+def _found(site: Site, path: str) -> Iterable[tuple[str, ObjectInfo]]:
+    """List the data files with their names, each once."""
+    return _without_older_twins(_named(site.store.objects(path, wanted=is_ingestible)))
+
+
+def _matching(site: Site, path: str, matches: Callable[[str], bool]) -> Iterable[tuple[str, ObjectInfo]]:
+    """List the data files that match, each once; the others are not looked at."""
+    others: set[str] = set()
+
+    def wanted(name: str) -> bool:
+        if not is_ingestible(name):
+            return False
+        if matches(name):
+            return True
+        others.add(name)
+        return False
+
+    listed = list(_named(site.store.objects(path, wanted=wanted)))
+    # one that does not match may still be the newer twin of one that does
+    twins = {twin for name, _ in listed if (twin := _twin_of(name)) in others}
+    beside = (site.store.stat(f"{path}/{twin}" if path else twin) for twin in twins)
+    listed += _named(info for info in beside if info is not None)
+    return ((name, info) for name, info in _without_older_twins(listed) if name not in twins)
+
+
+def _named(objects: Iterable[ObjectInfo]) -> Iterator[tuple[str, ObjectInfo]]:
     for info in objects:
-        name = info.key.rpartition("/")[2]
-        if is_ingestible(name):
-            yield name, info
+        yield info.key.rpartition("/")[2], info
+
+
+def _twin_of(name: str) -> str:
+    plain = trimmed(name)
+    return plain if plain != name else f"{name}{COMPRESSED_SUFFIX}"
 
 
 def _without_older_twins(listed: Iterable[tuple[str, ObjectInfo]]) -> Iterable[tuple[str, ObjectInfo]]:
@@ -189,8 +212,7 @@ def _known_files(connection: Connection, path: str, names: Sequence[str] | None)
     """Return time and size of the present files of a path, or of some of them, in one query."""
     if names is None:
         return files.known_files(connection, path)
-    versions = files.present_versions(connection, ((trimmed(name), path) for name in names))
-    return {version.filename: (version.lastmod, version.file_size) for version in versions.values()}
+    return files.known_files_named(connection, path, [trimmed(name) for name in names])
 
 
 def _same_to_the_microsecond(known: _Known, info: ObjectInfo) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
-from fits_dagster.calibration import associate_headers
-from fits_dagster.calibration.associate import follow_ups as calibration_follow_ups
-from fits_dagster.calibration.coverage import calibration_coverage
 from fits_dagster.ledger.items import NewWork, WorkItem
 from fits_dagster.ledger.stage import Committed, NewVersion, NightSummary, Stage, Subject
 from fits_dagster.settings import SiteSettings
@@ -40,18 +38,27 @@ class AssociateStage(Stage[int]):
     figures: Mapping[str, Sequence[str]] = {"associated": ()}
     parallel = False
     group_size = 500
-    commits_groups = True
 
     def is_part_of(self, site: SiteSettings) -> bool:
         """Where the calibration cache is kept."""
         return site.using_calibration_cache
 
-    def work_for(self, site: Site, connection: Connection, version: NewVersion) -> Sequence[NewWork]:
-        """Return the association of a file, and of those whose answer it may change."""
-        if version.header_id is None:
-            return []
-        others = calibration_follow_ups(connection, version.header_id, priority=version.item.priority)
-        return [*super().work_for(site, connection, version), *others]
+    def work_for_all(
+        self, site: Site, connection: Connection, versions: Sequence[NewVersion]
+    ) -> Sequence[NewWork]:
+        """Return the association of new versions, and of those whose answer they may change."""
+        from fits_dagster.calibration.associate import follow_ups
+
+        headers: dict[int, list[int]] = defaultdict(list)
+        for version in versions:
+            if version.header_id is not None:
+                headers[version.item.priority].append(version.header_id)
+        others = [
+            work
+            for priority, ids in headers.items()
+            for work in follow_ups(connection, ids, priority=priority)
+        ]
+        return [*super().work_for_all(site, connection, versions), *others]
 
     def work(self, site: Site, item: WorkItem, known: Any) -> int:
         """Return the header to associate; all the work is one set of statements at the commit."""
@@ -66,11 +73,16 @@ class AssociateStage(Stage[int]):
         self, site: Site, connection: Connection, group: Sequence[tuple[WorkItem, int]]
     ) -> Sequence[Committed]:
         """Replace the associations of many headers in a few statements."""
+        # who only asks which stages there are does without the rules
+        from fits_dagster.calibration import associate_headers
+
         found: Mapping[int, int] = associate_headers(connection, [header for _, header in group])
         return [Committed("associated", detail=f"{found.get(header, 0)} calibrations") for _, header in group]
 
     def summary(self, site: Site, connection: Connection, nights: Sequence[str]) -> NightSummary | None:
         """Tell which types were found and which are missing, and what science exposures lack."""
+        from fits_dagster.calibration.coverage import calibration_coverage
+
         coverage = calibration_coverage(connection, nights, optional=site.settings.optional_calibrations)
         figures = {
             "files_with_needs": coverage.files,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -15,14 +14,12 @@ from fits_dagster.fits.guarded import Guard, inspect_guarded
 from fits_dagster.ledger.items import WorkItem
 from fits_dagster.ledger.stage import Committed, Stage
 from fits_dagster.previews import NoPreview, preview_name
+from fits_dagster.previews.guarded import rendered_for
 from fits_dagster.records.files import has_preview
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.storage.landing import md5_of
-
-if TYPE_CHECKING:
-    from fits_dagster.previews import PreviewInfo
 
 __all__ = ["STAGE", "PreviewStage", "preview_key"]
 
@@ -41,13 +38,6 @@ class _Rendered:
     name: str | None
     size: int
     detail: str
-
-
-def _rendered(path: Path, instrument: str | None, tags: frozenset[str]) -> tuple[PreviewInfo, bytes]:
-    # called in the guarded process, which alone needs what decodes and draws
-    from fits_dagster.previews import PreviewRequest, rendered
-
-    return rendered(path, PreviewRequest(instrument, tags))
 
 
 def _damaged(message: str, *, reason: str) -> FileError:
@@ -118,7 +108,7 @@ class PreviewStage(Stage[_Rendered]):
         with site.store.local(item.key) as source:
             try:
                 info, jpeg = inspect_guarded(
-                    self._guard, _rendered, source, known["instrument"], frozenset(known["types"])
+                    self._guard, rendered_for, source, known["instrument"], frozenset(known["types"])
                 )
                 picture.write_bytes(jpeg)
                 site.store.put(picture, key, md5=md5_of(picture))

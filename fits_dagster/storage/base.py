@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from fits_dagster.errors import FileError
 from fits_dagster.fits.names import fault_of_name, shown_name
 
-__all__ = ["QUARANTINE_PATH", "ObjectInfo", "ObjectStore", "UnsafeNameError", "check_key"]
+__all__ = [
+    "QUARANTINE_PATH",
+    "ObjectInfo",
+    "ObjectStore",
+    "UnsafeNameError",
+    "Wanted",
+    "all_names",
+    "check_key",
+]
 
+#: Tells whether files of a name are to be listed.
+Wanted: TypeAlias = Callable[[str], bool]
 
 #: Path under which stored files that were found bad are kept.
 QUARANTINE_PATH = "quarantine"
 #: Bytes of a key, as S3 allows.
 _LONGEST_KEY = 1024
+
+
+def all_names(_: str) -> bool:
+    """Want files of any name."""
+    return True
 
 
 class UnsafeNameError(FileError):
@@ -27,8 +41,7 @@ class UnsafeNameError(FileError):
     reason = "unsafe_name"
 
 
-@dataclass(frozen=True)
-class ObjectInfo:
+class ObjectInfo(NamedTuple):
     """What a store knows of one object without reading it."""
 
     key: str
@@ -60,8 +73,8 @@ class ObjectStore(Protocol):
         """Give the object as a local file for the time of the context; without ``verify`` as it is."""
         ...
 
-    def objects(self, path: str = "") -> Iterator[ObjectInfo]:
-        """List the objects directly under a path."""
+    def objects(self, path: str = "", *, wanted: Wanted = all_names) -> Iterator[ObjectInfo]:
+        """List the objects directly under a path whose file names are wanted."""
         ...
 
     def paths(self) -> Iterator[str]:

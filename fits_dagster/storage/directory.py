@@ -7,19 +7,20 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fits_dagster.errors import TransientError
-from fits_dagster.fits.names import fault_of_name
-from fits_dagster.storage.base import ObjectInfo, check_key
+from fits_dagster.fits.names import fault_of_name, shown_name
+from fits_dagster.storage.base import ObjectInfo, Wanted, all_names, check_key
 from fits_dagster.storage.entries import entries_of, is_regular
 from fits_dagster.storage.landing import TEMPORARY_MARK, copy_hashed, fsync_directory, land, temporary_beside
 
 __all__ = ["DirectoryStore"]
 
-#: The years 1000 and 9000: beyond, times cannot be kept.
-_FIRST_SECOND, _LAST_SECOND = -30_610_224_000, 221_845_392_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: The years 1000 and 9000, microseconds: beyond, times cannot be kept.
+_FIRST_US, _LAST_US = -30_610_224_000_000_000, 221_845_392_000_999_999
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +90,10 @@ class DirectoryStore:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         yield path
 
-    def objects(self, path: str = "") -> Iterator[ObjectInfo]:
+    def objects(self, path: str = "", *, wanted: Wanted = all_names) -> Iterator[ObjectInfo]:
         """List the regular files of one directory, without temporary ones; not recursive.
+
+        Only files whose names are wanted are looked at.
 
         What is no regular file, or cannot be looked at now, is left out; a name that is not safe is listed
         as it is shown.
@@ -98,11 +101,17 @@ class DirectoryStore:
         directory = self.root / check_key(path) if path else self.root
         if not directory.is_dir():
             return
-        found = entries_of(directory, wanted=lambda name: TEMPORARY_MARK not in name, links_in=self._links_in)
+        found = entries_of(
+            directory,
+            wanted=lambda name: TEMPORARY_MARK not in name and wanted(shown_name(name)),
+            links_in=self._links_in,
+        )
         for entry in found:
             if entry.error is not None:
                 log.warning("%s in %s cannot be looked at: %s", entry.name, directory, entry.error)
-            elif entry.fault is None or entry.fault.reason == "unsafe_name":
+                continue
+            fault = entry.fault
+            if fault is None or fault.reason == "unsafe_name":
                 key = f"{path}/{entry.name}" if path else entry.name
                 yield ObjectInfo(key, entry.size, _utc(entry.mtime_ns), None)
 
@@ -126,6 +135,4 @@ class DirectoryStore:
 
 def _utc(mtime_ns: int) -> datetime:
     """Return a file time as the database keeps it: UTC, whole microseconds, within its years."""
-    seconds, rest = divmod(mtime_ns, 1_000_000_000)
-    seconds = min(max(seconds, _FIRST_SECOND), _LAST_SECOND)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+    return _EPOCH + timedelta(microseconds=min(max(mtime_ns // 1000, _FIRST_US), _LAST_US))

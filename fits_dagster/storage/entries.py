@@ -11,11 +11,9 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from fits_dagster.errors import FileError
 from fits_dagster.fits.names import fault_of_name, shown_name
@@ -36,8 +34,7 @@ class EntryError(FileError):
     reason = "not_a_file"
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry of a directory, as it was when the directory was listed."""
 
     #: As the operating system gives it.
@@ -49,12 +46,12 @@ class Entry:
     #: Why it could not be looked at now.
     error: OSError | None = None
 
-    @cached_property
+    @property
     def name(self) -> str:
         """As it is shown and kept in the database; the name itself unless that has a fault."""
         return shown_name(self.raw_name)
 
-    @cached_property
+    @property
     def fault(self) -> EntryError | None:
         """Why it can never be taken as it is."""
         return None if self.error is not None else _fault_of(self.raw_name, self.mode)
@@ -186,6 +183,8 @@ def _refuse(name: str, mode: int) -> None:
 
 
 def _fault_of(name: str, mode: int) -> EntryError | None:
+    if stat.S_ISREG(mode) and (unsafe := fault_of_name(name)) is None:
+        return None
     shown = shown_name(name)
     if stat.S_ISDIR(mode):
         return EntryError(f"{shown} is a directory", reason="is_a_directory")
@@ -194,5 +193,4 @@ def _fault_of(name: str, mode: int) -> EntryError | None:
     if not stat.S_ISREG(mode):
         kind = next((text for is_kind, text in _KINDS if is_kind(mode)), "no regular file")
         return EntryError(f"{shown} is {kind}")
-    unsafe = fault_of_name(name)
-    return None if unsafe is None else EntryError(f"{shown}: the name {unsafe}", reason="unsafe_name")
+    return EntryError(f"{shown}: the name {unsafe}", reason="unsafe_name")

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from fits_dagster.errors import DataflowError, FileError, TransientError
 from fits_dagster.settings import S3Settings
-from fits_dagster.storage.base import ObjectInfo, check_key
+from fits_dagster.storage.base import ObjectInfo, Wanted, all_names, check_key
 from fits_dagster.storage.etag import PART_BYTES, expected_tag
 from fits_dagster.storage.landing import TEMPORARY_MARK, md5_of
 
@@ -79,6 +80,10 @@ class S3Store:
 
         check_key(key)
         size = source.stat().st_size
+        # summed up while it is sent
+        beside = ThreadPoolExecutor(1, thread_name_prefix="etag")
+        tag = beside.submit(expected_tag, source, size, md5)
+        beside.shutdown(wait=False)
         try:
             with self._errors(key, "put"):
                 self.client.upload_file(
@@ -98,7 +103,7 @@ class S3Store:
                 f"{key}: bucket {self.settings.bucket} holds {stored} instead of {size} bytes with MD5 {md5}",
                 reason="checksum_mismatch",
             )
-        if stored.tag != expected_tag(source, size, md5):
+        if stored.tag != tag.result():
             # the service makes its tags in another way, or holds other bytes: only these can tell
             self._read_back(key)
         if move:
@@ -166,7 +171,7 @@ class S3Store:
             path.unlink(missing_ok=True)
             holder.rmdir()
 
-    def objects(self, path: str = "") -> Iterator[ObjectInfo]:
+    def objects(self, path: str = "", *, wanted: Wanted = all_names) -> Iterator[ObjectInfo]:
         """List the objects directly under a path. The MD5 is not part of a listing."""
         prefix = f"{check_key(path)}/" if path else ""
         with self._errors(prefix, "list"):
@@ -175,7 +180,8 @@ class S3Store:
             )
             for page in pages:
                 for entry in page.get("Contents", ()):
-                    yield ObjectInfo(entry["Key"], entry["Size"], entry["LastModified"], None)
+                    if wanted(entry["Key"].rpartition("/")[2]):
+                        yield ObjectInfo(entry["Key"], entry["Size"], entry["LastModified"], None)
 
     def paths(self) -> Iterator[str]:
         """List the common prefixes, level by level."""

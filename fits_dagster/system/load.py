@@ -1,11 +1,19 @@
-"""An initial load: files into a site's store and database without Dagster."""
+"""An initial load: files into a site's store and database without Dagster, by as many processes as asked for.
+
+The processes share the work by the ledger, as workers on several hosts do.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 from fits_dagster.database.server import stop_embedded_server
 from fits_dagster.errors import describe_error
@@ -13,7 +21,7 @@ from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.report import DrainReport, FileFailure
 from fits_dagster.settings import Settings, SiteName
-from fits_dagster.sites import Site, open_site
+from fits_dagster.sites import Site, opened_site
 from fits_dagster.stages.registry import arrivals, followers
 from fits_dagster.storage.landing import md5_of
 from fits_dagster.system.database import prepare_databases
@@ -21,7 +29,13 @@ from fits_dagster.system.home import ensure_directories, read_running
 
 __all__ = ["LoadReport", "initial_load"]
 
-_QUEUE_BATCH = 1000
+#: Files that are stored before they are queued together.
+_QUEUE_BATCH: Final = 100
+#: A process has so many files at the least: to begin one costs what some files cost.
+_LEAST_SHARE: Final = 10
+
+#: Called with stage, number done, number in all.
+_Progress: TypeAlias = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -31,6 +45,22 @@ class LoadReport:
     outcomes: dict[str, dict[str, int]] = field(default_factory=dict)
     failures: list[FileFailure] = field(default_factory=list)
 
+    def add(self, stage: str, outcomes: Mapping[str, int]) -> None:
+        """Add outcomes of a stage."""
+        self.outcomes[stage] = dict(Counter(self.outcomes.get(stage, {})) + Counter(outcomes))
+
+
+@dataclass(frozen=True)
+class _Load:
+    """What is to be loaded, and where to."""
+
+    settings: Settings
+    site: SiteName
+    store_path: str
+    force: bool
+    #: Threads of a process; 0 means those of the settings.
+    threads: int = 0
+
 
 def initial_load(
     settings: Settings,
@@ -39,7 +69,8 @@ def initial_load(
     *,
     store_path: str = "",
     force: bool = False,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    workers: int = 1,
+    progress: _Progress = lambda *_: None,
 ) -> LoadReport:
     """Store, ingest, preview and associate files.
 
@@ -49,6 +80,8 @@ def initial_load(
         Files; each keeps its name. One that the store holds already with the same content is not copied.
     store_path
         Path in the store that they go to.
+    workers
+        Processes that share the work; 0 means one for each core.
     progress
         Called with stage, number done, number in all.
 
@@ -56,29 +89,47 @@ def initial_load(
     -------
     LoadReport
         Outcomes by stage, and every file that failed with its reason.
+
+    Raises
+    ------
+    RuntimeError
+        One of several processes died; another load does what is missing.
     """
+    load = _Load(settings, name, store_path, force)
+    number = max(1, min(workers or os.cpu_count() or 1, len(paths) // _LEAST_SHARE))
+    with _databases(settings):
+        if number == 1:
+            return _share(load, paths, progress)
+        load = replace(load, threads=1)
+        report = _in_processes(load, [paths[first::number] for first in range(number)], len(paths), progress)
+        # what one process had not queued yet when another looked for the last time
+        rest = _share(load, (), lambda *_: None)
+        for stage, outcomes in rest.outcomes.items():
+            report.add(stage, outcomes)
+        report.failures += rest.failures
+        return report
+
+
+def _share(load: _Load, paths: Sequence[Path], progress: _Progress) -> LoadReport:
+    """Store and queue files, then work at all that waits, here."""
     report = LoadReport()
-    with _open_site(settings, name) as site:
+    with opened_site(load.settings, load.site) as opened:
+        work = opened.work.model_copy(update={"workers": load.threads or opened.workers})
+        site = replace(opened, work=work)
         first = arrivals(site.settings)[0]
+        total = len(paths)
         stored: list[str] = []
         for index, path in enumerate(paths, 1):
             try:
-                _store(site, path, store_path)
+                _store(site, path, load.store_path)
                 stored.append(path.name)
             except Exception as error:  # one bad file never stops the others
                 reason, _, line, trace = describe_error(error)
-                report.failures.append(FileFailure(path.name, store_path, "", reason, line, trace))
-            progress("store", index, len(paths))
-        report.outcomes["store"] = {"stored": len(stored)}
-        for start in range(0, len(stored), _QUEUE_BATCH):
-            with site.engine.begin() as connection:
-                add_work(
-                    connection,
-                    (
-                        NewWork(stage=first.name, path=store_path, filename=f, force=force, no_defer=True)
-                        for f in stored[start : start + _QUEUE_BATCH]
-                    ),
-                )
+                report.failures.append(FileFailure(path.name, load.store_path, "", reason, line, trace))
+            progress("store", index, total)
+            if index % _QUEUE_BATCH == 0 or index == total:
+                _queue(site, first.name, stored[report.outcomes.get("store", {}).get("stored", 0) :], load)
+                report.outcomes["store"] = {"stored": len(stored)}
         # what goes elsewhere is left to the running system
         behind = [each for each in followers(site.settings, first.name) if each.is_local]
         for stage in (first, *behind):
@@ -87,20 +138,75 @@ def initial_load(
                 progress(stage_name, so_far.done + len(so_far.failures), len(stored))
 
             done = drain(site, stage, on_round=show)
-            report.outcomes[stage.name] = dict(done.outcomes)
+            stage.end()
+            report.add(stage.name, done.outcomes)
             report.failures += done.failures
     return report
 
 
+def _queue(site: Site, stage: str, names: Sequence[str], load: _Load) -> None:
+    with site.engine.begin() as connection:
+        add_work(
+            connection,
+            (
+                NewWork(stage=stage, path=load.store_path, filename=name, force=load.force, no_defer=True)
+                for name in names
+            ),
+        )
+
+
+def _in_processes(
+    load: _Load, shares: Sequence[Sequence[Path]], total: int, progress: _Progress
+) -> LoadReport:
+    """Have each share loaded by a process, and gather what they report."""
+    # they have all modules of this process, and none of its connections: it has not opened any yet
+    context = multiprocessing.get_context("fork")
+    report, done = LoadReport(), Counter[tuple[int, str]]()
+    processes: dict[Connection[Any, Any], Any] = {}
+    try:
+        for share in shares:
+            ours, theirs = context.Pipe(duplex=False)
+            process = context.Process(target=_process, args=(load, share, theirs))
+            process.start()
+            theirs.close()
+            processes[ours] = process
+        open_ends = {each: number for number, each in enumerate(processes)}
+        while open_ends:
+            for end in wait(list(open_ends)):
+                assert isinstance(end, Connection)
+                try:
+                    message = end.recv()
+                except EOFError:
+                    raise RuntimeError("a process of the load died; load again what is missing") from None
+                if isinstance(message, LoadReport):
+                    for stage, outcomes in message.outcomes.items():
+                        report.add(stage, outcomes)
+                    report.failures += message.failures
+                    del open_ends[end]
+                else:
+                    stage, count = message
+                    done[open_ends[end], stage] = count
+                    so_far = sum(number for (_, each), number in done.items() if each == stage)
+                    progress(stage, min(so_far, total), total)
+    finally:
+        for end, process in processes.items():
+            end.close()
+            process.terminate()
+            process.join()
+    return report
+
+
+def _process(load: _Load, paths: Sequence[Path], end: Connection[Any, Any]) -> None:
+    end.send(_share(load, paths, lambda stage, done, _: end.send((stage, done))))
+
+
 @contextmanager
-def _open_site(settings: Settings, name: SiteName) -> Iterator[Site]:
+def _databases(settings: Settings) -> Iterator[None]:
     ensure_directories(settings)
     prepare_databases(settings)
-    site = open_site(settings, name)
     try:
-        yield site
+        yield
     finally:
-        site.close()
         if not settings.database_url and read_running(settings) is None:
             stop_embedded_server(settings)
 

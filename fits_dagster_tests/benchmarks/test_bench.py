@@ -13,13 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.figures import Figures
+from benchmarks.guard import Compared
 from benchmarks.samples import NIGHT, ghost_bundle, gmos_sample, niri_sample
 from fits_dagster.cli import cli
 from fits_dagster.fits.verify import check_structure
 from fits_dagster.metadata import describe
 from fits_dagster.nights import night_label
 
-KEYS = ("files_per_s", "mb_per_s", "ms_per_file", "floor_ms_per_file", "ratio", "workers", "bytes")
+KEYS = ("files_per_s", "ms_per_file", "floor_ms_per_file", "ratio", "workers")
 SMALL = ("--size-mb", "4")
 
 
@@ -40,7 +41,13 @@ def run(home: Path, name: str, *options: str) -> dict[str, Any]:
         ("copy", ("--files", "1", *SMALL, "--workers", "2"), 1),
         ("export", ("--files", "1", *SMALL, "--workers", "1"), 1),
         ("header-export", ("--files", "1", *SMALL, "--workers", "1"), 1),
-        ("preview", ("--files", "1"), 2),
+        ("preview", ("--files", "1"), 5),
+        ("small", ("--files", "3"), 1),
+        ("load", ("--files", "3", "--workers", "1"), 1),
+        ("ledger", ("--items", "100", "--workers", "2"), 1),
+        ("objects", ("--files", "1", *SMALL), 2),
+        ("memory", ("--files", "40"), 2),
+        ("start", (), 2),
     ],
 )
 def test_a_measurement_gives_stage_and_floor_and_cleans_up(tmp_path, name, options, runs):
@@ -90,3 +97,17 @@ def test_the_bundle_is_described_as_one():
     described = describe(ghost_bundle(), f"S{NIGHT}S0001.fits")
     assert {"GHOST", "BUNDLE"} <= described.tags
     assert [row["arm"] for row in described.instrument_rows] == ["blue", "red", "slitv"]
+
+
+def test_the_table_has_a_line_for_each_measurement():
+    result = CliRunner().invoke(cli, ["bench", "all", "--only", "describe"])
+    assert result.exit_code == 0, (result.output, result.exception)
+    lines = [line for line in result.stdout.splitlines() if line.startswith("| describe |")]
+    assert len(lines) == 3
+    assert all(" to " in line for line in lines)
+
+
+def test_the_guard_fails_where_a_ratio_is_much_worse_than_the_kept_one():
+    assert Compared("x", 3.1, 2.0).is_worse
+    assert not Compared("x", 2.9, 2.0).is_worse
+    assert not Compared("new", 9.0, None).is_worse

@@ -80,7 +80,7 @@ class Archive:
     ) -> tuple[int, list[NewWork]]:
         """Insert a version and index it, as ingest does."""
         header_id = self.insert(name, record, table, rows)
-        return header_id, follow_ups(self.connection, header_id)
+        return header_id, follow_ups(self.connection, [header_id])
 
     def cached(self) -> dict[str, dict[str, list[str]]]:
         """Return the cache: target, type, names in rank order."""

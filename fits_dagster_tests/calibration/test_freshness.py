@@ -299,7 +299,7 @@ def test_work_carries_the_priority_of_what_caused_it(connection: Connection) -> 
     target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)
     record = RECORD | PINHOLE | {"ut_datetime": UT}
     header = archive.insert("pinhole.fits", record, "gnirs", [ROW])
-    [item] = follow_ups(connection, header, priority=-5)
+    [item] = follow_ups(connection, [header], priority=-5)
     assert (item.stage, item.filename, item.subject_id, item.priority) == (
         "associate",
         "target.fits",

@@ -1,4 +1,4 @@
-"""Percentiles by counting are those of numpy; shrinking keeps means; the stretch stands anything."""
+"""Percentiles of all pixels are those of numpy; shrinking keeps means; the stretch stands anything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from fits_dagster.previews.errors import NoPreview
 from fits_dagster.previews.shrink import block_of, fit, shrink
-from fits_dagster.previews.stretch import count_values, limits_of_counted, limits_of_pixels, to_grey
+from fits_dagster.previews.stretch import limits_of_pixels, limits_of_sample, sampled, to_grey
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=30)
 
@@ -21,7 +21,7 @@ SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=30)
     ),
     st.sampled_from([0.3, 5.0, 25.0]),
 )
-def test_counted_percentiles_are_exact(pixels: np.ndarray, percentile: float) -> None:
+def test_percentiles_of_small_pictures_are_exact(pixels: np.ndarray, percentile: float) -> None:
     expected = np.percentile(pixels.astype(float), [percentile, 100 - percentile])
     low, high = limits_of_pixels(pixels, percentile)
     if expected[1] > expected[0]:
@@ -30,19 +30,33 @@ def test_counted_percentiles_are_exact(pixels: np.ndarray, percentile: float) ->
         assert low < high
 
 
-def test_percentiles_of_several_counted_parts_are_those_of_all_pixels() -> None:
+def test_percentiles_of_several_parts_are_those_of_all_pixels() -> None:
     rng = np.random.default_rng(5)
-    first, second = rng.normal(100, 9, 4000).astype(">i2"), rng.normal(300, 3, 1000).astype(">i2")
-    parts = [count_values(first), count_values(second)]
-    low, high = limits_of_counted([part for part in parts if part], 5.0)
-    assert [low, high] == pytest.approx(np.percentile(np.concatenate([first, second]), [5, 95]))
+    parts = [rng.normal(100, 9, (40, 100)).astype(">i2"), rng.normal(300, 3, (10, 100)).astype(">i2")]
+    both = np.concatenate(parts)
+    sample = np.concatenate([sampled(part, both.size) for part in parts])
+    assert limits_of_sample(sample, both, 5.0) == pytest.approx(np.percentile(both, [5, 95]))
 
 
 def test_integers_of_a_huge_span_are_sampled() -> None:
     pixels = np.arange(1_000_000, dtype=">i4").reshape(1000, 1000)
     pixels[0, 0], pixels[-1, -1] = -(2**31), 2**31 - 1
-    assert count_values(pixels) is None
     assert limits_of_pixels(pixels, 5.0) == pytest.approx((50_000, 950_000), rel=0.02)
+
+
+def test_a_sample_of_integers_is_near_the_truth_whatever_repeats_in_rows_and_columns() -> None:
+    rows, columns = np.indices((2048, 1024))
+    pixels = (
+        np.random.default_rng(3).normal(0, 100, rows.shape) + rows % 8 * 100 + columns % 4 * 1000
+    ).astype(">i4")
+    expected = np.percentile(pixels, [0.3, 99.7])
+    assert limits_of_pixels(pixels, 0.3) == pytest.approx(expected, abs=15)
+
+
+def test_one_bright_pixel_that_no_sample_meets_is_found() -> None:
+    pixels = np.zeros((2000, 2000), ">i2")
+    pixels[777, 333] = 9
+    assert limits_of_pixels(pixels, 0.3) == (0, 9)
 
 
 def test_a_sample_of_floats_is_near_the_truth_and_leaves_out_what_is_no_number() -> None:

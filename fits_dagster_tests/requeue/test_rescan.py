@@ -108,3 +108,15 @@ def test_an_empty_or_missing_directory_has_nothing_to_queue(summit):
 )
 def test_only_data_files_are_looked_at(name, ingestible):
     assert is_ingestible(name) is ingestible
+
+
+def test_a_newer_twin_that_does_not_match_keeps_the_older_one_out(summit, night):
+    store_files(summit, night[:1])
+    plain = summit.store.root / night[0].name
+    twin = plain.with_name(f"{plain.name}.bz2")
+    twin.write_bytes(b"newer")
+    os.utime(plain, (1, 1))
+    assert rescan(summit, matches=lambda name: name.endswith(".fits")).seen == 0
+    os.utime(twin, (0, 0))
+    report = rescan(summit, matches=lambda name: name.endswith(".fits"))
+    assert (report.seen, report.names) == (1, (plain.name,))

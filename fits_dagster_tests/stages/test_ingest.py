@@ -217,3 +217,36 @@ def test_no_time_of_a_file_however_odd_stops_a_rescan(archive: Site, night: list
     assert rescan(archive).changed == 2
     assert ingest_files(archive).outcomes == {"ingested": 2}
     assert rescan(archive).changed == 0
+
+
+def test_a_file_and_its_compressed_twin_in_one_group_supersede_each_other(
+    archive: Site, night: list[Path]
+) -> None:
+    plain = put(archive, night[0])
+    packed = plain.with_name(f"{plain.name}.bz2")
+    packed.write_bytes(bz2.compress(plain.read_bytes() + bytes(2880)))
+    report = ingest_files(archive, plain.name, packed.name, no_defer=True)
+    assert report.outcomes == {"ingested": 2}, report.failures
+    assert scalar(archive, "select count(*) from file") == 1
+    assert scalar(archive, "select count(*) from diskfile where present") == 1
+    assert scalar(archive, "select count(*) from diskfile") == 2
+
+
+def test_a_result_that_cannot_be_written_costs_no_other_of_its_group(
+    archive: Site, night: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in night[:3]:
+        put(archive, path)
+    bad = night[1].name
+    write = ingest.write_versions
+
+    def refuses(site: Site, connection: Any, arrivals: Any) -> Any:
+        if any(each.item.filename == bad for each in arrivals):
+            connection.execute(text("select 1 / 0"))
+        return write(site, connection, arrivals)
+
+    monkeypatch.setattr(ingest, "write_versions", refuses)
+    report = ingest_files(archive, *(path.name for path in night[:3]), no_defer=True)
+    assert report.outcomes == {"ingested": 2}
+    assert [failure.filename for failure in report.failures] == [bad]
+    assert scalar(archive, "select count(*) from diskfile where present") == 2

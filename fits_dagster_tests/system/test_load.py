@@ -1,0 +1,80 @@
+"""An initial load: by one process or several, each file once, whatever some of them hold."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from fits_dagster.settings import Settings
+from fits_dagster.simulator import simulate_night
+from fits_dagster.sites import Site
+from fits_dagster.system import load
+from fits_dagster.system.load import initial_load
+
+INSTRUMENTS = ("NIRI", "GNIRS", "NIFS")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return simulate_night(
+        tmp_path_factory.mktemp("files"), files=24, night="20251123", instruments=INSTRUMENTS
+    )
+
+
+def test_two_processes_share_a_load(settings: Settings, archive: Site, files: list[Path]) -> None:
+    last: dict[str, tuple[int, int]] = {}
+    report = initial_load(
+        settings,
+        "archive",
+        files,
+        workers=2,
+        progress=lambda stage, done, total: last.update({stage: (done, total)}),
+    )
+    assert report.failures == []
+    assert report.outcomes["store"] == {"stored": 24}
+    assert report.outcomes["ingest"] == {"ingested": 24}
+    assert sum(report.outcomes["preview"].values()) == 24
+    assert last["store"] == last["ingest"] == (24, 24)
+    with archive.engine.connect() as connection:
+        assert connection.scalar(text("select count(*) from diskfile where present")) == 24
+        assert connection.scalar(text("select count(*) from work_item")) == 0
+    again = initial_load(settings, "archive", files, workers=2)
+    assert again.outcomes["ingest"] == {"unchanged": 24}
+
+
+def test_files_that_fail_are_told_whichever_process_had_them(
+    settings: Settings, archive: Site, files: list[Path], tmp_path: Path
+) -> None:
+    bad = [tmp_path / f"N20251124S000{number}.fits" for number in (1, 2, 3)]
+    for path in bad:
+        path.write_text("no FITS at all")
+    report = initial_load(settings, "archive", [*files[:20], *bad], workers=2)
+    assert sorted(failure.filename for failure in report.failures) == [path.name for path in bad]
+    assert {failure.reason for failure in report.failures} == {"not_fits"}
+    assert report.outcomes["ingest"] == {"ingested": 20}
+
+
+def test_a_process_that_dies_is_no_silent_loss(
+    settings: Settings, archive: Site, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object) -> None:
+        raise SystemExit(1)
+
+    monkeypatch.setattr(load, "_process", dies)
+    with pytest.raises(RuntimeError, match="load again"):
+        initial_load(settings, "archive", files, workers=2)
+    monkeypatch.undo()
+    assert initial_load(settings, "archive", files, workers=2).outcomes["ingest"] == {"ingested": 24}
+    assert multiprocessing.active_children() == []
+
+
+def test_few_files_are_loaded_here(
+    settings: Settings, archive: Site, files: list[Path], tmp_path: Path
+) -> None:
+    copied = Path(shutil.copy(files[0], tmp_path))
+    report = initial_load(settings, "archive", [copied], workers=8)
+    assert report.outcomes["ingest"] == {"ingested": 1}
