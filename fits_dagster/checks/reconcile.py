@@ -195,7 +195,7 @@ def _known(site: Site, nights: Sequence[str]) -> Mapping[str, _Known]:
 
 def _add_versions(connection: Connection, nights: Sequence[str], about: Any) -> None:
     for row in connection.execute(RECORDS["versions_of_nights"], {"labels": list(nights)}):
-        entry = about(row.name)
+        entry = about(row.filename)
         if entry.came_md5 == row.file_md5:
             entry.came_is_a_version = True
         if row.present:

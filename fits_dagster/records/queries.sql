@@ -149,8 +149,7 @@ select path, filename from diskfile where present and filename ~ :nights
 
 -- versions_of_nights --
 -- Versions of the files of some nights.
-select f.name, d.filename, d.data_md5, d.file_md5, d.file_size, d.present, d.canonical from diskfile d
-join file f on f.id = d.file_id
+select d.filename, d.data_md5, d.file_md5, d.file_size, d.present, d.canonical from diskfile d
 where substring(d.filename from '[12][09]\d\d\d\d\d\d') = any(:labels) and d.path = ''
 
 -- lost_files --

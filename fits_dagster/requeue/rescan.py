@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 
 #: Time and size of a present version.
+#: So few are asked for by name: the database may know very many more.
+_FEW: Final = 5_000
 _Known: TypeAlias = tuple[datetime, int]
 
 
@@ -108,7 +110,7 @@ def rescan(
         site,
         path,
         seen,
-        by_name=matches is not None,
+        by_name=matches is not None or len(seen) <= _FEW,
         dry_run=dry_run,
         like=NewWork(
             stage=ingest.STAGE.name,

@@ -14,7 +14,7 @@ from fits_dagster.sites import Site
 
 __all__ = ["remembered"]
 
-_USED = "select tablename from pg_tables where schemaname = 'public' and tablename !~ 'alembic'"
+_USED = "select tablename from pg_tables where schemaname = 'public' and tablename !~ 'alembic|compatibility'"
 _COLUMNS = """
 select string_agg(quote_ident(column_name), ', ' order by ordinal_position) from information_schema.columns
 where table_schema = 'public' and table_name = :name and is_generated = 'NEVER'
