@@ -15,6 +15,7 @@ from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
 from fits_dagster.web import (
     actions,
+    api,
     associated,
     calibrations,
     calmgr,
@@ -40,6 +41,7 @@ from fits_dagster.web.errors import add_error_handlers
 from fits_dagster.web.heads import EveryAnswer
 from fits_dagster.web.proxies import TrustedProxies
 from fits_dagster.web.shapes import ERRORS, Health
+from fits_dagster.web.watch import Watch
 
 __all__ = ["create_app"]
 
@@ -74,11 +76,12 @@ def create_app(
     )
     app.state.site = site
     app.state.session_hours = session_hours
+    app.state.watch = Watch(site)
     app.state.metrics = site_metrics or SiteMetrics(site)
     # the page of calibrations takes what the explanations below the same path leave
     reading = (queuestatus, listing, files, texts, download, calmgr, calibrations, associated, grammar)
     tabled = (tables, programs, small)
-    parts = (login, history, *reading, *tabled, actions, upload, update_headers, metrics, left_out)
+    parts = (login, history, api, *reading, *tabled, actions, upload, update_headers, metrics, left_out)
     for part in parts:
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")

@@ -206,7 +206,7 @@ def test_an_explanation_does_not_tell_where_a_hidden_candidate_points(
 ) -> None:
     misses = (Miss("elevation", "60", "65.4321", "5.4321"), Miss("filter_name", "r", "g"))
     explained = Explanation("bias", True, {}, (), (Candidate(NAME, 5.0, misses),))
-    monkeypatch.setattr("fits_dagster.web.calmgr.explain_all", lambda *_: [explained])
+    monkeypatch.setattr("fits_dagster.web.explained.explain_all", lambda *_: [explained])
     url = f"{archive_http.url}/calibrations/why/{night[1].name}"
     told = requests.get(url, timeout=10).json()["bias"]["nearest"][0]["misses"]
     assert told == [
