@@ -26,6 +26,7 @@ __all__ = [
     "kinds_of_night",
     "nights_with_data",
     "progress_of_night",
+    "progress_since",
 ]
 
 
@@ -140,6 +141,17 @@ def count_steps(progress: Mapping[str, FileProgress], stages: Sequence[str]) -> 
             if stage in counts:
                 counts[stage][step.state] += 1
     return {stage: dict(states) for stage, states in counts.items()}
+
+
+def progress_since(
+    connection: Connection, night: Night, since: datetime, *, limit: int
+) -> list[tuple[int, datetime, str]]:
+    """Return what happened to the files of a night since a time: row, time and trimmed name, in order."""
+    values = {"since": since, "night": str(night), "limit": limit}
+    return [
+        (row.id, row.at, trimmed(row.filename))
+        for row in connection.execute(QUERIES["progress_since"], values)
+    ]
 
 
 def _both(names: Collection[str]) -> list[str]:

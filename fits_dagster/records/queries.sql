@@ -442,3 +442,7 @@ select name, max(at) from (
     union all
     select regexp_replace(filename, '\.bz2$', ''), received_at from upload where filename = any(:names)) came
 group by name
+
+-- progress_since --
+-- What happened to the files of a night since a time.
+select id, at, filename from event where at > :since and night = :night order by id limit :limit

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import quote
 
 from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import URL
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,6 +15,7 @@ from fits_dagster.sites import Site
 from fits_dagster.web.accounts import Person, Role, find_session, session_cookie
 from fits_dagster.web.errors import refusal
 from fits_dagster.web.origin import SAFE_METHODS
+from fits_dagster.web.pages import login_address
 from fits_dagster.web.rights import bearer_of, judge
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "SignInNeededError",
     "address_of",
     "current_person",
-    "login_address",
     "require_role",
     "role_required",
     "site_of",
@@ -107,12 +105,6 @@ def role_required(role: Role, *, is_page: bool = False) -> Callable[[Request], P
         return require_role(request, role, is_page=is_page)
 
     return check
-
-
-def login_address(url: URL) -> str:
-    """Return the address of the login form that leads back to a page."""
-    back = f"{url.path}?{url.query}" if url.query else url.path
-    return f"/login/?redirect={quote(back, safe='/')}"
 
 
 class RoleGuard:

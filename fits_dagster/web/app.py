@@ -27,6 +27,7 @@ from fits_dagster.web import (
     listing,
     login,
     metrics,
+    night,
     programs,
     queuestatus,
     small,
@@ -35,10 +36,11 @@ from fits_dagster.web import (
     update_headers,
     upload,
 )
-from fits_dagster.web.access import RoleGuard, SignInNeededError, login_address
+from fits_dagster.web.access import RoleGuard, SignInNeededError
 from fits_dagster.web.dagster_ui import DAGSTER_PREFIX, dagster_app
 from fits_dagster.web.errors import add_error_handlers
 from fits_dagster.web.heads import EveryAnswer
+from fits_dagster.web.pages import login_address
 from fits_dagster.web.proxies import TrustedProxies
 from fits_dagster.web.shapes import ERRORS, Health
 from fits_dagster.web.watch import Watch
@@ -80,7 +82,7 @@ def create_app(
     app.state.metrics = site_metrics or SiteMetrics(site)
     # the page of calibrations takes what the explanations below the same path leave
     reading = (queuestatus, listing, files, texts, download, calmgr, calibrations, associated, grammar)
-    tabled = (tables, programs, small)
+    tabled = (night, tables, programs, small)
     parts = (login, history, api, *reading, *tabled, actions, upload, update_headers, metrics, left_out)
     for part in parts:
         app.include_router(part.router)

@@ -25,7 +25,7 @@ from fits_dagster.records.nightly import (
     kinds_of_night,
     progress_of_night,
 )
-from fits_dagster.records.tables import diskfile, file, header
+from fits_dagster.records.tables import diskfile, header
 from fits_dagster.sites import Site
 from fits_dagster.stages.registry import stages_of
 from fits_dagster.web.access import current_person, site_of
@@ -74,6 +74,8 @@ class NightView:
     stages: Sequence[Stage[Any]] = ()
     stage_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     expected: int = 0
+    #: All of the night that are known here, whether they are asked for or not.
+    known: Sequence[NightFile] = ()
     alerts: Sequence[Row[Any]] = ()
     destinations: Sequence[Row[Any]] = ()
     disks: Mapping[str, DiskFigures | None] = field(default_factory=dict)
@@ -81,7 +83,21 @@ class NightView:
     @property
     def is_cut(self) -> bool:
         """Whether there are more files than are shown."""
-        return sum(entry.row is not None for entry in self.entries) < self.files
+        return sum(entry.row is not None for entry in self.known) < self.files
+
+    @property
+    def failed(self) -> Sequence[NightFile]:
+        """Files for which somebody has to do something."""
+        return [
+            entry
+            for entry in self.known
+            if any(step.state == "failed" and step.item_id for step in entry.progress.steps.values())
+        ]
+
+    @property
+    def on_their_way(self) -> int:
+        """Number of files that have no version yet."""
+        return self.expected - self.files
 
 
 def read_night(label: str) -> Night:
@@ -107,7 +123,7 @@ def look_at_night(request: Request, night: Night, names: Collection[str] | None 
     Parameters
     ----------
     names
-        The only files to show, by trimmed name.
+        The only files to show, by trimmed name; figures are of the whole night all the same.
     """
     site, viewer, person = site_of(request), viewer_of(request), current_person(request)
     clock = site.settings.night_clock
@@ -115,7 +131,7 @@ def look_at_night(request: Request, night: Night, names: Collection[str] | None 
     of_night = current_of_night(site.settings, night)
     is_for_staff = person is not None and person.may("reader")
     with site.engine.connect() as connection:
-        rows = _rows(connection, of_night, names)
+        rows = _rows(connection, of_night)
         kinds = kinds_of_night(connection, site.settings, night)
         known = progress_of_night(connection, night, [row.name for row in rows]) if is_for_staff else {}
         troubles = _what_is_wrong(connection, site) if is_for_staff else {}
@@ -129,8 +145,6 @@ def look_at_night(request: Request, night: Night, names: Collection[str] | None 
         outside = _expected_only(site, night, known) if total <= len(rows) else []
         coming += [NightFile(name, FileProgress(name), is_only_expected=True) for name in outside]
     expected = total + len(coming)
-    if names is not None:
-        coming = [entry for entry in coming if entry.name in names]
     coming.sort(key=lambda entry: entry.name, reverse=True)
     stages = _stages(site, known) if is_for_staff else []
     return NightView(
@@ -138,30 +152,22 @@ def look_at_night(request: Request, night: Night, names: Collection[str] | None 
         begins,
         ends,
         night == clock.tonight(),
-        [*coming, *arrived],
+        [entry for entry in (*coming, *arrived) if names is None or entry.name in names],
         total,
         kinds,
         is_for_staff,
         stages,
         count_steps(known, [stage.name for stage in stages]),
         expected,
+        [*coming, *arrived],
         **troubles,
     )
 
 
-def _rows(
-    connection: Connection, of_night: ColumnElement[bool], names: Collection[str] | None
-) -> Sequence[Row[Any]]:
-    query = (
-        versions_query()
-        .add_columns(has_preview().label("has_preview"))
-        .where(of_night)
-        .order_by(header.c.ut_datetime.desc(), diskfile.c.id.desc())
-        .limit(_SHOWN)
-    )
-    if names is not None:
-        query = query.where(file.c.name.in_(names))
-    return connection.execute(query).all()
+def _rows(connection: Connection, of_night: ColumnElement[bool]) -> Sequence[Row[Any]]:
+    query = versions_query().add_columns(has_preview().label("has_preview")).where(of_night)
+    latest = query.order_by(header.c.ut_datetime.desc(), diskfile.c.id.desc()).limit(_SHOWN)
+    return connection.execute(latest).all()
 
 
 def _arrived(row: Row[Any], known: Mapping[str, FileProgress], viewer: Viewer) -> NightFile:

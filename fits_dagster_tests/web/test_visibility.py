@@ -118,7 +118,8 @@ def test_no_route_shows_where_a_hidden_frame_points(
         answer = session.get(f"{archive_http.url}{path}", timeout=20)
         statuses.add(answer.status_code)
         # what was asked for may be repeated
-        body = answer.content.decode("latin-1").replace("object=SECRETOBJ", "").replace("ra=123.456", "")
+        body = answer.content.decode("latin-1").replace("%3D", "=")
+        body = body.replace("object=SECRETOBJ", "").replace("ra=123.456", "")
         body = body.replace("dec=-12.3456", "")
         for secret in SECRETS:
             assert secret not in body, (path, secret)
