@@ -30,13 +30,14 @@ from fits_dagster.web import (
     night,
     programs,
     queuestatus,
+    search,
     small,
     tables,
     texts,
     update_headers,
     upload,
 )
-from fits_dagster.web.access import RoleGuard, SignInNeededError
+from fits_dagster.web.access import RoleGuard, SignInNeededError, current_person
 from fits_dagster.web.dagster_ui import DAGSTER_PREFIX, dagster_app
 from fits_dagster.web.errors import add_error_handlers
 from fits_dagster.web.heads import EveryAnswer
@@ -82,15 +83,16 @@ def create_app(
     app.state.metrics = site_metrics or SiteMetrics(site)
     # the page of calibrations takes what the explanations below the same path leave
     reading = (queuestatus, listing, files, texts, download, calmgr, calibrations, associated, grammar)
-    tabled = (night, tables, programs, small)
+    tabled = (night, search, tables, programs, small)
     parts = (login, history, api, *reading, *tabled, actions, upload, update_headers, metrics, left_out)
     for part in parts:
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
     @app.get("/", status_code=302, response_class=RedirectResponse)
-    def root() -> RedirectResponse:
-        return RedirectResponse("/queuestatus", 302)
+    def root(request: Request) -> RedirectResponse:
+        person = current_person(request)
+        return RedirectResponse("/queuestatus" if person and person.role else "/searchform/", 302)
 
     @app.get("/health", response_model=Health)
     def health() -> dict[str, str]:
