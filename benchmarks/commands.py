@@ -290,6 +290,19 @@ def calibrations(rows: str, home: Path | None, as_json: bool) -> None:
     _show("calibrations", measure_calibrations(home, rows=sizes), as_json)
 
 
+@bench.command()
+@click.option(
+    "--headers", default=1_000_000, show_default=True, type=click.IntRange(1), help="In the archive."
+)
+@_home
+@json_option
+def http(headers: int, home: Path | None, as_json: bool) -> None:
+    """Lists, searches and pages of a large archive, and a file; floors: the least answer, a static server."""
+    from benchmarks.http import measure_http
+
+    _show("http", measure_http(home, headers=headers), as_json)
+
+
 def _show(name: str, runs: Sequence[Figures], as_json: bool) -> None:
     from benchmarks.figures import as_object, print_figures
 

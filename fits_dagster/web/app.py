@@ -14,6 +14,7 @@ from fits_dagster.monitoring.collector import SiteMetrics
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
 from fits_dagster.web import (
+    about,
     actions,
     api,
     associated,
@@ -83,7 +84,7 @@ def create_app(
     app.state.metrics = site_metrics or SiteMetrics(site)
     # the page of calibrations takes what the explanations below the same path leave
     reading = (queuestatus, listing, files, texts, download, calmgr, calibrations, associated, grammar)
-    tabled = (night, search, tables, programs, small)
+    tabled = (night, about, search, tables, programs, small)
     parts = (login, history, api, *reading, *tabled, actions, upload, update_headers, metrics, left_out)
     for part in parts:
         app.include_router(part.router)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
@@ -39,6 +40,8 @@ def about(row: Row[Any]) -> str:
 def shown(value: object) -> str:
     """Write a value for people."""
     text = "" if value is None else str(value).removesuffix("+00:00")
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     # numbers of the database have all their digits
     is_long = isinstance(value, Decimal) and "." in text
     return text.rstrip("0").rstrip(".") if is_long else text

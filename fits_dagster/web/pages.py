@@ -12,6 +12,8 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from starlette.datastructures import URL
 
+from fits_dagster.web.notices import forget_notice, notice_of
+
 __all__ = ["login_address", "page"]
 
 _HEADERS: Final = {
@@ -45,19 +47,23 @@ _PAGES_OF_STAFF: Final = (
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Render a page; every template knows the site's title and name, and who is signed in."""
     site = request.app.state.site
-    person = getattr(request.state, "person", None)
+    person, notice = getattr(request.state, "person", None), notice_of(request)
     known = {
         "site_title": site.settings.title,
         "site_name": site.name,
         "person": person,
+        "notice": notice,
         "pages": _PAGES + (_PAGES_OF_STAFF if person is not None and person.role else ()),
         "here": request.url.path,
         "login": login_address(request.url),
         "not_understood": getattr(request.state, "not_understood", ()),
     }
-    return _templates.TemplateResponse(
+    answer = _templates.TemplateResponse(
         request, template, {**known, **values}, status_code=status, headers=_HEADERS
     )
+    if notice:
+        forget_notice(request, answer)
+    return answer
 
 
 def login_address(url: URL) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,8 @@ def test_no_route_shows_where_a_hidden_frame_points(
         body = answer.content.decode("latin-1").replace("%3D", "=")
         body = body.replace("object=SECRETOBJ", "").replace("ra=123.456", "")
         body = body.replace("dec=-12.3456", "")
+        # the fields of the form that asks for it
+        body = re.sub(r'name="(?:object|ra|dec)" value="[^"]*"', "", body)
         for secret in SECRETS:
             assert secret not in body, (path, secret)
         assert b"SIMPLE  =" not in answer.content or NAME not in path, path
