@@ -71,12 +71,22 @@ def read_page(
     """
     order = ordering or BY_NAME
     column = column_of(order, hidden)
-    ordered = query.add_columns(column.label("place")).order_by(
-        (column.desc() if order.is_descending else column.asc()).nulls_last(), diskfile.c.id
-    )
-    if cursor:
-        ordered = ordered.where(_behind(order, column, *_read_cursor(cursor, order)))
-    rows = list(connection.execute(ordered.limit(limit + 1)).all())
+    placed = query.add_columns(column.label("place"))
+    behind = _read_cursor(cursor, order) if cursor else None
+    rows: list[Row[Any]] = []
+    if behind is None or behind[0] is not None:
+        # in this form, without the missing values, an index gives the rows in their order
+        known = placed.where(column.is_not(None)).order_by(
+            column.desc() if order.is_descending else column.asc(), diskfile.c.id
+        )
+        if behind is not None:
+            known = known.where(_behind(order, column, *behind))
+        rows += connection.execute(known.limit(limit + 1)).all()
+    if len(rows) <= limit and order != BY_NAME:
+        missing = placed.where(column.is_(None)).order_by(diskfile.c.id)
+        if behind is not None and behind[0] is None:
+            missing = missing.where(diskfile.c.id > behind[1])
+        rows += connection.execute(missing.limit(limit + 1 - len(rows))).all()
     if len(rows) <= limit:
         return Page(rows, None)
     last = rows[limit - 1]
@@ -90,16 +100,12 @@ def count_up_to(connection: Connection, query: Select[Any], most: int = COUNTED)
 
 
 def _behind(order: Ordering, column: ColumnElement[Any], value: Any, number: int) -> ColumnElement[bool]:
-    """Return the condition of the rows behind one of them; rows without a value come last."""
-    if value is None:
-        return and_(column.is_(None), diskfile.c.id > number)
-    beyond = column < value if order.is_descending else column > value
+    """Return the condition of the rows behind one of them, among those that have a value."""
     at_least = column <= value if order.is_descending else column >= value
-    same = and_(column == value, diskfile.c.id > number)
-    if order == BY_NAME:
-        # a name is never missing, and this form is one walk through an index
+    if not order.is_descending:
+        # this form is one walk through an index
         return and_(at_least, tuple_(column, diskfile.c.id) > (value, number))
-    return or_(and_(at_least, or_(beyond, same)), column.is_(None))
+    return and_(at_least, or_(column < value, diskfile.c.id > number))
 
 
 def _write_cursor(order: Ordering, value: Any, number: int) -> str:

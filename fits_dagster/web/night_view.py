@@ -54,6 +54,11 @@ class NightFile:
     #: The DHS directory has it, and nothing else knows of it.
     is_only_expected: bool = False
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether somebody has to do something."""
+        return any(step.state == "failed" and step.item_id for step in self.progress.steps.values())
+
 
 @dataclass(frozen=True)
 class NightView:
@@ -88,11 +93,7 @@ class NightView:
     @property
     def failed(self) -> Sequence[NightFile]:
         """Files for which somebody has to do something."""
-        return [
-            entry
-            for entry in self.known
-            if any(step.state == "failed" and step.item_id for step in entry.progress.steps.values())
-        ]
+        return [entry for entry in self.known if entry.has_failed]
 
     @property
     def on_their_way(self) -> int:
