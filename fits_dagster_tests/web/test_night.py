@@ -182,3 +182,35 @@ def test_a_preview_comes_as_small_as_it_is_asked_for(
         == 304
     )
     assert requests.get(f"{url}?width=1", timeout=10).status_code == 422
+
+
+def test_a_night_is_made_again_by_a_choice_that_says_what_it_means(
+    archive: Site, archive_http: HttpServer, chromium: Browser, night: list[Path]
+) -> None:
+    bring(archive, night[:3])
+    with archive.engine.begin() as connection:
+        connection.execute(text("delete from work_item"))
+    page, complaints = sign_in(chromium, archive, archive_http, "operator")
+    page.goto(f"/night/{NIGHT}")
+    page.get_by_role("link", name="make again").click()
+    counts = {
+        row.locator("input").get_attribute("value"): row.locator("td").last.inner_text()
+        for row in page.locator("tbody tr").all()
+    }
+    assert (counts["ingest"], counts["ingest:force"], counts["preview"]) == ("0", "3", "3")
+    expect(page.locator("input[value=ingest]")).to_be_disabled()
+    page.locator("input[value='preview']").check()
+    page.get_by_role("button", name="Queue these files").click()
+    expect(page.get_by_role("status").first).to_have_text(
+        f"3 files of night {NIGHT} wait for preview, behind all other work."
+    )
+    with archive.engine.connect() as connection:
+        rows = connection.execute(
+            text("select stage, priority < 0 as last, count(*) from work_item group by 1, 2")
+        )
+        assert rows.all() == [("preview", True, 3)]
+        assert connection.scalar(text("select who from audit where action = 'again'")) == "olga"
+    assert complaints == []
+    reader, _ = sign_in(chromium, archive, archive_http, "reader")
+    answer = reader.goto(f"/night/again?night={NIGHT}")
+    assert answer is not None and answer.status == 403

@@ -59,6 +59,7 @@ OF_STAFF = (
     "/queuestatus/file?name=N2025",
     "/night/20251123",
     "/night/20251123?check=yes",
+    "/night/again?night=20251123",
     "/about/{science}?why=bias",
     f"/about/{BROKEN}",
 )
