@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from starlette.datastructures import URL
 
+from fits_dagster.stages.registry import all_stages
 from fits_dagster.web.notices import forget_notice, notice_of
 
 __all__ = ["login_address", "page"]
@@ -80,6 +81,12 @@ def _second(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
+def _stage_title(name: str) -> str:
+    """Return the one name that people know a stage by."""
+    stage = all_stages().get(name)
+    return stage.title if stage is not None else name
+
+
 def _clock(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%H:%M:%S}"
 
@@ -95,4 +102,10 @@ def _size(count: int) -> str:
 
 
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
-_templates.env.filters |= {"minute": _minute, "second": _second, "clock": _clock, "size": _size}
+_templates.env.filters |= {
+    "minute": _minute,
+    "second": _second,
+    "clock": _clock,
+    "stage_title": _stage_title,
+    "size": _size,
+}

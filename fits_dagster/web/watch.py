@@ -17,6 +17,8 @@ from typing import Any, Final
 from fastapi import HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import format_sse_event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.concurrency import run_in_threadpool
 
 from fits_dagster.ledger.announcements import Listener
@@ -48,9 +50,12 @@ class Watch:
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody else may follow."""
+        return self._followers >= _MOST_FOLLOWERS
+
     async def __aenter__(self) -> Watch:
-        if self._followers >= _MOST_FOLLOWERS:
-            raise HTTPException(503, "too many follow already; ask for pages instead")
         self._followers += 1
         if self._task is None:
             self._task = asyncio.create_task(self._look_on())
@@ -85,8 +90,12 @@ class Watch:
             listener.__exit__(None, None, None)
 
     def _newest(self) -> Any:
-        with self._engine.connect() as connection:
-            return connection.execute(RECORDS["newest"]).one()
+        try:
+            with self._engine.connect() as connection:
+                return connection.execute(RECORDS["newest"]).one()
+        except (DBAPIError, PoolTimeoutError):
+            # streams that cannot read end, and are begun anew by their clients
+            return None
 
 
 @dataclass(frozen=True)
@@ -115,11 +124,18 @@ def stream(request: Request, begin: str, read: Callable[[str], EventBatch]) -> R
         Where to begin.
     read
         Reads what has come behind a place, from the database.
+
+    Raises
+    ------
+    fastapi.HTTPException
+        503; too many follow.
     """
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if is_head(request):
         return Response(media_type=EVENT_STREAM, headers=headers)
     watch: Watch = request.app.state.watch
+    if watch.is_full:
+        raise HTTPException(503, "too many follow already; ask for pages instead")
     return StreamingResponse(_lines(watch, begin, read), media_type=EVENT_STREAM, headers=headers)
 
 

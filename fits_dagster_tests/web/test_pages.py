@@ -122,7 +122,9 @@ def test_no_page_has_anything_that_axe_finds_or_is_too_wide(
                 complaints[:] = [each for each in complaints if "Failed to load resource" not in each]
             if page.evaluate("document.documentElement.scrollWidth") > size["width"]:
                 wrong.append(f"{address} is too wide for a {place}")
-            wrong += [f"{address} at the {place}: {each}" for each in violations(page)]
+            # colours are the same on a phone
+            if place == "desk" or scheme == "light":
+                wrong += [f"{address} at the {place}: {each}" for each in violations(page)]
     assert complaints == []
     assert wrong == [], "\n".join(wrong)
 
