@@ -46,13 +46,15 @@ class LargeArchive:
         return range(max(1, end - NIGHT_FILES + 1), end + 1)
 
 
-def fill_archive(engine: Engine, headers: int) -> LargeArchive:
+def fill_archive(engine: Engine, headers: int, *, decoration: str = "") -> LargeArchive:
     """Fill the empty database of a site with headers of all instruments, their match keys and cache.
 
     Parameters
     ----------
     headers
         How many; rounded up to whole blocks of nights.
+    decoration
+        Statement that adds to the records, once all are there and before their indexes.
     """
     block = _BLOCK_NIGHTS * NIGHT_FILES
     blocks = -(-headers // block)
@@ -68,6 +70,8 @@ def fill_archive(engine: Engine, headers: int) -> LargeArchive:
         tables = (file, diskfile, header, *INSTRUMENT_TABLES.values(), calibration_offer, calibration_need)
         for table in tables:
             _copy_rows(connection, table, block, blocks)
+        if decoration:
+            connection.execute(text(decoration))
         for statement in indexes:
             connection.exec_driver_sql(statement)
         connection.exec_driver_sql("analyze")

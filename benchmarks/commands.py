@@ -412,6 +412,19 @@ def _sizes(rows: str) -> list[int]:
         raise click.BadParameter(f"{rows!r} is no list of numbers", param_hint="--rows") from error
 
 
+@bench.command()
+@click.option(
+    "--headers", default=1_000_000, show_default=True, type=click.IntRange(1), help="In the archive."
+)
+@_home
+@json_option
+def http(headers: int, home: Path | None, as_json: bool) -> None:
+    """Lists, searches and pages of a large archive, and a file; floors: the least answer, a static server."""
+    from benchmarks.http import measure_http
+
+    _show("http", measure_http(home, headers=headers), as_json)
+
+
 def _show(name: str, runs: Sequence[Figures], as_json: bool) -> None:
     from benchmarks.figures import as_object, print_figures
 

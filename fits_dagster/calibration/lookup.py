@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from fits_dagster.calibration.associate import ranked_statement
 from fits_dagster.calibration.facts import HeaderFacts, load_facts
 from fits_dagster.calibration.keys import applicable_types, as_json, asked_queries, needs_of
+from fits_dagster.calibration.queries import need_slot
 from fits_dagster.calibration.rules import CALTYPES
 from fits_dagster.fits.names import trimmed
 
@@ -19,6 +20,7 @@ __all__ = [
     "AssociatedCalibration",
     "Calibration",
     "CalibrationList",
+    "UseOfCalibration",
     "answers_of",
     "associated_calibrations",
     "associations_of",
@@ -26,6 +28,7 @@ __all__ = [
     "compute",
     "current_header",
     "key_of",
+    "uses_of",
 ]
 
 _ORDER: Final = {caltype: place for place, caltype in enumerate(CALTYPES)}
@@ -275,3 +278,50 @@ def associated_calibrations(
         for header, name, place, rank in rows:
             found.setdefault(header, AssociatedCalibration(header, name, types[place], rank, level))
     return list(found.values())
+
+
+@dataclass(frozen=True)
+class UseOfCalibration:
+    """A file that has another one as a calibration."""
+
+    #: File name without ``.bz2``.
+    name: str
+    caltype: str
+    rank: int
+    #: Seconds from the calibration, negative before it.
+    seconds: float
+
+
+#: Needs on each side of an offer, nearest in time, that are looked at.
+_NEEDS_LOOKED_AT: Final = 400
+# from each offer of the calibration two walks along the needs that it meets
+_USES = text(f"""
+select distinct on (f.name, n.caltype) f.name, n.caltype,
+       array_position(a.cal_hids, cast(:id as bigint)) - 1 as rank, n.secs - o.secs as seconds
+from calibration_offer o
+cross join lateral (
+    (select n.header_id, n.caltype, n.secs from calibration_need n
+     where {need_slot("n", "o")} and n.secs <= o.secs order by n.secs desc limit {_NEEDS_LOOKED_AT})
+    union all
+    (select n.header_id, n.caltype, n.secs from calibration_need n
+     where {need_slot("n", "o")} and n.secs > o.secs order by n.secs limit {_NEEDS_LOOKED_AT})) n
+join calibration_answer a on a.header_id = n.header_id and a.caltype = n.caltype
+join header h on h.id = n.header_id join diskfile d on d.id = h.diskfile_id and d.canonical
+join file f on f.id = d.file_id
+where o.header_id = :id and cast(:id as bigint) = any(a.cal_hids)
+""")
+
+
+def uses_of(connection: Connection, header_id: int, *, limit: int) -> list[UseOfCalibration]:
+    """Return files that have one as a calibration, as the cache has it, nearest in time first.
+
+    Parameters
+    ----------
+    header_id
+        Of the calibration.
+    limit
+        Most files.
+    """
+    rows = connection.execute(_USES, {"id": header_id}).all()
+    found = [UseOfCalibration(row.name, row.caltype, row.rank, float(row.seconds)) for row in rows]
+    return sorted(found, key=lambda use: (abs(use.seconds), use.name, use.caltype))[:limit]

@@ -24,7 +24,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "deploy": ("deploy", "Write systemd units for this machine."),
     "migrate": ("system", "Make databases and bring them up to date."),
     "user": ("user", "The people who may log in."),
-    "token": ("token", "The programs that may upload or edit."),
+    "token": ("token", "The programs that may upload, edit, or read."),
     "logs": ("logs", "Print and follow log files."),
     "queue": ("queue", "Look after the queues: list, retry, pause."),
     "history": ("history", "Where a file is, and what happened to it."),

@@ -83,22 +83,30 @@ def list_(home: Path, site: SiteName, limit: int, as_json: bool, **values: Any) 
     if as_json:
         click.echo(json.dumps(items, default=str, indent=1))
         return
-    table = Table("id", "stage", "file", "night", "state", "since (UTC)", "tries", "reason")
+    if not items:
+        _console.print("nothing")
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("id", "file", "stage", "state", "since (UTC)", "tries"):
+        # names of files are copied, so they are broken last
+        table.add_column(title, no_wrap=title != "file", overflow="fold")
+    table.add_column("reason", overflow="fold")
+    now = datetime.now(UTC)
     for item in items:
         state = item["state"]
-        if state == "waiting" and item["not_before"] > datetime.now(UTC):
-            state = f"waiting until {item['not_before']:%H:%M:%S}"
+        if state == "waiting" and item["not_before"] > now:
+            state = f"due {item['not_before']:%H:%M:%S}"
+        is_of_this_year = item["added_at"].year == now.year
         table.add_row(
             str(item["id"]),
-            item["stage"],
             f"{item['path']}/{item['filename']}" if item["path"] else item["filename"],
-            item["night"],
+            item["stage"],
             state,
-            f"{item['added_at']:%Y-%m-%d %H:%M}",
+            f"{item['added_at']:{'%m-%d %H:%M' if is_of_this_year else '%Y-%m-%d'}}",
             str(item["attempts"]),
             item["reason"] or "",
         )
-    _console.print(table if items else "nothing")
+    _console.print(table)
 
 
 @queue.command()

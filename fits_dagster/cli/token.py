@@ -22,33 +22,35 @@ _YEAR = 365
 
 @click.group()
 def token() -> None:
-    """The programs that may upload files or edit headers, each with a token of its own."""
+    """The programs that may upload, edit headers, or read as a user may, each with a token."""
 
 
 @token.command("add")
 @click.argument("name")
 @click.option(
     "--scope",
-    type=click.Choice(["upload", "edit"]),
+    type=click.Choice(["upload", "edit", "read"]),
     required=True,
-    help="upload: files, and what is known of programs; edit: header edits.",
+    help="upload: files, and what is known of programs; edit: header edits; read: what a user may see.",
 )
+@click.option("--user", "owner", metavar="NAME", help="With --scope read: whose rights the program has.")
 @click.option("--days", type=click.IntRange(1, 10 * _YEAR), default=_YEAR, show_default=True)
 @site_option("archive")
 @home_option
-def add(name: str, scope: Right, days: int, site: SiteName, home: Path) -> None:
+def add(name: str, scope: Right, owner: str | None, days: int, site: SiteName, home: Path) -> None:
     """Make a token, and print its value, which is kept nowhere: it cannot be printed again."""
     from fits_dagster.sites import open_site
     from fits_dagster.web.tokens import TokenNameError, add_token
 
     opened = open_site(load_settings(home), site)
     try:
-        value = add_token(opened.engine, name, scope, days=days, who=person_at_the_keyboard())
+        value = add_token(opened.engine, name, scope, days=days, who=person_at_the_keyboard(), owner=owner)
     except TokenNameError as error:
         raise click.ClickException(str(error)) from error
     finally:
         opened.close()
-    click.echo(f"{site}: token {name}, {scope}, for {days} days; its value, shown only now:", err=True)
+    whose = f" as {owner} may" if owner else ""
+    click.echo(f"{site}: token {name}, {scope}{whose}, for {days} days; its value, shown only now:", err=True)
     click.echo(value)
 
 
@@ -74,7 +76,7 @@ def list_(site: SiteName, as_json: bool, home: Path) -> None:
         used = f"{each.last_used_at:%Y-%m-%d %H:%M}" if each.last_used_at else "never"
         click.echo(
             f"{each.name:24} {each.scope:6} {state:7} until {each.expires_at:%Y-%m-%d}, last used {used}, "
-            f"made by {each.created_by}"
+            f"made by {each.created_by}" + (f", reads as {each.owner}" if each.owner else "")
         )
 
 

@@ -16,6 +16,7 @@ from fits_dagster.database.server import stop_embedded_server
 from fits_dagster.demo.feed import FedFile, Feeder, choose_files, prepare_night
 from fits_dagster.demo.report import DemoReport, make_report
 from fits_dagster.demo.watch import Watcher
+from fits_dagster.nights import UNDATED, night_label
 from fits_dagster.settings import Settings, SiteName, load_settings
 from fits_dagster.sites import open_site
 from fits_dagster.system.home import AlreadyRunningError, read_running
@@ -63,6 +64,15 @@ def _origin(name: str, settings: Settings) -> SiteName:
     return "south" if name.startswith("S") and "south" in settings.sites else settings.sites[0]
 
 
+def _beginning_with(settings: Settings, sources: Sequence[Path]) -> Settings:
+    """Return settings with which people see no nights before those of the files."""
+    labels = [label for each in sources if (label := night_label(each.name)) != UNDATED]
+    if not labels:
+        return settings
+    work = settings.work.model_copy(update={"first_night": min(labels)})
+    return settings.model_copy(update={"work": work})
+
+
 def run_demo(
     options: DemoOptions,
     console: Console,
@@ -101,6 +111,7 @@ def run_demo(
                 full_size=options.full_size,
                 summits=options.summits,
             )
+        settings = _beginning_with(settings, sources)
         system_context = running_system(settings, tell=lambda what: status.update(f"starting: {what}"))
         system = system_context.__enter__()
     try:

@@ -573,3 +573,12 @@ values (:began_at, :who, :files, :bytes, :bad, :restored, :unread, :complete)
 -- A bad file was moved aside.
 insert into quarantine (path, filename, fault, expected_md5, found_md5, kept_as, restored_from, detail)
 values (:path, :filename, :fault, :expected_md5, :found_md5, :kept_as, :restored_from, :detail)
+
+-- links --
+-- Destinations: whether they answer, and what waits for them.
+select asked.url, coalesce(d.failures, 0) = 0 as up, d.error, d.retry_at,
+       count(w.id) filter (where w.state in ('waiting', 'running')) as waiting,
+       count(w.id) filter (where w.state = 'failed') as failed
+from unnest(cast(:urls as text[])) as asked(url)
+left join destination d on d.url = asked.url left join work_item w on w.destination = asked.url
+group by asked.url, d.failures, d.error, d.retry_at order by asked.url

@@ -201,7 +201,13 @@ def _printed_set(tags: Sequence[object]) -> str:
     return "[" + ", ".join(f"'{tag}'" for tag in tags) + "]"
 
 
+#: Types of most values, which JSON has as they are.
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
+
 def _printed(value: object) -> object:
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
     if isinstance(value, date | time):

@@ -13,7 +13,7 @@ from typing import Any, Final
 import dagster as dg
 
 from fits_dagster.ledger.stage import Stage
-from fits_dagster.orchestration.partitions import NIGHTS, SITE_TAG, STAGE_TAG
+from fits_dagster.orchestration.partitions import SITE_TAG, STAGE_TAG, nights_from
 from fits_dagster.orchestration.private import UnresolvedAssetJobDefinition
 from fits_dagster.orchestration.queues import QUEUE_TAG, queue_name
 from fits_dagster.orchestration.resources import SiteResource
@@ -56,7 +56,7 @@ def build_assets(site: SiteName, settings: Settings) -> Sequence[StageAsset]:
             op,
             keys_by_input_name=upstream,
             keys_by_output_name={stage.asset: key},
-            partitions_def=NIGHTS,
+            partitions_def=nights_from(settings.work.first_night),
             group_name=site,
             descriptions_by_output_name={stage.asset: stage.asset_description},
             backfill_policy=dg.BackfillPolicy.multi_run(_NIGHTS_PER_BACKFILL_RUN),

@@ -37,7 +37,7 @@ def run_figures(report: DrainReport) -> dict[str, Any]:
 
 def night_figures(site: Site, stage: Stage[Any], nights: Sequence[str]) -> dict[str, Any]:
     """Return what a stage has to say of whole nights."""
-    dated = [night for night in nights if is_partition(night)]
+    dated = [night for night in nights if is_partition(site.work, night)]
     if not dated:
         return {}
     with site.engine.connect() as connection:
@@ -71,7 +71,7 @@ def report_nights(
         context.log_event(
             event(
                 asset_key,
-                partition=night if is_partition(night) else None,
+                partition=night if is_partition(site.work, night) else None,
                 metadata=figures,
                 description=f"night {night}: {done.files} files done, {failed[night]} failed",
             )

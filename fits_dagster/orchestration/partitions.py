@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 import dagster as dg
 
-from fits_dagster.nights import FIRST_NIGHT, UNDATED, Night
+from fits_dagster.nights import UNDATED, Night
+from fits_dagster.settings import WorkSettings
 
 __all__ = [
-    "NIGHTS",
     "NIGHT_TAG",
     "SITE_TAG",
     "STAGE_TAG",
@@ -20,11 +21,9 @@ __all__ = [
     "age_s",
     "is_live",
     "is_partition",
+    "nights_from",
     "nights_of_run",
 ]
-
-#: Night labels as in file names. South of UTC the label of tomorrow begins before midnight.
-NIGHTS = dg.DailyPartitionsDefinition(start_date=FIRST_NIGHT, fmt="%Y%m%d", end_offset=2)
 
 #: Which site a run works for.
 SITE_TAG = "fits_dagster/site"
@@ -81,9 +80,16 @@ def is_live(night: str) -> bool:
     return night != UNDATED and Night.parse(night).is_live()
 
 
-def is_partition(night: str) -> bool:
+@cache
+def nights_from(first: str) -> dg.DailyPartitionsDefinition:
+    """Return the partitions of all nights from one on: labels as in the names of files."""
+    # south of UTC the label of tomorrow begins before midnight
+    return dg.DailyPartitionsDefinition(start_date=first, fmt="%Y%m%d", end_offset=2)
+
+
+def is_partition(work: WorkSettings, night: str) -> bool:
     """Tell whether a night label is one of the partitions."""
-    return night != UNDATED and NIGHTS.has_partition_key(night)
+    return night != UNDATED and nights_from(work.first_night).has_partition_key(night)
 
 
 def age_s(moment: datetime) -> float:

@@ -106,7 +106,7 @@ def runs_for(
     few = len(old) <= site.work.nights_with_own_run
     together: list[DueWork] = []
     for work in due:
-        if is_partition(work.night) and (is_live(work.night) or few):
+        if is_partition(site.work, work.night) and (is_live(work.night) or few):
             yield from _shared(site, assets[work.stage], work.night, [work], busy)
         else:
             together.append(work)
@@ -131,7 +131,7 @@ def _woken(
     """Ask for runs of the stages that files of live nights will meet next, the ones needed first, first."""
     stages = [stage for stage in stages_of(site.settings) if stage.is_on_the_way(site)]
     for night in dict.fromkeys(
-        work.night for work in due if is_live(work.night) and is_partition(work.night)
+        work.night for work in due if is_live(work.night) and is_partition(site.work, work.night)
     ):
         at = {work.stage for work in due if work.night == night}
         reached = False

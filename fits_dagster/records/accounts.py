@@ -67,7 +67,8 @@ access_token = Table(
     Column("id", BigInteger, primary_key=True),
     Column("name", Text, nullable=False),
     Column("token_hash", Text, nullable=False, unique=True),
-    #: ``upload``: files, and what is known of programs; ``edit``: header edits. Neither has the other.
+    #: ``upload``: files, and what is known of programs; ``edit``: header edits; ``read``: what its owner may
+    #: see. None has another.
     Column("scope", Text, nullable=False),
     Column("created_at", timestamp, nullable=False, server_default=func.now()),
     Column("created_by", Text, nullable=False),
@@ -75,7 +76,10 @@ access_token = Table(
     Column("revoked_at", timestamp),
     #: To the minute.
     Column("last_used_at", timestamp),
-    CheckConstraint("scope in ('upload', 'edit')", name="access_token_scope"),
+    #: Whose rights a token for reading has; null for others.
+    Column("owner_id", ForeignKey("users.id", ondelete="CASCADE")),
+    CheckConstraint("scope in ('upload', 'edit', 'read')", name="access_token_scope"),
+    CheckConstraint("(scope = 'read') = (owner_id is not null)", name="access_token_owner"),
     # a name that was revoked may be given again
     Index("ix_access_token_name", "name", unique=True, postgresql_where=text("revoked_at is null")),
 )

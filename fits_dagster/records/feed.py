@@ -25,7 +25,7 @@ from fits_dagster.records.selection import BadSelectionError
 from fits_dagster.records.selection.times import Span
 from fits_dagster.records.tables import diskfile
 
-__all__ = ["FeedPage", "read_page"]
+__all__ = ["FeedPage", "cursor_at", "read_page"]
 
 #: Longest time that an answer waits for transactions that began before its end.
 _WAIT_S: Final = 3.0
@@ -80,6 +80,11 @@ def read_page(
     last = (rows[-1].entrytime, rows[-1].diskfile_id) if rows else after
     complete = min(until, span.end) if span is not None else until
     return FeedPage(rows, is_cut, rows[-1].entrytime if is_cut else complete, _write_cursor(last))
+
+
+def cursor_at(moment: datetime, number: int = 0) -> str:
+    """Return the cursor of a place: behind a version, by its time of entry and its row, or before a time."""
+    return _write_cursor((moment, number))
 
 
 def _up_to_another_time(

@@ -241,8 +241,9 @@ delete from session where token_hash = :token
 
 -- add_token --
 -- A token of a program; nothing when one of that name is in use.
-insert into access_token (name, token_hash, scope, created_by, expires_at)
-values (:name, :hash, :scope, :who, now() + make_interval(days => :days))
+insert into access_token (name, token_hash, scope, created_by, expires_at, owner_id)
+values (:name, :hash, :scope, :who, now() + make_interval(days => :days),
+        (select id from users where username = :owner))
 on conflict (name) where revoked_at is null do nothing
 
 -- revoke_token --
@@ -252,13 +253,15 @@ update access_token set revoked_at = now() where name = :name and revoked_at is 
 -- list_tokens --
 -- All tokens, those that were revoked last.
 select name, scope, created_at, created_by, expires_at, revoked_at, last_used_at,
-       revoked_at is null and expires_at > now() as is_valid
-from access_token order by revoked_at desc nulls first, name, id
+       revoked_at is null and expires_at > now() as is_valid, u.username as owner
+from access_token t left join users u on u.id = t.owner_id order by revoked_at desc nulls first, name, t.id
 
 -- find_token --
--- The name and the scope of a token that is given, and what is wrong with it.
-select name, scope, revoked_at is not null as is_revoked, expires_at <= now() as is_expired
-from access_token where token_hash = :hash
+-- The name and the scope of a token that is given, whose it is, and what is wrong with it.
+select t.name, t.scope, t.revoked_at is not null as is_revoked, t.expires_at <= now() as is_expired,
+       u.username as owner, u.role as owner_role,
+       array(select d.kind || ' ' || d.value from data_right d where d.user_id = u.id) as data_rights
+from access_token t left join users u on u.id = t.owner_id where t.token_hash = :hash
 
 -- note_token_use --
 -- A token was used; to the minute, so that not every request writes.
@@ -434,3 +437,39 @@ alter database "{before}" rename to "{after}"
 -- database_exists --
 -- Whether the server has a database of a name.
 select 1 from pg_database where datname = :name
+
+-- newest --
+-- Something that changes when anything comes or goes on.
+select (select max(id) from diskfile) as version, (select max(id) from event) as event
+
+-- days_with_data --
+-- UTC dates with data before a time, the newest first, a step of the index each.
+with recursive step as (
+    select 1 as number, (select max(ut_datetime) from header where ut_datetime < :before) as latest
+    union all
+    select number + 1,
+           (select max(ut_datetime) from header where ut_datetime < date_trunc('day', step.latest, 'UTC'))
+    from step where latest is not null and number < :limit)
+select cast(latest at time zone 'UTC' as date) as day from step where latest is not null order by 1 desc
+
+-- items_of_night --
+-- What is on the queues for the files of a night.
+select id, stage, state, filename, coalesce(failed_at, added_at) as at, reason, error
+from work_item where night = :night order by id
+
+-- last_events --
+-- The last that happened to files, by trimmed name and stage.
+select distinct on (name, stage) regexp_replace(filename, '\.bz2$', '') as name, stage, outcome, at, seconds, detail
+from event where filename = any(:names) order by name, stage, at desc, id desc
+
+-- arrivals_of --
+-- When files came to the site last: the time of the DHS file, or the end of the upload.
+select name, max(at) from (
+    select name, to_timestamp(mtime_ns / 1e9) as at from dhs_file where name = any(:names)
+    union all
+    select regexp_replace(filename, '\.bz2$', ''), received_at from upload where filename = any(:names)) came
+group by name
+
+-- progress_since --
+-- What happened to the files of a night since a time.
+select id, at, filename from event where at > :since and night = :night order by id limit :limit

@@ -23,7 +23,12 @@ _BATCH = 1000
 
 
 def queue_again(
-    site: Site, stage: Stage[Any], nights: Sequence[str], switches: Mapping[str, bool] | None = None
+    site: Site,
+    stage: Stage[Any],
+    nights: Sequence[str],
+    switches: Mapping[str, bool] | None = None,
+    *,
+    dry_run: bool = False,
 ) -> int:
     """Queue what a stage makes of nights to be made again, as background work.
 
@@ -33,6 +38,8 @@ def queue_again(
     ----------
     switches
         Of the stage.
+    dry_run
+        Only count.
 
     Returns
     -------
@@ -40,10 +47,12 @@ def queue_again(
         Files queued.
     """
     if stage.subject is Subject.STORED:
-        return queue_nights(site, nights, **(switches or {}))
+        return queue_nights(site, nights, **(switches or {}), dry_run=dry_run)
     if stage.subject is None or not stage.destinations(site.settings):
         return 0
-    return len(queue_versions(site, stage.name, VersionRequest(nights=nights, background=True)))
+    return len(
+        queue_versions(site, stage.name, VersionRequest(nights=nights, background=True), dry_run=dry_run)
+    )
 
 
 def queue_nights(
@@ -53,6 +62,7 @@ def queue_nights(
     force: bool = False,
     force_md5: bool = False,
     priority: int = BACKGROUND,
+    dry_run: bool = False,
 ) -> int:
     """Queue the files of nights for ingest, to be worked on when there is nothing better to do.
 
@@ -70,6 +80,8 @@ def queue_nights(
         Compare by MD5 although size and time are the same.
     priority
         Of the work; below zero it gives way to everything else.
+    dry_run
+        Only count.
 
     Returns
     -------
@@ -89,12 +101,13 @@ def queue_nights(
                 force=force,
                 force_md5=force_md5,
                 priority=priority,
+                dry_run=dry_run,
             ).changed
             for path in sorted({"", *(path for path, _ in known)})
         )
     else:
         queued = len(known)
-        for start in range(0, len(known), _BATCH):
+        for start in range(0, 0 if dry_run else len(known), _BATCH):
             with site.engine.begin() as connection:
                 add_work(
                     connection,
@@ -110,5 +123,6 @@ def queue_nights(
                         for path, filename in known[start : start + _BATCH]
                     ),
                 )
-    log.info("%d files of %d nights queued for ingest", queued, len(wanted))
+    if not dry_run:
+        log.info("%d files of %d nights queued for ingest", queued, len(wanted))
     return queued

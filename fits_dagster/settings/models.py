@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, FilePath, IPvAnyNetwork, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, FilePath, IPvAnyNetwork, SecretStr, field_validator
 
-from fits_dagster.nights import NightClock
+from fits_dagster.nights import FIRST_NIGHT, Night, NightClock
 
 __all__ = [
     "AlertSettings",
@@ -77,6 +77,13 @@ class WorkSettings(Frozen):
     retry_cap_seconds: float = Field(default=300.0, gt=0)
     #: Up to so many nights with work get a run each; when there are more, old ones share one run.
     nights_with_own_run: int = Field(default=2, ge=0)
+    #: Label of the first night that Dagster shows; files of earlier ones are worked on without a night.
+    first_night: str = FIRST_NIGHT
+
+    @field_validator("first_night")
+    @classmethod
+    def _is_a_night(cls, label: str) -> str:
+        return str(max(Night.parse(label), Night.parse(FIRST_NIGHT)))
 
     def most_runs(self, stage: str) -> int:
         """Return how many runs may share a backlog of a stage."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import quote
 
 from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import URL
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,6 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fits_dagster.sites import Site
 from fits_dagster.web.accounts import Person, Role, find_session, session_cookie
 from fits_dagster.web.errors import refusal
+from fits_dagster.web.origin import SAFE_METHODS
+from fits_dagster.web.pages import login_address
+from fits_dagster.web.rights import bearer_of, judge
 
 __all__ = [
     "PERSON_KEY",
@@ -23,7 +24,6 @@ __all__ = [
     "SignInNeededError",
     "address_of",
     "current_person",
-    "login_address",
     "require_role",
     "role_required",
     "site_of",
@@ -49,11 +49,25 @@ def address_of(request: Request) -> str:
 
 
 def current_person(request: Request) -> Person | None:
-    """Return who is signed in; asked once for each request."""
+    """Return who is signed in, or whose token for reading is shown; asked once for each request.
+
+    A token that is shown counts alone, and never for what changes something.
+
+    Raises
+    ------
+    fastapi.HTTPException
+        403; the token that is shown is none, or not valid any more.
+    """
     if not hasattr(request.state, "person"):
-        site = site_of(request)
-        cookie = request.cookies.get(session_cookie(site.name))
-        request.state.person = find_session(site.engine, cookie)
+        site, bearer = site_of(request), bearer_of(request)
+        if bearer is not None and request.method in SAFE_METHODS:
+            shown = judge(site, bearer)
+            if shown.fault:
+                raise HTTPException(403, shown.fault)
+            request.state.person = shown.owner
+        else:
+            cookie = request.cookies.get(session_cookie(site.name))
+            request.state.person = find_session(site.engine, cookie)
     person: Person | None = request.state.person
     return person
 
@@ -91,12 +105,6 @@ def role_required(role: Role, *, is_page: bool = False) -> Callable[[Request], P
         return require_role(request, role, is_page=is_page)
 
     return check
-
-
-def login_address(url: URL) -> str:
-    """Return the address of the login form that leads back to a page."""
-    back = f"{url.path}?{url.query}" if url.query else url.path
-    return f"/login/?redirect={quote(back, safe='/')}"
 
 
 class RoleGuard:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from fits_dagster.ledger.management import write_audit
@@ -31,6 +32,7 @@ __all__ = [
     "generate_password",
     "grant_data",
     "list_users",
+    "person_of",
     "session_cookie",
     "sign_in",
     "sign_out",
@@ -168,14 +170,13 @@ def add_user(
 def list_users(connection: Connection) -> list[Person]:
     """Return all users by name."""
     rows = connection.execute(RECORDS["list_users"])
-    return [_person(row) for row in rows]
+    return [person_of(*row) for row in rows]
 
 
-def _person(row: Row[Any]) -> Person:
-    rights = (each.split(" ", 1) for each in row.data_rights)
-    return Person(
-        row.username, row.role, frozenset(DataRight(cast(Any, kind), value) for kind, value in rights)
-    )
+def person_of(username: str, role: Role | None, data_rights: Iterable[str]) -> Person:
+    """Make a person of what the database says; each right is its kind and its value, with a blank between."""
+    rights = (each.split(" ", 1) for each in data_rights)
+    return Person(username, role, frozenset(DataRight(cast(Any, kind), value) for kind, value in rights))
 
 
 def grant_data(engine: Engine, username: str, right: DataRight, *, who: str = "fits_dagster") -> bool:
@@ -286,7 +287,7 @@ def find_session(engine: Engine, token: str | None) -> Person | None:
             RECORDS["find_session"],
             {"token": _hashed(token)},
         ).one_or_none()
-    return _person(row) if row is not None else None
+    return person_of(*row) if row is not None else None
 
 
 def sign_out(engine: Engine, token: str | None) -> None:

@@ -14,7 +14,10 @@ from fits_dagster.monitoring.collector import SiteMetrics
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.sites import Site
 from fits_dagster.web import (
+    about,
     actions,
+    again,
+    api,
     associated,
     calibrations,
     calmgr,
@@ -26,20 +29,24 @@ from fits_dagster.web import (
     listing,
     login,
     metrics,
+    night,
     programs,
     queuestatus,
+    search,
     small,
     tables,
     texts,
     update_headers,
     upload,
 )
-from fits_dagster.web.access import RoleGuard, SignInNeededError, login_address
+from fits_dagster.web.access import RoleGuard, SignInNeededError, current_person
 from fits_dagster.web.dagster_ui import DAGSTER_PREFIX, dagster_app
 from fits_dagster.web.errors import add_error_handlers
 from fits_dagster.web.heads import EveryAnswer
+from fits_dagster.web.pages import login_address
 from fits_dagster.web.proxies import TrustedProxies
 from fits_dagster.web.shapes import ERRORS, Health
+from fits_dagster.web.watch import Watch
 
 __all__ = ["create_app"]
 
@@ -74,18 +81,20 @@ def create_app(
     )
     app.state.site = site
     app.state.session_hours = session_hours
+    app.state.watch = Watch(site)
     app.state.metrics = site_metrics or SiteMetrics(site)
     # the page of calibrations takes what the explanations below the same path leave
     reading = (queuestatus, listing, files, texts, download, calmgr, calibrations, associated, grammar)
-    tabled = (tables, programs, small)
-    parts = (login, history, *reading, *tabled, actions, upload, update_headers, metrics, left_out)
+    tabled = (again, night, about, search, tables, programs, small)
+    parts = (login, history, api, *reading, *tabled, actions, upload, update_headers, metrics, left_out)
     for part in parts:
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
     @app.get("/", status_code=302, response_class=RedirectResponse)
-    def root() -> RedirectResponse:
-        return RedirectResponse("/queuestatus", 302)
+    def root(request: Request) -> RedirectResponse:
+        person = current_person(request)
+        return RedirectResponse("/queuestatus" if person and person.role else "/searchform/", 302)
 
     @app.get("/health", response_model=Health)
     def health() -> dict[str, str]:

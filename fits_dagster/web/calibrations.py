@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Annotated, Final
+from urllib.parse import quote
 
-from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from fits_dagster.calibration.explain import TargetNeeds, calibration_needs
 from fits_dagster.records.selected import targets_query
@@ -15,14 +16,13 @@ from fits_dagster.records.selection import path_elements
 from fits_dagster.web.access import current_person, site_of
 from fits_dagster.web.pages import page
 from fits_dagster.web.selecting import SelectionPath, read_selection
+from fits_dagster.web.shapes import leads_to
 
 __all__ = ["OPTIONS", "router"]
 
 router = APIRouter()
 
 _MOST_TARGETS: Final = 2000
-#: Programs of this kind are for tests of the system.
-
 #: Words that keep some of the files on this page.
 OPTIONS: Final[Mapping[str, Callable[[TargetNeeds, datetime], bool]]] = {
     "requires": lambda target, _: bool(target.needs),
@@ -34,12 +34,24 @@ OPTIONS: Final[Mapping[str, Callable[[TargetNeeds, datetime], bool]]] = {
 }
 
 
-@router.get("/calibrations/{rest:path}", response_class=HTMLResponse)
-def calibration_page(request: Request, rest: SelectionPath) -> Response:
-    """Show the raw calibrations that the files of a selection need, newest file first."""
+@router.get("/calibrations/{rest:path}", response_class=HTMLResponse, responses=leads_to("a night's page"))
+def calibration_page(
+    request: Request,
+    rest: SelectionPath,
+    night: Annotated[str, Query(description="A night, as a form has it; leads to its page.")] = "",
+    only: Annotated[str, Query(description="With it: a word that keeps some of the files.")] = "",
+) -> Response:
+    """Show the raw calibrations that the files of a selection need, newest file first; of none, a form."""
     site = site_of(request)
+    if night:
+        kept = f"/{only}" if only in OPTIONS else ""
+        return RedirectResponse(f"/calibrations/night={quote(night.replace('-', ''), safe='')}{kept}", 302)
     selection = read_selection(request, "calibrations", without=OPTIONS)
     options = set(path_elements(request.scope.get("raw_path") or b"", "calibrations")) & set(OPTIONS)
+    tonight = site.settings.night_clock.tonight()
+    if not selection.elements:
+        current_person(request)
+        return page(request, "calibrations.html", selection="", files=[], words=OPTIONS, tonight=tonight)
     if selection.is_open:
         raise HTTPException(406, "the selection names neither a date, nor a program, nor a file")
     targets = targets_query(selection.where, most=_MOST_TARGETS, for_operators=True)
@@ -50,7 +62,9 @@ def calibration_page(request: Request, rest: SelectionPath) -> Response:
     return page(
         request,
         "calibrations.html",
-        selection="/".join(selection.elements),
+        selection="/".join([*selection.elements, *sorted(options)]),
+        words=OPTIONS,
+        tonight=tonight,
         files=[
             (each, each.take_now(now))
             for each in files

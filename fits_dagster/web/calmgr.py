@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -13,22 +12,21 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy import Connection
 
-from fits_dagster.calibration.explain import explain_all
-from fits_dagster.calibration.lookup import answers_of, current_header
+from fits_dagster.calibration.lookup import answers_of
 from fits_dagster.calibration.requests import RequestError, answer_request
 from fits_dagster.calibration.rules import CALTYPES
 from fits_dagster.nights import FileKey
 from fits_dagster.records.queries import QUERIES as RECORDS
-from fits_dagster.records.selected import headers_query, targets_query
+from fits_dagster.records.selected import targets_query
 from fits_dagster.records.selection import path_elements
 from fits_dagster.records.tables import diskfile, file, header
 from fits_dagster.web.access import site_of
 from fits_dagster.web.answers import json_answer, xml_answer
 from fits_dagster.web.descriptions import MAX_DESCRIPTION_BYTES, DescriptionError, read_description
+from fits_dagster.web.explained import explained
 from fits_dagster.web.selecting import SelectionPath, read_selection
 from fits_dagster.web.shapes import CALIBRATION_ERRORS, CalibrationTarget, body_of, content
 from fits_dagster.web.versions import NO_CACHE
-from fits_dagster.web.visibility import POSITION_FIELDS, hidden_names, viewer_of
 from fits_dagster.web.xmllist import add_texts
 
 __all__ = ["router"]
@@ -160,36 +158,7 @@ def why(request: Request, rest: str) -> JSONResponse:
     name, slash, last = rest.rstrip("/").rpartition("/")
     caltype = last if slash and last in CALTYPES else None
     asked = name if caltype else rest.rstrip("/")
-    with site_of(request).engine.connect() as connection:
-        try:
-            explanations = explain_all(connection, asked, caltype)
-        except LookupError as error:
-            raise HTTPException(404, str(error)) from error
-        target = connection.execute(_TARGET.where(header.c.id == current_header(connection, asked))).one()
-    # elevation and rotator angle tell where the telescope pointed
-    viewer = viewer_of(request)
-    viewer.require_position(target)
-    explained = {each.caltype: each.as_dict() for each in explanations}
-    candidates = [each for one in explained.values() for each in (*one["chosen"], *one["nearest"])]
-    with site_of(request).engine.connect() as connection:
-        hidden = hidden_names(connection, viewer, {each["name"] for each in candidates})
-    for candidate in candidates:
-        if candidate["name"] in hidden:
-            candidate["misses"] = [
-                each | _UNTOLD if each["what"] in POSITION_FIELDS else each for each in candidate["misses"]
-            ]
-    return JSONResponse(_plain(explained), headers=NO_CACHE)
-
-
-#: Instead of what a candidate has, where that would tell where it points.
-_UNTOLD: Final = {"found": "not public yet", "by": ""}
-_TARGET = headers_query(
-    header.c.proprietary_coordinates.label("header_proprietary_coordinates"),
-    header.c.release.label("header_release"),
-    header.c.observation_id.label("header_observation_id"),
-    header.c.program_id.label("program"),
-    file.c.name,
-)
+    return JSONResponse(explained(request, asked, caltype), headers=NO_CACHE)
 
 
 def _elements(request: Request) -> list[str]:
@@ -260,14 +229,3 @@ def _as_xml(targets: Sequence[_Target]) -> bytes:
     ElementTree.indent(root)
     written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return written
-
-
-def _plain(value: Any) -> Any:
-    """Return a value with everything that JSON does not know as text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(sep=" ")
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

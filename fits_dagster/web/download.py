@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
-from sqlalchemy import Row, and_, any_, bindparam, or_
+from sqlalchemy import Connection, Row, and_, any_, bindparam, or_
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 from starlette.concurrency import run_in_threadpool
 
@@ -87,10 +87,7 @@ def download(request: Request, rest: SelectionPath) -> Response:
     with site_of(request).engine.connect() as connection:
         rows = list(connection.execute(query.order_by(file.c.name, diskfile.c.id).limit(limit + 1)).all())
         if len(rows) <= limit and _CALIBRATIONS in elements:
-            targets = [row.header_id for row in rows if row.header_id is not None]
-            found = {each.header_id for each in associated_calibrations(connection, targets)}
-            chosen = versions_query().where(header.c.id == any_(_IDS), diskfile.c.present)
-            rows = list(connection.execute(chosen.order_by(file.c.name), {"ids": sorted(found)}).all())
+            rows = _calibrations_of(connection, rows)
     if len(rows) > limit:
         return _said(f"More than {limit} files: please ask for fewer.")
     kind = "gemini_calibs" if _CALIBRATIONS in elements else "gemini_data"
@@ -98,19 +95,23 @@ def download(request: Request, rest: SelectionPath) -> Response:
     return _tar(request, f"{kind}.{terms}.tar"[:200], "/".join(elements), rows)
 
 
-@router.post("/download/", response_class=Response, responses=_SENT, openapi_extra=form_of("files"))
+@router.post("/download/", response_class=Response, responses=_SENT, openapi_extra=form_of("files", "what"))
 async def download_chosen(request: Request) -> Response:
-    """Send files by their names, ``[path/]name`` each, in the form field ``files``."""
+    """Send files by their names, ``[path/]name`` each, in the form field ``files``.
+
+    The field ``what`` says what goes into the tar: ``files``, their ``calibrations``, or ``both``.
+    """
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > _LARGEST_FORM:
             return PlainTextResponse("The form is too large.", 413)
-    names = parse_qs(body.decode("utf-8", "replace")).get("files", [])
-    return await run_in_threadpool(_chosen, request, names)
+    form = parse_qs(body.decode("utf-8", "replace"))
+    what = form.get("what", ["files"])[-1]
+    return await run_in_threadpool(_chosen, request, form.get("files", []), what)
 
 
-def _chosen(request: Request, names: Sequence[str]) -> Response:
+def _chosen(request: Request, names: Sequence[str], what: str) -> Response:
     if not names:
         return _said("Nothing was chosen.")
     limit = site_of(request).settings.most_files(is_open=False)
@@ -118,10 +119,27 @@ def _chosen(request: Request, names: Sequence[str]) -> Response:
         return _said(f"More than {limit} files: please choose fewer.")
     asked = [name.replace("\x00", "").rpartition("/") for name in names]
     wanted = or_(*(and_(diskfile.c.path == path, diskfile.c.filename == name) for path, _, name in asked))
-    query = versions_query().where(diskfile.c.present, wanted).order_by(file.c.name)
+    columns = versions_query().add_columns(header.c.id.label("header_id"))
+    query = columns.where(diskfile.c.present, wanted).order_by(file.c.name)
     with site_of(request).engine.connect() as connection:
         rows = list(connection.execute(query).all())
-    return _tar(request, "gemini_data.tar", f"{len(names)} chosen files", rows)
+        if what in ("calibrations", "both"):
+            known = {row.diskfile_id for row in rows} if what == "both" else set()
+            found = _calibrations_of(connection, rows)
+            rows = (rows if what == "both" else []) + [row for row in found if row.diskfile_id not in known]
+    if len(rows) > limit:
+        return _said(f"More than {limit} files with the calibrations: please choose fewer.")
+    name = "gemini_calibs.tar" if what == "calibrations" else "gemini_data.tar"
+    asked_for = f"{len(names)} chosen files" if what == "files" else f"{len(names)} chosen files: {what}"
+    return _tar(request, name, asked_for, rows)
+
+
+def _calibrations_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+    """Return the present files of the calibrations of some files, and of those of the calibrations."""
+    targets = [row.header_id for row in rows if row.header_id is not None]
+    found = {each.header_id for each in associated_calibrations(connection, targets)}
+    chosen = versions_query().where(header.c.id == any_(_IDS), diskfile.c.present)
+    return list(connection.execute(chosen.order_by(file.c.name), {"ids": sorted(found)}).all())
 
 
 def _tar(request: Request, name: str, asked_for: str, rows: Sequence[Row[Any]]) -> Response:

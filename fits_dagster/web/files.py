@@ -29,6 +29,8 @@ __all__ = ["router"]
 router = APIRouter()
 
 _CHUNK: Final = 1 << 20
+#: Of bytes that are sent as they are: the first ones leave while the next are read.
+_STORED_CHUNK: Final = 1 << 18
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 _TYPES: Final = ("application/fits", "text/plain", "application/octet-stream")
 _SENT: Final = content(*_TYPES) | content(*_TYPES, status=206, description="A part")
@@ -171,7 +173,7 @@ def _stored(path: Path, first: int, end: int | None) -> Iterator[bytes]:
     with path.open("rb") as stream:
         stream.seek(first)
         left = (end if end is not None else path.stat().st_size) - first
-        while left > 0 and (chunk := stream.read(min(_CHUNK, left))):
+        while left > 0 and (chunk := stream.read(min(_STORED_CHUNK, left))):
             left -= len(chunk)
             yield chunk
 

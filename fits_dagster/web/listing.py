@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from sqlalchemy import Row
 
-from fits_dagster.metadata import summary
 from fits_dagster.records import feed
 from fits_dagster.records.selected import QA_COLUMNS, headers_query
 from fits_dagster.records.selection import Ordering, Selection
@@ -20,8 +19,8 @@ from fits_dagster.web.access import site_of
 from fits_dagster.web.answers import json_answer, xml_answer
 from fits_dagster.web.selecting import Cursor, OrderBy, SelectionPath, orderings_of, read_selection
 from fits_dagster.web.shapes import ListedName, Quality, RecordEntry, VersionEntry, content
-from fits_dagster.web.versions import file_entry, header_values, versions_query
-from fits_dagster.web.visibility import POSITION_FIELDS, viewer_of
+from fits_dagster.web.versions import file_entry, versions_query
+from fits_dagster.web.visibility import record_entry, viewer_of
 from fits_dagster.web.xmllist import file_list_xml
 
 __all__ = ["COMPLETE_HEADER", "Listed", "list_versions", "router"]
@@ -81,12 +80,7 @@ def json_summary(request: Request, orderby: OrderBy, rest: SelectionPath, cursor
     """List the records of files; only canonical versions unless the URL says otherwise."""
     listed = list_versions(request, "jsonsummary", implied_canonical=True, with_header=True)
     viewer = viewer_of(request)
-    entries = []
-    for row in listed.rows:
-        record = header_values(row)
-        if not viewer.sees_position(row):
-            record |= dict.fromkeys(POSITION_FIELDS)
-        entries.append({**summary(record, row.filename), **file_entry(row)})
+    entries = [record_entry(row, viewer) for row in listed.rows]
     if entries and (listed.selection.is_open or listed.is_cut):
         entries[-1]["results_truncated"] = True
     return json_answer(request, listed.said(entries), listed.headers)

@@ -15,6 +15,7 @@ __all__ = [
     "KnownProgram",
     "LevelledEntry",
     "ListedName",
+    "NightProgress",
     "Quality",
     "ReceivedFile",
     "RecordEntry",
@@ -181,6 +182,12 @@ class Quality(Shape):
     data_md5: str | None
     entrytime: str
     qa_state: str | None
+
+
+class NightProgress(Shape):
+    """Files of a night to which something has happened."""
+
+    names: list[str]
 
 
 class _Calibration(Shape):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Request
@@ -17,66 +17,31 @@ from fits_dagster.records.selected import headers_query, observations_query, obs
 from fits_dagster.records.selection import path_elements, select_files
 from fits_dagster.records.tables import diskfile, file, header, obslog
 from fits_dagster.web.access import current_person, site_of
+from fits_dagster.web.columns import Column, cells_of, chosen_columns, shown
 from fits_dagster.web.listing import list_versions
 from fits_dagster.web.pages import page
 from fits_dagster.web.selecting import Cursor, OrderBy, SelectionPath, read_selection
 from fits_dagster.web.versions import key_of, versions_query
 from fits_dagster.web.visibility import viewer_of
 
-__all__ = ["COLUMNS", "router"]
+__all__ = ["router"]
 
 router = APIRouter()
 
-#: A cell: its text, and where it leads.
-_Cell: TypeAlias = tuple[str, str]
 _IDS: Final = bindparam("ids", type_=ARRAY(BIGINT))
 
 
-def _field(name: str) -> Callable[[Row[Any]], _Cell]:
-    return lambda row: (_shown(row._mapping[f"header_{name}"]), "")
-
-
-def _selected(name: str, feature: str = "summary") -> Callable[[Row[Any]], _Cell]:
-    def cell(row: Row[Any]) -> _Cell:
-        value = _shown(row._mapping[f"header_{name}"])
-        return value, f"/{feature}/{quote(value, safe='')}" if value else ""
-
-    return cell
-
-
-#: Columns of a table of files: the letter that chooses it in ``cols=``, its title, its cell.
-COLUMNS: Final[Mapping[str, tuple[str, Callable[[Row[Any]], _Cell]]]] = {
-    "F": ("File", lambda row: (row.name, f"/fullheader/{quote(row.name)}")),
-    "T": ("UT", _field("ut_datetime")),
-    "L": ("Data label", _selected("data_label")),
-    "I": ("Instrument", _field("instrument")),
-    "C": ("Class", _field("observation_class")),
-    "Y": ("Type", _field("observation_type")),
-    "O": ("Object", _field("object")),
-    "W": ("Filter", _field("filter_name")),
-    "E": ("Exposure", _field("exposure_time")),
-    "D": ("Disperser", _field("disperser")),
-    "M": ("Mask", _field("focal_plane_mask")),
-    "A": ("Airmass", _field("airmass")),
-    "R": ("RA", _field("ra")),
-    "S": ("Dec", _field("dec")),
-    "Q": ("QA", _field("qa_state")),
-    "G": ("Download", lambda row: ("get", f"/file/{quote(key_of(row))}") if row.present else ("", "")),
-}
 _MOST_LOGS: Final = 1000
 _SPANS: Final = ("date", "daterange", "night", "nightrange")
-_USUAL: Final = "FTLICYOWEAQG"
-#: Titles of the columns that tell where a frame points.
-_POSITIONS: Final = frozenset(COLUMNS[letter][0] for letter in "OARS")
-_VERSION_COLUMNS: Final[Sequence[tuple[str, Callable[[Row[Any]], _Cell]]]] = (
-    ("File", lambda row: (key_of(row), f"/file/{quote(key_of(row))}" if row.present else "")),
-    ("Present", lambda row: (str(row.present), "")),
-    ("Canonical", lambda row: (str(row.canonical), "")),
-    ("Entered", lambda row: (_shown(row.entrytime), "")),
-    ("Changed", lambda row: (_shown(row.lastmod), "")),
-    ("Size", lambda row: (str(row.file_size), "")),
-    ("MD5", lambda row: (row.file_md5, "")),
-    ("MD5 of the data", lambda row: (row.data_md5, "")),
+_VERSION_COLUMNS: Final[Sequence[Column]] = (
+    Column("File", lambda row: (key_of(row), f"/file/{quote(key_of(row))}" if row.present else "")),
+    Column("Present", lambda row: (str(row.present), "")),
+    Column("Canonical", lambda row: (str(row.canonical), "")),
+    Column("Entered", lambda row: (shown(row.entrytime), "")),
+    Column("Changed", lambda row: (shown(row.lastmod), "")),
+    Column("Size", lambda row: (str(row.file_size), "")),
+    Column("MD5", lambda row: (row.file_md5, "")),
+    Column("MD5 of the data", lambda row: (row.data_md5, "")),
 )
 
 
@@ -90,7 +55,6 @@ def summary_page(request: Request, orderby: OrderBy, rest: SelectionPath, cursor
 
 @router.get("/ssummary/{rest:path}", include_in_schema=False)
 @router.get("/lsummary/{rest:path}", include_in_schema=False)
-@router.get("/searchform/{rest:path}", include_in_schema=False)
 def other_summaries(request: Request, rest: str) -> Response:
     """Lead to the one table that there is."""
     query = f"?{request.url.query}" if request.url.query else ""
@@ -174,36 +138,26 @@ def observing_logs(request: Request, rest: SelectionPath) -> Response:
     return page(request, "table.html", title=title, columns=("Date", "Program", "File"), rows=rows)
 
 
-def _columns(request: Request, feature: str) -> Sequence[tuple[str, Callable[[Row[Any]], _Cell]]]:
-    """Return the columns that a request asks for; letters that mean none are left out."""
-    elements = path_elements(request.scope.get("raw_path") or b"", feature)
-    asked = next((each.removeprefix("cols=") for each in elements if each.startswith("cols=")), _USUAL)
-    return [COLUMNS[letter] for letter in dict.fromkeys(asked) if letter in COLUMNS]
+def _columns(request: Request, feature: str) -> Sequence[Column]:
+    """Return the columns that a request asks for."""
+    return chosen_columns(path_elements(request.scope.get("raw_path") or b"", feature))
 
 
 def _table(
     request: Request,
     rows: Sequence[Row[Any]],
-    columns: Sequence[tuple[str, Callable[[Row[Any]], _Cell]]],
+    columns: Sequence[Column],
     elements: Sequence[str],
     *,
     is_cut: bool,
 ) -> Response:
     viewer = viewer_of(request)
 
-    def cells(row: Row[Any]) -> list[_Cell]:
-        sees = viewer.sees_position(row)
-        return [cell(row) if sees or title not in _POSITIONS else ("", "") for title, cell in columns]
-
     return page(
         request,
         "table.html",
         title="/".join(elements) or "All files",
         note=f"{len(rows)} files" + (", and there are more" if is_cut else ""),
-        columns=[title for title, _ in columns],
-        rows=[cells(row) for row in rows],
+        columns=[column.title for column in columns],
+        rows=[cells_of(row, columns, viewer) for row in rows],
     )
-
-
-def _shown(value: object) -> str:
-    return "" if value is None else str(value).removesuffix("+00:00")

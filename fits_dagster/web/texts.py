@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import PlainTextResponse, Response
+from PIL import Image
 from sqlalchemy import Column
 
 from fits_dagster.fits.provenance import Provenance, read_provenance
@@ -24,6 +27,9 @@ from fits_dagster.web.visibility import viewer_of
 __all__ = ["router"]
 
 router = APIRouter()
+
+#: Widths of previews that may be asked for.
+_LEAST_PX, _MOST_PX = 16, 2000
 
 
 @router.get("/fullheader/{rest:path}", response_class=PlainTextResponse)
@@ -90,8 +96,14 @@ def _text(request: Request, rest: str, column: Column[Any], nothing: str) -> Res
 
 
 @router.get("/preview/{rest:path}", response_class=Response, responses=content("image/jpeg"))
-def get_preview(request: Request, rest: str) -> Response:
-    """Send the preview picture of a file's canonical version."""
+def get_preview(
+    request: Request,
+    rest: str,
+    width: Annotated[
+        int | None, Query(ge=_LEAST_PX, le=_MOST_PX, description="Pixels at most; by default as it was made.")
+    ] = None,
+) -> Response:
+    """Send the preview picture of a file's canonical version, smaller if that is asked for."""
     site = site_of(request)
     row = find_version(site, rest, canonical=True)
     viewer_of(request).require_file(row)
@@ -101,10 +113,21 @@ def get_preview(request: Request, rest: str) -> Response:
         raise HTTPException(404, "this file has no preview")
     try:
         with site.store.local(preview_key(site, row.path, row.filename)) as picture:
-            content = picture.read_bytes()
+            content = picture.read_bytes() if width is None else _smaller(picture, width)
     except FileNotFoundError as error:
         raise HTTPException(404, "the preview of this file is no longer there") from error
     name = there.rpartition("/")[2]
     return tagged_answer(
         request, content, "image/jpeg", {"Content-Disposition": content_disposition(name, "inline")}
     )
+
+
+def _smaller(picture: Path, width: int) -> bytes:
+    """Return a JPEG that is no wider than asked for, nor than twice as high as it is wide."""
+    with Image.open(picture) as whole:
+        # the decoder leaves out what nobody will see
+        whole.draft(None, (width, width))
+        whole.thumbnail((width, 2 * width))
+        body = io.BytesIO()
+        whole.save(body, "JPEG", quality=80)
+    return body.getvalue()

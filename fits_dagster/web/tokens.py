@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from fits_dagster.ledger.management import write_audit
 from fits_dagster.records.queries import QUERIES as RECORDS
+from fits_dagster.web.accounts import Person, person_of
 
 __all__ = [
     "RIGHTS",
@@ -26,8 +27,9 @@ __all__ = [
     "revoke_token",
 ]
 
-#: ``upload``: files, and what is known of programs; ``edit``: header edits. Neither has the other.
-Right: TypeAlias = Literal["upload", "edit"]
+#: ``upload``: files, and what is known of programs; ``edit``: header edits; ``read``: what its owner may see.
+#: None has another.
+Right: TypeAlias = Literal["upload", "edit", "read"]
 RIGHTS: Final[tuple[Right, ...]] = get_args(Right)
 
 #: By which a token is known where it should not be, in a file or a log.
@@ -36,7 +38,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
 class TokenNameError(ValueError):
-    """The name of a token is not acceptable, or in use."""
+    """The name of a token is not acceptable, or in use; or its owner is nobody."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class FoundToken:
     scope: Right
     #: Why it is not valid; empty when it is.
     fault: str
+    #: Whose rights a token for reading has.
+    owner: Person | None = None
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,12 @@ class ListedToken:
     revoked_at: datetime | None
     last_used_at: datetime | None
     is_valid: bool
+    owner: str | None
 
 
-def add_token(engine: Engine, name: str, scope: Right, *, days: int, who: str) -> str:
+def add_token(
+    engine: Engine, name: str, scope: Right, *, days: int, who: str, owner: str | None = None
+) -> str:
     """Make a token.
 
     Parameters
@@ -72,6 +79,8 @@ def add_token(engine: Engine, name: str, scope: Right, *, days: int, who: str) -
         For how long it is valid.
     who
         Who does this, for the audit.
+    owner
+        The user whose rights a token for reading has; others have none.
 
     Returns
     -------
@@ -81,16 +90,24 @@ def add_token(engine: Engine, name: str, scope: Right, *, days: int, who: str) -
     Raises
     ------
     TokenNameError
-        The name has other characters than letters, digits, dots, dashes and underscores, or is in use.
+        The name has other characters than letters, digits, dots, dashes and underscores, or is in use; or
+        there is no such owner.
     """
     if not _NAME.fullmatch(name):
         raise TokenNameError(f"{name!r}: a name has up to 64 letters, digits, dots, dashes and underscores")
+    if (scope == "read") != bool(owner):
+        raise TokenNameError("a token for reading shows what a user may see, and needs one; others have none")
     value = f"{_PREFIX}{secrets.token_urlsafe(32)}"
     with engine.begin() as connection:
+        is_known = owner is None or connection.execute(RECORDS["lock_user"], {"u": owner}).first() is not None
+        if not is_known:
+            raise TokenNameError(f"there is no user {owner}")
         values = {"name": name, "hash": _hashed(value), "scope": scope, "who": who, "days": days}
+        values["owner"] = owner
         if connection.execute(RECORDS["add_token"], values).rowcount == 0:
             raise TokenNameError(f"there is a token {name}; revoke it first, or choose another name")
-        write_audit(connection, who, "token added", f"{name}: {scope}, for {days} days")
+        whose = f" what {owner} may see" if owner else ""
+        write_audit(connection, who, "token added", f"{name}: {scope}{whose}, for {days} days")
     return value
 
 
@@ -119,7 +136,8 @@ def find_token(engine: Engine, value: str) -> FoundToken | None:
         fault = "was revoked" if row.is_revoked else "has expired" if row.is_expired else ""
         if not fault:
             connection.execute(RECORDS["note_token_use"], key)
-    return FoundToken(row.name, row.scope, fault)
+    owner = None if row.owner is None else person_of(row.owner, row.owner_role, row.data_rights)
+    return FoundToken(row.name, row.scope, fault, owner)
 
 
 def _hashed(value: str) -> str:

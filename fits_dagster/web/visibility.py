@@ -19,12 +19,14 @@ from typing import Any, Final
 from fastapi import HTTPException, Request
 from sqlalchemy import ColumnElement, Connection, and_, false, func, or_
 
+from fits_dagster.metadata import summary
 from fits_dagster.records import selected
 from fits_dagster.records.tables import header
 from fits_dagster.web.access import current_person
 from fits_dagster.web.accounts import DataRight
+from fits_dagster.web.versions import file_entry, header_values
 
-__all__ = ["POSITION_FIELDS", "Viewer", "hidden_names", "viewer_of"]
+__all__ = ["POSITION_FIELDS", "Viewer", "hidden_names", "record_entry", "viewer_of"]
 
 #: Fields of a record that tell where a frame points.
 POSITION_FIELDS: Final = ("ra", "dec", "azimuth", "elevation", "airmass", "object", "cass_rotator_pa")
@@ -102,6 +104,14 @@ def hidden_names(connection: Connection, viewer: Viewer, names: Collection[str])
     if viewer.is_staff or not names:
         return set()
     return selected.hidden_names(connection, names, viewer.hidden_position())
+
+
+def record_entry(row: Any, viewer: Viewer) -> dict[str, Any]:
+    """Return the record of a version as a viewer may know it, with the facts of its file."""
+    record = header_values(row)
+    if not viewer.sees_position(row):
+        record |= dict.fromkeys(POSITION_FIELDS)
+    return {**summary(record, row.filename), **file_entry(row)}
 
 
 def viewer_of(request: Request) -> Viewer:

@@ -197,6 +197,9 @@ def test_a_failed_item_is_listed_shown_tried_again_and_worked_on(
 ) -> None:
     [item] = json.loads(run("queue", "list", "--state", "failed", "--json").output)
     assert (item["id"], item["filename"]) == (failure, NAME)
+    listed = run("queue", "list").output.splitlines()
+    assert max(map(len, listed)) <= 80
+    assert [line for line in listed if f" {NAME} " in line and line.rstrip().endswith("not_fits")]
     said = run("queue", "show", str(failure)).output
     assert "no FITS" in said and "Traceback: <here>" in said
     assert run("queue", "show", "999999").exit_code != 0

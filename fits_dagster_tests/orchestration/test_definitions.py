@@ -14,7 +14,8 @@ from sqlalchemy import text
 
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.orchestration.definitions import build_definitions
-from fits_dagster.settings import SiteName
+from fits_dagster.orchestration.partitions import is_partition
+from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import Site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +64,25 @@ def test_assets_and_ops_are_those_of_the_dataflow(
             assert job.tags["dagster-celery/queue"] == f"fits.{site}.{op}"
             assert type(job.executor_def) is dg.ExecutorDefinition and job.executor_def.name == "in_process"
     assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in repository.sensor_defs)
+
+
+def test_nights_begin_where_data_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FITS_DAGSTER_WORK__FIRST_NIGHT", "20251120")
+    graph = build_definitions("archive").get_repository_def().asset_graph
+    for key in graph.materializable_asset_keys:
+        partitions = graph.get(key).partitions_def
+        assert partitions is not None
+        assert partitions.get_first_partition_key() == "20251120"
+    work = load_settings().work
+    assert [is_partition(work, night) for night in ("20251119", "20251120", "00000000")] == [
+        False,
+        True,
+        False,
+    ]
+    for wrong in ("20251340", "x"):
+        monkeypatch.setenv("FITS_DAGSTER_WORK__FIRST_NIGHT", wrong)
+        with pytest.raises(ValueError, match="no night label"):
+            load_settings()
 
 
 def test_definitions_validate_without_any_database(tmp_path: Path) -> None:

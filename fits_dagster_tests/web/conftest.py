@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from playwright.sync_api import Browser, Page, expect
 
 from fits_dagster.ledger import items as work
 from fits_dagster.ledger.items import NewWork, new_lease
@@ -62,6 +63,29 @@ def queues(archive: Site) -> int:
         message, trace = f"{item.filename}: no FITS", "Traceback: <here>"
         work.fail(connection, lease, item.id, reason="not_fits", message=message, trace=trace)
     return item.id
+
+
+def sign_in(
+    chromium: Browser, site: Site, server: HttpServer, role: Role | None, **options: object
+) -> tuple[Page, list[str]]:
+    """Open a browser of a person with a role, signed in; returns its page, and what it complains of."""
+    add_user(site.engine, NAMES[role], PASSWORD, role=role)
+    page, complaints = visit(chromium, server, **options)
+    page.goto("/login/")
+    page.get_by_label("User name").fill(NAMES[role])
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("main")).to_contain_text("Welcome")
+    return page, complaints
+
+
+def visit(chromium: Browser, server: HttpServer, **options: object) -> tuple[Page, list[str]]:
+    """Open a browser of a visitor; returns its page, and a list of what it complains of."""
+    complaints: list[str] = []
+    page = chromium.new_context(base_url=server.url, **options).new_page()  # type: ignore[arg-type]
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    return page, complaints
 
 
 def form_token(session: requests.Session, url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -369,9 +370,9 @@ def test_operators_see_what_a_night_needs(stored: Site, archive_http: HttpServer
         )
     answer = requests.get(f"{archive_http.url}/calibrations/20251123", timeout=20)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    assert f"/calibrations/why/{target}" in answer.text
-    assert f"{arc} (" in answer.text
-    assert f"/calibrations/why/{hidden}" not in answer.text
+    assert f"/about/{target}#calibrations" in answer.text
+    assert re.search(rf">{arc}</a> \(", answer.text)
+    assert f"/about/{hidden}" not in answer.text
     assert (
         "No file of the selection"
         in requests.get(f"{archive_http.url}/calibrations/20000101", timeout=9).text

@@ -196,8 +196,27 @@ def test_the_cancel_button_removes_an_item(
     staff: requests.Session, archive_http: HttpServer, archive: Site, queues: int
 ) -> None:
     url = f"{archive_http.url}/queuestatus/iq/{queues}"
-    staff.post(f"{url}/cancel", data={"token": form_token(staff, url)}, timeout=10)
-    assert scalar(archive, "select count(*) from work_item") == 29
+    form = {"token": form_token(staff, url)}
+    asked = staff.post(f"{url}/cancel", data=form, timeout=10).text
+    assert "N20251123S0029.fits off the queue Ingest?" in asked
+    assert scalar(archive, "select count(*) from work_item") == 30
+    for outcome in ("N20251123S0029.fits was taken off the queue Ingest", "Nothing was done"):
+        page = staff.post(f"{url}/cancel", data={**form, "confirmed": "yes"}, timeout=10)
+        assert page.url.endswith("/queuestatus#iq")
+        assert outcome in page.text
+        assert scalar(archive, "select count(*) from work_item") == 29
+        # it is said once
+        assert outcome not in staff.get(f"{archive_http.url}/queuestatus", timeout=10).text
+
+
+@pytest.mark.parametrize("back", ["//evil.example", "https://evil.example", "/about/\\evil", "/dagster"])
+def test_a_button_leads_nowhere_else(
+    staff: requests.Session, archive_http: HttpServer, queues: int, back: str
+) -> None:
+    url = f"{archive_http.url}/queuestatus/iq/{queues}"
+    form = {"token": form_token(staff, url), "back": back}
+    answer = staff.post(f"{url}/retry", data=form, timeout=10, allow_redirects=False)
+    assert answer.headers["location"] == "/queuestatus#iq"
 
 
 def test_failures_of_one_reason_are_tried_again_at_once_and_all_of_them_after_a_question(

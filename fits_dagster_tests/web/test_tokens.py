@@ -21,7 +21,7 @@ from fits_dagster.destinations.fits_server import API_COOKIE, UPLOAD_COOKIE, Fit
 from fits_dagster.settings import Settings
 from fits_dagster.sites import Site
 from fits_dagster.web.app import create_app
-from fits_dagster.web.credentials import judge
+from fits_dagster.web.rights import judge
 from fits_dagster.web.tokens import Right, TokenNameError, add_token, list_tokens, revoke_token
 from fits_dagster_tests.builders.sites import COOKIE, HttpServer, serve
 

@@ -11,7 +11,15 @@ from sqlalchemy import Column, ColumnElement, case
 from fits_dagster.records.selection.values import BadSelectionError
 from fits_dagster.records.tables import diskfile, file, header
 
-__all__ = ["ORDER_COLUMNS", "Ordering", "order_by", "read_ordering", "read_orderings"]
+__all__ = [
+    "BY_NAME",
+    "ORDER_COLUMNS",
+    "Ordering",
+    "column_of",
+    "order_by",
+    "read_ordering",
+    "read_orderings",
+]
 
 #: Columns that may be named.
 ORDER_COLUMNS: Final[Mapping[str, Column[Any]]] = {
@@ -40,6 +48,10 @@ class Ordering:
     is_descending: bool = False
 
 
+#: The order of a list for which none is asked.
+BY_NAME: Final = Ordering("filename")
+
+
 def read_ordering(text: str) -> Ordering | None:
     """Read ``column``, ``column_asc`` or ``column_desc``; None if there is no such column."""
     column, is_descending = text, False
@@ -63,6 +75,14 @@ def read_orderings(text: str) -> tuple[Ordering, ...]:
     return (found,)
 
 
+def column_of(ordering: Ordering, hidden: ColumnElement[bool] | None) -> ColumnElement[Any]:
+    """Return what an order goes by, without the values of hidden rows from which a position would follow."""
+    column: ColumnElement[Any] = ORDER_COLUMNS[ordering.column]
+    if hidden is not None and ordering.column in _POSITIONS:
+        return case((hidden, None), else_=column)
+    return column
+
+
 def order_by(
     orderings: Sequence[Ordering], *, is_open: bool, hidden: ColumnElement[bool] | None = None
 ) -> list[ColumnElement[Any]]:
@@ -76,10 +96,8 @@ def order_by(
         Condition of the rows whose position must not show, not even in the order.
     """
     terms: list[ColumnElement[Any]] = []
-    for each in orderings or (Ordering("filename"),):
-        column: ColumnElement[Any] = ORDER_COLUMNS[each.column]
-        if hidden is not None and each.column in _POSITIONS:
-            column = case((hidden, None), else_=column)
+    for each in orderings or (BY_NAME,):
+        column = column_of(each, hidden)
         terms.append((column.desc() if each.is_descending else column.asc()).nulls_last())
     time = header.c.ut_datetime
     terms.append((time.desc() if is_open else time.asc()).nulls_last())
