@@ -13,6 +13,7 @@ from fits_dagster.cli import cli
 from fits_dagster.settings import Settings
 from fits_dagster.sites import Site
 from fits_dagster.web.accounts import Role, list_users
+from fits_dagster.web.tokens import add_token
 from fits_dagster_tests.builders.sites import HttpServer
 from fits_dagster_tests.web.test_visibility import NAME, hide
 
@@ -71,6 +72,12 @@ def test_who_has_a_program_an_observation_or_a_file_sees_it(
     tar = principal.get(f"{archive_http.url}/download/{NAME}", timeout=20)
     assert NAME.encode() in tar.content and b"denied" not in tar.content.lower().split(b"md5sums")[0]
     assert statuses(requests.Session(), archive_http) == {403}, "nobody else"
+    with requests.Session() as program:
+        token = add_token(archive.engine, "pipeline", "read", days=1, who="tests", owner=name)
+        program.headers["Authorization"] = f"Bearer {token}"
+        assert statuses(program, archive_http) == {200}, "a program that reads as the principal"
+    listed = CliRunner().invoke(cli, ["user", "list"])
+    assert f"{kind} {RIGHTS[kind]}" in listed.output
     assert change("withdraw", name, kind, RIGHTS[kind]).exit_code == 0
     assert statuses(principal, archive_http) == {403}
 
