@@ -352,7 +352,7 @@ def guard(write: bool, home: Path | None, as_json: bool) -> None:
 
 
 @bench.command()
-@click.option("--rounds", default=60, show_default=True, type=click.IntRange(1), help="The median counts.")
+@click.option("--rounds", default=20, show_default=True, type=click.IntRange(1), help="The median counts.")
 @json_option
 def describe(rounds: int, as_json: bool) -> None:
     """From headers to a record; floor: astropy's reading of the same headers."""

@@ -29,7 +29,7 @@ _LEFT_OUT: Final = frozenset({"preview IFU, a cube of 29 MB"})
 
 #: Short forms of the measurements of the main stages.
 _BENCHES: Final[Sequence[Callable[[Path | None], Sequence[Figures]]]] = (
-    lambda home: measure_describe(rounds=40),
+    lambda home: measure_describe(rounds=12),
     lambda home: measure_reingest(home, files=1000, files_per_night=100),
     lambda home: measure_ingest(home, files=4, megabytes=15.0, workers=(1,), rounds=3),
     lambda home: measure_small_files(home, files=20, rounds=3),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +17,8 @@ from benchmarks.small import small_night
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.report import DrainReport
-from fits_dagster.sites import Site
-from fits_dagster.stages.ingest import STAGE as INGEST
-from fits_dagster.stages.preview import STAGE as PREVIEW
+from fits_dagster.settings import Settings
+from fits_dagster.stages.registry import all_stages
 
 __all__ = ["measure_memory"]
 
@@ -31,8 +32,7 @@ def measure_memory(home: Path | None, *, files: int = 5000) -> list[Figures]:
 
     The floor is what it has after a tenth of them.
     """
-    with bench_home(home) as settings, bench_site(settings, "archive") as opened:
-        site = with_workers(opened, 1)
+    with bench_home(home) as settings, bench_site(settings, "archive") as site:
         assert site.settings.store_directory is not None
         sources = small_night(settings.home / "sources", _SOURCES, "20251101")
         names = [f"N{20251102 + number // 1000}S{number % 1000 + 1:04d}.fits" for number in range(files)]
@@ -40,24 +40,22 @@ def measure_memory(home: Path | None, *, files: int = 5000) -> list[Figures]:
             os.link(sources[number % len(sources)], site.settings.store_directory / name)
         with site.engine.begin() as connection:
             add_work(connection, (NewWork(stage="ingest", filename=name, no_defer=True) for name in names))
-        runs = [_measured(site, stage, files) for stage in (INGEST, PREVIEW)]
-    return runs
+        return [_measured(settings, stage, files) for stage in ("ingest", "preview")]
 
 
-def _measured(site: Site, stage: Any, files: int) -> Figures:
-    looks: list[tuple[int, float]] = []
-
-    def look(report: DrainReport) -> None:
-        if not looks or report.done - looks[-1][0] >= files // 20:
-            looks.append((report.done, _own_memory()))
-
-    stage.begin()
-    seconds = taken(lambda: drain(site, stage, on_round=look))
-    stage.end()
+def _measured(settings: Settings, stage: str, files: int) -> Figures:
+    # in a process that has nothing but the work
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    worker = context.Process(target=_worker, args=(settings, stage, files // 20, theirs))
+    worker.start()
+    theirs.close()
+    looks, seconds = ours.recv()
+    worker.join()
     settled = next(memory for done, memory in looks if done >= files // 10)
     last = looks[-1][1]
     return Figures(
-        name=f"memory of {stage.name}",
+        name=f"memory of a worker at {stage}",
         floor="after a tenth of the files (the ratio is that of memory)",
         aim=f"<= {_AIM_MB:.0f} MB with its reader of files, and flat",
         files=files,
@@ -72,6 +70,22 @@ def _measured(site: Site, stage: Any, files: int) -> Figures:
             "work_seconds": round(seconds, 1),
         },
     )
+
+
+def _worker(settings: Settings, name: str, every: int, end: Connection[Any, Any]) -> None:
+    looks: list[tuple[int, float]] = []
+
+    def look(report: DrainReport) -> None:
+        if not looks or report.done - looks[-1][0] >= every:
+            looks.append((report.done, _own_memory()))
+
+    with bench_site(settings, "archive") as opened:
+        site = with_workers(opened, 1)
+        stage = all_stages()[name]
+        stage.begin()
+        seconds = taken(lambda: drain(site, stage, on_round=look))
+        stage.end()
+    end.send((looks, seconds))
 
 
 def _own_memory() -> float:

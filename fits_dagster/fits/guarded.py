@@ -183,6 +183,8 @@ class _Child:
             env=environment,
         )
         theirs.close()
+        # one that has died keeps its number until it is waited for
+        self._seen = psutil.Process(self._process.pid)
         self._is_new = True
         #: What it is at, as far as it has told.
         self.doing = _READING
@@ -221,7 +223,7 @@ class _Child:
     def _worked_s(self) -> float:
         """Return the processor time that the child has had, seconds."""
         try:
-            times = psutil.Process(self._process.pid).cpu_times()
+            times = self._seen.cpu_times()
         except psutil.Error:
             return 0.0
         return float(times.user + times.system)
@@ -229,7 +231,7 @@ class _Child:
     def _is_starved(self, patience: float, worked: float) -> bool:
         """Tell whether the child would work and had hardly a processor, or was stopped: that is no hang."""
         try:
-            state = psutil.Process(self._process.pid).status()
+            state = self._seen.status()
         except psutil.Error:
             return False
         wants = state in (psutil.STATUS_RUNNING, psutil.STATUS_STOPPED)

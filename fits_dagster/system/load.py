@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +35,8 @@ __all__ = ["LoadReport", "initial_load"]
 _QUEUE_BATCH: Final = 100
 #: A process has so many files at the least: to begin one costs what some files cost.
 _LEAST_SHARE: Final = 10
+#: For a process that has told all to end.
+_LAST_WORDS_S: Final = 10.0
 
 #: Called with stage, number done, number in all.
 _Progress: TypeAlias = Callable[[str, int, int], None]
@@ -188,6 +192,8 @@ def _in_processes(
                     done[open_ends[end], stage] = count
                     so_far = sum(number for (_, each), number in done.items() if each == stage)
                     progress(stage, min(so_far, total), total)
+        for process in processes.values():
+            process.join(_LAST_WORDS_S)
     finally:
         for end, process in processes.items():
             end.close()
@@ -197,6 +203,9 @@ def _in_processes(
 
 
 def _process(load: _Load, paths: Sequence[Path], end: Connection[Any, Any]) -> None:
+    # Ctrl-C is its parent's to hear of; what it has in hand is released
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     end.send(_share(load, paths, lambda stage, done, _: end.send((stage, done))))
 
 
