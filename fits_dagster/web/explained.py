@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from fits_dagster.calibration.explain import explain_all
 from fits_dagster.calibration.lookup import current_header
 from fits_dagster.records.selected import headers_query
-from fits_dagster.records.tables import header
+from fits_dagster.records.tables import file, header
 from fits_dagster.web.access import site_of
 from fits_dagster.web.visibility import POSITION_FIELDS, Viewer, hidden_names, viewer_of
 
@@ -23,6 +23,9 @@ _UNTOLD: Final = {"found": "not public yet", "by": ""}
 _TARGET: Final = headers_query(
     header.c.proprietary_coordinates.label("header_proprietary_coordinates"),
     header.c.release.label("header_release"),
+    header.c.observation_id.label("header_observation_id"),
+    header.c.program_id.label("program"),
+    file.c.name,
 )
 
 
