@@ -81,9 +81,15 @@ def stream(
     took = time.monotonic() - began
     system.recovered_s = took
     print(f"{len(flow.expected)} files, the last {took:.0f} s after the stream ended")
-    wait_until(
-        lambda: not runs_without_process(system), seconds=recovery, what="no run is left without a process"
-    )
+    try:
+        wait_until(
+            lambda: not runs_without_process(system),
+            seconds=recovery,
+            what="no run is left without a process",
+        )
+    except AssertionError:
+        print(account_of_runs(system, runs_without_process(system)))
+        raise
     wait_until(system.is_quiet, seconds=120, what="previews and associations are made")
     assert system.errors("summit") == system.errors("archive") == {}
     assert versions(flow) == sorted(flow.expected), "every file has one version"
@@ -126,6 +132,26 @@ def runs_without_process(system: RunningSystem) -> list[str]:
     url = dagster_url(load_settings(system.home)).render_as_string(hide_password=False)
     found = runs(system, "STARTING", "STARTED", "CANCELING")
     return sorted(set(found) - held_runs(found, url=url))
+
+
+def account_of_runs(system: RunningSystem, run_ids: Sequence[str]) -> str:
+    """What Dagster knows of some runs, and their last events."""
+    engine = create_engine(dagster_url(load_settings(system.home)).set(drivername="postgresql+psycopg"))
+    lines = []
+    try:
+        with engine.connect() as connection:
+            for run_id in run_ids:
+                run = connection.execute(text("select * from runs where run_id = :id"), {"id": run_id}).one()
+                lines.append(f"{run._mapping}")
+                tags = connection.execute(text("select * from run_tags where run_id = :id"), {"id": run_id})
+                lines += [f"  {tag}" for tag in tags]
+                query = text(
+                    "select timestamp, event from event_logs where run_id = :id order by id desc limit 8"
+                )
+                lines += [f"  {row}" for row in connection.execute(query, {"id": run_id})]
+    finally:
+        engine.dispose()
+    return "\n".join(lines)
 
 
 def processes(system: RunningSystem, *words: str) -> list[psutil.Process]:

@@ -68,6 +68,8 @@ def _rows(request: Request, maxrec: int, name: str) -> tuple[Sequence[_Row], dic
         selection.where,
         header.c.release.label("header_release"),
         header.c.proprietary_coordinates.label("header_proprietary_coordinates"),
+        header.c.observation_id.label("header_observation_id"),
+        header.c.program_id.label("program"),
     )
     base = str(request.base_url).rstrip("/")
     publisher = f"ivo://{request.url.hostname}/{site_of(request).name}"
