@@ -25,6 +25,9 @@ from fits_dagster_tests.system.conftest import RunningSystem, wait_until
 RECOVERY_S = 60.0
 
 
+_LAST = text("select timestamp, event from event_logs where run_id = :id order by id desc limit 8")
+
+
 @dataclass
 class Stream:
     """Copies files of tonight into the DHS directory, one after the other, until it is stopped."""
@@ -82,11 +85,8 @@ def stream(
     system.recovered_s = took
     print(f"{len(flow.expected)} files, the last {took:.0f} s after the stream ended")
     try:
-        wait_until(
-            lambda: not runs_without_process(system),
-            seconds=recovery,
-            what="no run is left without a process",
-        )
+        what = "no run is left without a process"
+        wait_until(lambda: not runs_without_process(system), seconds=recovery, what=what)
     except AssertionError:
         print(account_of_runs(system, runs_without_process(system)))
         raise
@@ -145,10 +145,7 @@ def account_of_runs(system: RunningSystem, run_ids: Sequence[str]) -> str:
                 lines.append(f"{run._mapping}")
                 tags = connection.execute(text("select * from run_tags where run_id = :id"), {"id": run_id})
                 lines += [f"  {tag}" for tag in tags]
-                query = text(
-                    "select timestamp, event from event_logs where run_id = :id order by id desc limit 8"
-                )
-                lines += [f"  {row}" for row in connection.execute(query, {"id": run_id})]
+                lines += [f"  {row}" for row in connection.execute(_LAST, {"id": run_id})]
     finally:
         engine.dispose()
     return "\n".join(lines)
