@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy import text
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.orchestration.definitions import build_definitions
 from fits_dagster.orchestration.partitions import is_partition
+from fits_dagster.orchestration.wanted import runs_in_progress
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import Site
 
@@ -305,6 +307,25 @@ def test_a_run_that_was_made_and_never_submitted_keeps_nobody_from_its_night(
         ended = instance.get_run_by_id(made.run_id)
     assert request.tags["fits_dagster/unit"] == "summit:ingest:20250110"
     assert ended is not None and ended.status is dg.DagsterRunStatus.CANCELED
+
+
+@pytest.mark.usefixtures("use_settings")
+def test_a_run_whose_tags_were_not_written_is_seen_to_work_on_its_night(
+    summit: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definitions = build_definitions("summit")
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {"fits_dagster/site": "summit", "fits_dagster/unit": "summit:ingest:20250110"}
+
+        def insert_without_tags(values: dict[str, Any], _: object) -> None:
+            keep(values, {})
+
+        keep = instance.run_storage._core_add_run  # type: ignore[attr-defined]
+        monkeypatch.setattr(instance.run_storage, "_core_add_run", insert_without_tags)
+        instance.create_run_for_job(definitions.resolve_job_def("summit_ingest"), tags=tags)
+        assert instance.get_runs(dg.RunsFilter(tags={"fits_dagster/site": "summit"})) == []
+        busy = runs_in_progress(instance, summit)
+    assert busy.has("summit", "ingest", "20250110")
 
 
 @pytest.mark.usefixtures("use_settings")
