@@ -63,11 +63,11 @@ class Backlog:
 
     def __str__(self) -> str:
         """Say what is left, at which rate it shrinks, and when it will be done."""
-        told = f"{self.stage} {self.left} left of {self.nights} nights"
+        line = f"{self.stage} {self.left} left of {self.nights} nights"
         if self.seconds is None:
-            return f"{told}, none done in the last minutes"
+            return f"{line}, none done in the last minutes"
         end = datetime.now(UTC) + timedelta(seconds=self.seconds)
-        return f"{told}, {60 * self.per_s:.0f} a minute, done at about {end:%Y-%m-%d %H:%M} UTC"
+        return f"{line}, {60 * self.per_s:.0f} a minute, done at about {end:%Y-%m-%d %H:%M} UTC"
 
 
 def backlogs(connection: Connection, *, least: int = 200, seconds: float = 300.0) -> Sequence[Backlog]:

@@ -32,7 +32,7 @@ from fits_dagster.ledger.report import DrainReport
 from fits_dagster.sites import Site
 from fits_dagster.stages import edit, export, ingest, store
 from fits_dagster.web.app import create_app
-from fits_dagster.web.tokens import RIGHTS, add_token
+from fits_dagster.web.tokens import add_token
 from fits_dagster_tests.builders.sites import COOKIE, serve
 
 API = "another-secret-of-the-tests"
@@ -159,7 +159,7 @@ def test_tokens_serve_as_well_and_the_one_for_uploads_allows_no_edit(
     sending: Site, receiving: Site, frame: Path, with_edits: bool
 ) -> None:
     uploads, edits = (
-        add_token(receiving.engine, f"to-{scope}", scope, days=1, who="anna") for scope in RIGHTS
+        add_token(receiving.engine, f"to-{scope}", scope, days=1, who="anna") for scope in ("upload", "edit")
     )
     tokens = {"export_token": SecretStr(uploads), "export_cookie": SecretStr("")}
     for_edits = {"export_edit_token": SecretStr(edits if with_edits else uploads)}
