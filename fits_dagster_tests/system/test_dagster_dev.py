@@ -50,7 +50,8 @@ def dagster_dev(home: Path) -> Iterator[str]:
     finally:
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.send_signal(signal.SIGINT)
-        process.wait(90)
+        # each of its processes takes its time on a busy machine
+        process.wait(180)
         _, alive = psutil.wait_procs(family, timeout=40)
         for left in alive:
             left.kill()
