@@ -22,6 +22,8 @@ from typing import Any, Final, TypeVar
 
 import psutil
 
+from fits_dagster.errors import TransientError
+
 __all__ = ["Guard", "ParserError", "inspect_guarded"]
 
 _T = TypeVar("_T")
@@ -38,6 +40,7 @@ _ALARM_AFTER_S: Final = 5.0
 _EXTENSIONS: Final = 20
 _JOIN_S: Final = 5.0
 _READING: Final = "reading"
+_FROM_OUTSIDE: Final = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"})
 
 
 class ParserError(Exception):
@@ -59,6 +62,8 @@ class Guard:
         Limit of the address space of a child, bytes.
     error : callable
         Makes the exception for a crash or a time-out of ``(message, reason=...)``.
+    ended : callable
+        Likewise for a child that was ended from outside; by default that is worth another attempt.
     """
 
     def __init__(
@@ -67,10 +72,12 @@ class Guard:
         seconds: float = _SECONDS,
         memory: int = _MEMORY,
         error: Callable[..., Exception] = ParserError,
+        ended: Callable[..., Exception] = TransientError,
     ) -> None:
         self.seconds = seconds
         self.memory = memory
         self._error = error
+        self._ended = ended
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
         self._closed = False
@@ -103,6 +110,8 @@ class Guard:
         ParserError
             The child died (``parser_crash``), ran out of memory (``parser_crash``) or of time
             (``parser_timeout``). The class is that of the guard.
+        TransientError
+            The child was ended from outside (``reader_ended``).
         Exception
             What the function raised, with the child's traceback as a note.
         """
@@ -119,7 +128,13 @@ class Guard:
                 f"{child.doing} did not end within {patience:.0f} s", reason="parser_timeout"
             ) from None
         except (EOFError, ConnectionError):
-            raise self._error(f"{child.doing} crashed: {child.obituary()}", reason="parser_crash") from None
+            end = child.obituary()
+            if end in _FROM_OUTSIDE:
+                # no decoder ends itself so: the kernel was short of memory, or somebody ended it
+                raise self._ended(
+                    f"{child.doing} was broken off: its process was ended by {end}", reason="reader_ended"
+                ) from None
+            raise self._error(f"{child.doing} crashed: {end}", reason="parser_crash") from None
         finally:
             self._give_back(child, is_well)
         if not is_error:

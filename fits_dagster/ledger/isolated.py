@@ -71,7 +71,7 @@ def work_alone(site: Site, stage: Stage[Any], item: WorkItem, known: Any) -> Any
         )
 
     order = _Order(type(stage), site.name, site.settings, site.work, site.engine.url, item, known)
-    with Guard(seconds=_SECONDS, memory=_MEMORY, error=killed) as guard:
+    with Guard(seconds=_SECONDS, memory=_MEMORY, error=killed, ended=killed) as guard:
         said = guard.call(_carry_out, order)
     if said.not_ready is not None:
         reason, message, delay, payload = said.not_ready

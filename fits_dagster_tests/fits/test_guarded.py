@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fits_dagster.errors import FileError
+from fits_dagster.errors import FileError, TransientError
 from fits_dagster.fits.guarded import Guard, ParserError, inspect_guarded
 from fits_dagster.stages.ingest import observe
 
@@ -39,12 +39,20 @@ def test_errors_of_a_file_arrive_as_they_are_and_the_child_stays(guard, saved):
     assert guard.call(os.getpid) == before != os.getpid()
 
 
-@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT])
 def test_a_crash_is_told_and_the_next_file_goes_on(guard, number):
     with pytest.raises(ParserError) as caught:
         guard.call(signal.raise_signal, number)
     assert caught.value.reason == "parser_crash"
     assert number.name in str(caught.value)
+    assert guard.call(operator.add, 2, 2) == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_reader_that_is_ended_from_outside_is_worth_another_attempt(guard, number):
+    with pytest.raises(TransientError, match=number.name) as caught:
+        guard.call(signal.raise_signal, number)
+    assert caught.value.reason == "reader_ended"
     assert guard.call(operator.add, 2, 2) == 4
 
 
