@@ -42,7 +42,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     system = getattr(item, "funcargs", {}).get("system")
     if report.when == "call" and system is not None and system.recovered_s is not None:
-        report.user_properties.append(("recovered_s", f"{system.recovered_s:.0f}"))
+        item.user_properties.append(("recovered_s", f"{system.recovered_s:.0f}"))
         system.recovered_s = None
     if report.when == "call" and report.failed and system is not None:
         try:
