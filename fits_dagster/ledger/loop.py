@@ -21,7 +21,7 @@ from fits_dagster.ledger.courtesy import Courtesy
 from fits_dagster.ledger.pending import next_due_s
 from fits_dagster.ledger.report import DrainReport
 from fits_dagster.ledger.scope import EVERYTHING, Scope
-from fits_dagster.ledger.stage import Stage
+from fits_dagster.ledger.stage import Stage, pause_after
 from fits_dagster.sites import Site
 
 __all__ = ["drain"]
@@ -36,8 +36,6 @@ _PATIENCE_WITH_FAILURES_S: Final = 10.0
 #: wait without a look, should an announcement be lost.
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.05, 5.0
 _STOP_SEEN_AFTER_S: Final = 0.5
-#: A pause between two looks is so many times as long as a look took, at least: the directory may be large.
-_PAUSES: Final = 3.0
 
 
 def drain(
@@ -83,7 +81,7 @@ def drain(
             try:
                 if stage.look_every_s is not None and (rounds == 1 or time.monotonic() >= looked):
                     took = _look(site, stage)
-                    looked = time.monotonic() + max(stage.look_every_s, _PAUSES * took)
+                    looked = time.monotonic() + pause_after(took, stage.look_every_s)
                 if scope.is_background:
                     courtesy.wait()
                 oldest = rounds % _OLDEST_EVERY == 0

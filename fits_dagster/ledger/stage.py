@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, MetaData
 
@@ -16,7 +16,19 @@ from fits_dagster.ledger.items import NewWork, WorkItem
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 
-__all__ = ["Committed", "NewVersion", "NightSummary", "NotReady", "Result", "Stage", "Subject"]
+__all__ = [
+    "Committed",
+    "NewVersion",
+    "NightSummary",
+    "NotReady",
+    "Result",
+    "Stage",
+    "Subject",
+    "pause_after",
+]
+
+#: A pause between two looks is so many times as long as a look took, at least.
+_PAUSES: Final = 3.0
 
 Result = TypeVar("Result")
 
@@ -239,3 +251,16 @@ class Stage(ABC, Generic[Result]):
 
     def after_failure(self, site: Site, connection: Connection, item: WorkItem, error: BaseException) -> None:
         """Note consequences of a failure beyond this item (a destination that is down)."""
+
+
+def pause_after(took: float, every: float) -> float:
+    """Return the pause until the next look for what has come; a large directory is looked at less often.
+
+    Parameters
+    ----------
+    took
+        Seconds of the last look.
+    every
+        Seconds between looks that take no time.
+    """
+    return max(every, _PAUSES * took)

@@ -21,7 +21,7 @@ from fits_dagster.broker import BrokerError, wait_for_broker
 from fits_dagster.ledger.announcements import Listener
 from fits_dagster.ledger.items import reap
 from fits_dagster.ledger.pending import due_work
-from fits_dagster.ledger.stage import Stage
+from fits_dagster.ledger.stage import Stage, pause_after
 from fits_dagster.orchestration.assets import Job, StageAsset
 from fits_dagster.orchestration.resources import SiteResource
 from fits_dagster.orchestration.wanted import (
@@ -47,8 +47,6 @@ _LOOK_AT_QUEUES_EVERY_S = 2.0
 #: Work this young is left to the run that is at it.
 _SETTLED_S = 3.0
 _BROKER_PATIENCE_S = 1.0
-#: A pause between two looks is so many times as long as a look took, at least.
-_PAUSES = 3.0
 
 
 def build_sensors(site: SiteName, assets: Sequence[StageAsset]) -> list[dg.SensorDefinition]:
@@ -129,8 +127,7 @@ def _within_a_tick(
                 began = time.monotonic()
                 if (requests := look()) or (left := deadline - time.monotonic()) <= 0:
                     break
-                # a large directory is not looked at all the time
-                pause = left if every is None else max(every, _PAUSES * (time.monotonic() - began))
+                pause = left if every is None else pause_after(time.monotonic() - began, every)
                 listener.wait(min(pause, left))
             if requests and _is_launched_by_celery(context.instance):
                 wait_for_broker(load_settings(), seconds=_BROKER_PATIENCE_S)

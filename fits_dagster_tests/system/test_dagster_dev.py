@@ -41,6 +41,8 @@ def dagster_dev(home: Path) -> Iterator[str]:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            # a shell's background job ignores Ctrl-C, and so would all that it begins
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     url = f"http://127.0.0.1:{port}"
     try:
@@ -50,8 +52,7 @@ def dagster_dev(home: Path) -> Iterator[str]:
     finally:
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.send_signal(signal.SIGINT)
-        # each of its processes takes its time on a busy machine
-        process.wait(180)
+        process.wait(90)
         _, alive = psutil.wait_procs(family, timeout=40)
         for left in alive:
             left.kill()
