@@ -98,13 +98,15 @@ def _storable(text: str) -> str:
 
 
 def _is_of(error: BaseException, module: str, name: str) -> bool:
-    """Tell whether an error is of a class of a library; only who has imported that can raise it."""
+    """Tell whether an error is of a class of a module; only who has imported that can raise it."""
     return module in sys.modules and isinstance(error, getattr(sys.modules[module], name))
 
 
 def _classify(error: BaseException) -> tuple[str, Retry]:
     if isinstance(error, DataflowError):
         return error.reason, error.retry
+    if _is_of(error, "fits_dagster.fits.guarded", "ReaderEndedError"):
+        return "reader_ended", Retry.BACKOFF
     if isinstance(error, FileNotFoundError):
         return "file_vanished", Retry.NEVER
     if _is_of(error, "requests", "RequestException"):

@@ -22,9 +22,7 @@ from typing import Any, Final, TypeVar
 
 import psutil
 
-from fits_dagster.errors import TransientError
-
-__all__ = ["Guard", "ParserError", "inspect_guarded"]
+__all__ = ["Guard", "ParserError", "ReaderEndedError", "inspect_guarded"]
 
 _T = TypeVar("_T")
 
@@ -51,6 +49,10 @@ class ParserError(Exception):
         self.reason = reason
 
 
+class ReaderEndedError(ParserError):
+    """The reading was broken off from outside, ``reader_ended``: no fault of the file, worth another go."""
+
+
 class Guard:
     """Child processes for work that may go wrong badly; may be used by several threads at once.
 
@@ -72,7 +74,7 @@ class Guard:
         seconds: float = _SECONDS,
         memory: int = _MEMORY,
         error: Callable[..., Exception] = ParserError,
-        ended: Callable[..., Exception] = TransientError,
+        ended: Callable[..., Exception] = ReaderEndedError,
     ) -> None:
         self.seconds = seconds
         self.memory = memory
@@ -110,7 +112,7 @@ class Guard:
         ParserError
             The child died (``parser_crash``), ran out of memory (``parser_crash``) or of time
             (``parser_timeout``). The class is that of the guard.
-        TransientError
+        ReaderEndedError
             The child was ended from outside (``reader_ended``).
         Exception
             What the function raised, with the child's traceback as a note.

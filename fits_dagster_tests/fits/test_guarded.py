@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fits_dagster.errors import FileError, TransientError
-from fits_dagster.fits.guarded import Guard, ParserError, inspect_guarded
+from fits_dagster.errors import FileError, Retry, describe_error
+from fits_dagster.fits.guarded import Guard, ParserError, ReaderEndedError, inspect_guarded
 from fits_dagster.stages.ingest import observe
 
 
@@ -50,9 +50,9 @@ def test_a_crash_is_told_and_the_next_file_goes_on(guard, number):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_reader_that_is_ended_from_outside_is_worth_another_attempt(guard, number):
-    with pytest.raises(TransientError, match=number.name) as caught:
+    with pytest.raises(ReaderEndedError, match=number.name) as caught:
         guard.call(signal.raise_signal, number)
-    assert caught.value.reason == "reader_ended"
+    assert describe_error(caught.value)[:2] == ("reader_ended", Retry.BACKOFF)
     assert guard.call(operator.add, 2, 2) == 4
 
 
