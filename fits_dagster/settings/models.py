@@ -214,6 +214,9 @@ class SiteSettings(Frozen):
     optional_calibrations: tuple[str, ...] = ("photometric_standard", "slitillum")
     #: Uploads are refused with 507 when the staging disk would have less free space than this.
     min_free_bytes: int = Field(default=200_000_000, ge=0)
+    #: Service of names (Sesame of the CDS, or one that speaks as it) that ``/nameresolver`` and the search
+    #: form ask where an object is; none: the form has no field for that, and no foreign server is asked.
+    name_resolver_url: str = ""
     #: Answer 400 to a selection of which something is not understood; else the rest of it counts.
     refuse_not_understood: bool = False
     #: Most files of an answer to a selection that names no date, program or file, and of one that does.

@@ -29,6 +29,7 @@ from fits_dagster.web import (
     listing,
     login,
     metrics,
+    names,
     night,
     programs,
     queuestatus,
@@ -85,7 +86,7 @@ def create_app(
     app.state.metrics = site_metrics or SiteMetrics(site)
     # the page of calibrations takes what the explanations below the same path leave
     reading = (queuestatus, listing, files, texts, download, calmgr, calibrations, associated, grammar)
-    tabled = (again, night, about, search, tables, programs, small)
+    tabled = (again, night, about, search, names, tables, programs, small)
     parts = (login, history, api, *reading, *tabled, actions, upload, update_headers, metrics, left_out)
     for part in parts:
         app.include_router(part.router)

@@ -23,7 +23,6 @@ _GMOS_CALS: Final = "/calibrations/<selection> and /jsonsummary/<selection> with
 #: First element of the path, and what serves instead.
 LEFT_OUT: Final[Mapping[str, str]] = {
     "associated_cals_json": "/associatedcals/<selection> has the same as JSON",
-    "nameresolver": "ask a name service, then /jsonsummary/ra=<degrees>/dec=<degrees>/sr=<radius>",
     "associated_obslogs": "/obslogs/<date or program>",
     "logcomments": _ELSEWHERE,
     "miscfiles": "files that are not FITS are not served",

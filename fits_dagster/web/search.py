@@ -24,6 +24,7 @@ from fits_dagster.records.selection.vocabulary import INSTRUMENTS
 from fits_dagster.records.tables import diskfile, header
 from fits_dagster.web.access import site_of
 from fits_dagster.web.columns import COLUMNS, Column, about, cells_of, chosen_columns
+from fits_dagster.web.names import NameServiceError, UnknownNameError, position_of
 from fits_dagster.web.pages import page
 from fits_dagster.web.search_fields import FIELDS, GROUPS, fields_of, selection_of
 from fits_dagster.web.selecting import SelectionPath, read_selection
@@ -42,6 +43,8 @@ _USUAL: Final = "FTLICYOWEQ"
 _GMOS: Final = ("GMOS-N", "GMOS-S")
 #: The button of the form, and that of the columns.
 _SEARCH, _CHOOSE = "search", "columns"
+#: The field of an object's name, which becomes a position.
+_TARGET: Final = "target"
 
 
 @router.get(
@@ -58,9 +61,16 @@ def search_page(
     """Show the search form and, for a selection, its files: a table or pictures, in pages."""
     elements = path_elements(request.scope.get("raw_path") or b"", _FEATURE)
     form = dict(request.query_params)
+    resolver = site_of(request).settings.name_resolver_url
+    problem = ""
     if _SEARCH in form:
-        kept = [each for each in elements if each.startswith("cols=")]
-        return RedirectResponse(_address([*selection_of(form), *kept], _settings(form)), 302)
+        try:
+            form |= _position(resolver, form.get(_TARGET, ""))
+        except (UnknownNameError, NameServiceError) as error:
+            problem = f"{error}."
+        else:
+            kept = [each for each in elements if each.startswith("cols=")]
+            return RedirectResponse(_address([*selection_of(form), *kept], _settings(form)), 302)
     if _CHOOSE in form:
         letters = "".join(letter for letter in request.query_params.getlist("col") if letter in COLUMNS)
         others = [each for each in elements if not each.startswith("cols=")]
@@ -69,7 +79,6 @@ def search_page(
         )
     viewer = viewer_of(request)
     known: dict[str, Any] = {}
-    problem = ""
     asked = [each for each in elements if not each.startswith("cols=")]
     with site_of(request).engine.connect() as connection:
         if asked:
@@ -80,6 +89,8 @@ def search_page(
                     raise
                 problem = str(error)
         values = fields_of(elements) if asked else {each.name: each.usual for each in FIELDS if each.usual}
+        if _SEARCH in form:
+            values = form
         settings = _known_settings(connection, values.get("instrument", ""))
     return page(
         request,
@@ -91,12 +102,21 @@ def search_page(
         fields=[each for each in FIELDS if _is_shown(each.setting, each.name, settings, values)],
         values=values,
         settings=settings,
+        target=form.get(_TARGET, "") if resolver else None,
         show=show,
         shown_choices=_SHOWN,
         as_pictures=view == "pictures",
         all_columns=COLUMNS,
         **known,
     )
+
+
+def _position(resolver: str, name: str) -> dict[str, str]:
+    """Return the fields of the position of an object; none where no name is given."""
+    if not resolver or not name.strip():
+        return {}
+    ra, dec = position_of(resolver, name)
+    return {"ra": f"{ra:.6f}", "dec": f"{dec:.6f}"}
 
 
 def _results(

@@ -15,6 +15,7 @@ __all__ = [
     "KnownProgram",
     "LevelledEntry",
     "ListedName",
+    "NamedPosition",
     "NightProgress",
     "Quality",
     "ReceivedFile",
@@ -105,6 +106,15 @@ class Visitor(Shape):
 
     username: str | None
     role: str | None
+
+
+class NamedPosition(Shape):
+    """Where an object is, by its name."""
+
+    success: bool
+    message: str
+    ra: float | None
+    dec: float | None
 
 
 class Term(Shape):
