@@ -41,6 +41,10 @@ _START_SECONDS = 90.0
 _LOOK_EVERY_S = 1.0
 #: Seconds that runs get to finish the files in hand, and to write down how they ended.
 _FINISH_S = 20.0
+#: Seconds for what would wait for ticks, which last longer, and loses nothing by being killed.
+_HEAR_S = 1.0
+#: A tick under ``dagster dev``, which waits for its ticks when it is asked to end.
+_TICK_OF_DAGSTER_DEV_S = 4.3
 _BROKER, _DAEMON, _WORKER = "broker", "daemon", "worker"
 #: Every process of a running system has it in its environment.
 _SETTINGS_VARIABLE = "FITS_DAGSTER_EFFECTIVE_SETTINGS"
@@ -95,6 +99,8 @@ def running_system(
         _end_leftovers(settings, tell)
         settings = held.enter_context(_free_ports(_with_shared_secret(settings)))
         _check_destinations(settings)
+        if not dagster:
+            settings = _with_short_ticks(settings)
         ensure_directories(settings)
         tell("databases")
         prepare_databases(settings)
@@ -105,11 +111,18 @@ def running_system(
             tell("stopping")
             with _uninterrupted():
                 # first what asks for runs, then what runs them, while all that they need is there
-                supervisor.stop(_DAEMON)
+                supervisor.stop(_DAEMON, patience=_HEAR_S)
                 supervisor.stop(_WORKER, patience=_FINISH_S)
+                supervisor.stop(*map(_code_server, settings.sites), patience=_HEAR_S)
                 supervisor.stop()
                 if not settings.database_url:
                     stop_embedded_server(settings)
+
+
+def _with_short_ticks(settings: Settings) -> Settings:
+    short = min(settings.work.tick_seconds, _TICK_OF_DAGSTER_DEV_S)
+    work = settings.work.model_copy(update={"tick_seconds": short})
+    return settings.model_copy(update={"work": work})
 
 
 def _check_destinations(settings: Settings) -> None:
@@ -203,7 +216,7 @@ def _start(
     _prepare_instance(variables, settings.home / "logs" / "dagster-instance.log")
     tell("code locations, daemon, worker and web applications" if dagster else "worker and web applications")
     for site, socket in code_sockets.items():
-        run(f"code-{site}", sys.executable, *code_server(site, str(socket)))
+        run(_code_server(site), sys.executable, *code_server(site, str(socket)))
     urls = {}
     for site in settings.sites:
         run(f"web-{site}", *python, "fits_dagster.web", site)
@@ -213,7 +226,7 @@ def _start(
     if settings.work.worker_processes:
         run(_WORKER, *python, "fits_dagster", _WORKER, *sites, leaves_family=True)
     for site, socket in code_sockets.items():
-        _wait(settings, f"code-{site}", socket)
+        _wait(settings, _code_server(site), socket)
     if dagster:
         run(_DAEMON, *python, "dagster._daemon", "run", "-w", str(workspace))
     # it is never urgent, and must not slow down what comes up beside it
@@ -239,6 +252,10 @@ def environment(settings: Settings) -> dict[str, str]:
         "FITS_DAGSTER_DAGSTER_URL": dagster_url(settings).render_as_string(hide_password=False),
         _SETTINGS_VARIABLE: str(_effective_settings(settings)),
     }
+
+
+def _code_server(site: str) -> str:
+    return f"code-{site}"
 
 
 def _prepare_instance(environment: dict[str, str], log_file: Path) -> None:
