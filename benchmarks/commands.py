@@ -273,6 +273,18 @@ def load(files: int, workers: tuple[int, ...], home: Path | None, as_json: bool)
 
 
 @bench.command()
+@_files(120)
+@_size(27.7)
+@_home
+@json_option
+def rebuild(files: int, megabytes: float, home: Path | None, as_json: bool) -> None:
+    """The database made again from a store; floor: reading the store on all cores."""
+    from benchmarks.rebuild import measure_rebuild
+
+    _show("rebuild", measure_rebuild(home, files=files, megabytes=megabytes), as_json)
+
+
+@bench.command()
 @click.option("--items", default=8000, show_default=True, type=click.IntRange(100))
 @click.option("--workers", default=4, show_default=True, type=click.IntRange(1), help="Processes.")
 @_home

@@ -224,8 +224,9 @@ def drain(stages: Sequence[str], site: SiteName, home: Path) -> None:
                 continue
             report = drain_stage(opened, stage)
             outcomes = ", ".join(f"{n} {word}" for word, n in sorted(report.outcomes.items())) or "nothing"
-            click.echo(f"{stage.name}: {outcomes}, {len(report.failures)} failed")
-            for failure in report.failures:
+            later = f", {len(report.retrying)} to be tried again" if report.retrying else ""
+            click.echo(f"{stage.name}: {outcomes}, {len(report.failures)} failed{later}")
+            for failure in (*report.failures, *report.retrying):
                 click.echo(f"  {failure.filename}: {failure.reason}: {failure.error}", err=True)
             failed += len(report.failures)
     sys.exit(1 if failed else 0)

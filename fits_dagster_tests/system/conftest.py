@@ -73,13 +73,22 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from fits_dagster.cli import main; main()", *arguments]
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float, what: str) -> Any:
-    """Wait for a condition; returns its value."""
+def wait_until(
+    condition: Callable[[], object],
+    *,
+    seconds: float,
+    what: str,
+    progress: Callable[[], object] = lambda: None,
+) -> Any:
+    """Wait for a condition; returns its value. The time begins anew whenever what is ``progress`` changes."""
     deadline = time.monotonic() + seconds
+    seen = progress()
     while True:
         value = condition()
         if value:
             return value
+        if (now := progress()) != seen:
+            seen, deadline = now, time.monotonic() + seconds
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
         time.sleep(0.3)
 
@@ -170,8 +179,12 @@ class RunningSystem:
 
     def is_quiet(self) -> bool:
         """Whether nothing waits or runs."""
+        return self.left() == 0
+
+    def left(self) -> int:
+        """Number of files that wait or are worked on, at all sites."""
         settings = load_settings(self.home)
-        return not any(in_hand(database_url(settings, site)) for site in settings.sites)
+        return sum(in_hand(database_url(settings, site)) for site in settings.sites)
 
 
 def in_hand(url: URL) -> int:

@@ -80,7 +80,13 @@ def stream(
         flow.stop()
         thread.join()
     began = time.monotonic()
-    wait_until(lambda: arrived(flow) == flow.expected, seconds=180, what="every file arrives, unaltered")
+    # however busy the machine is: nothing may stand still
+    wait_until(
+        lambda: arrived(flow) == flow.expected,
+        seconds=180,
+        what="every file arrives, unaltered",
+        progress=lambda: len(arrived(flow)),
+    )
     took = time.monotonic() - began
     system.recovered_s = took
     print(f"{len(flow.expected)} files, the last {took:.0f} s after the stream ended")
@@ -90,7 +96,8 @@ def stream(
     except AssertionError:
         print(account_of_runs(system, runs_without_process(system)))
         raise
-    wait_until(system.is_quiet, seconds=120, what="previews and associations are made")
+    what = "previews and associations are made"
+    wait_until(system.is_quiet, seconds=120, what=what, progress=system.left)
     assert system.errors("summit") == system.errors("archive") == {}
     assert versions(flow) == sorted(flow.expected), "every file has one version"
 
