@@ -64,7 +64,7 @@ class S3Store:
                 client.meta.events.register(f"before-call.s3.{operation}", _add_content_md5)
         return client
 
-    def put(self, source: Path, key: str, *, md5: str, move: bool = False) -> ObjectInfo:
+    def put(self, source: Path, key: str, *, md5: str | None = None, move: bool = False) -> ObjectInfo:
         """Upload a file with its MD5 as metadata, and make sure that the bytes arrived.
 
         By the tag that the service has made of them, or else by reading them back.
@@ -79,6 +79,7 @@ class S3Store:
         from boto3.s3.transfer import TransferConfig
 
         check_key(key)
+        md5 = md5 or md5_of(source)
         size = source.stat().st_size
         # summed up while it is sent
         beside = ThreadPoolExecutor(1, thread_name_prefix="etag")
