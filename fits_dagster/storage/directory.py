@@ -115,9 +115,10 @@ class DirectoryStore:
                 log.warning("%s in %s cannot be looked at: %s", entry.name, directory, entry.error)
                 continue
             fault = entry.fault
-            if fault is None or fault.reason == "unsafe_name":
-                key = f"{path}/{entry.name}" if path else entry.name
-                yield ObjectInfo(key, entry.size, _utc(entry.mtime_ns), None)
+            if fault is not None and fault.reason != "unsafe_name":
+                continue
+            name = entry.raw_name if fault is None else entry.name
+            yield ObjectInfo(f"{path}/{name}" if path else name, entry.size, _utc(entry.mtime_ns), None)
 
     def paths(self) -> Iterator[str]:
         """List the directories, without temporary ones and without following links."""

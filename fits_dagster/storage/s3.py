@@ -149,8 +149,9 @@ class S3Store:
             The bytes are not those that the metadata promise (reason ``checksum_mismatch``).
         """
         check_key(key)
-        bucket = next((b for b in self._buckets() if self._head(b, key) is not None), None)
-        if bucket is None:
+        seen = ((bucket, self._head(bucket, key)) for bucket in self._buckets())
+        bucket, info = next(((each, head) for each, head in seen if head is not None), (None, None))
+        if bucket is None or info is None:
             raise FileNotFoundError(f"{key} is not in bucket {self.settings.bucket}")
         directory = self.staging / "fetched"
         directory.mkdir(parents=True, exist_ok=True)
@@ -161,8 +162,7 @@ class S3Store:
         try:
             with self._errors(key, "get"):
                 self.client.download_file(bucket, key, str(path))
-            info = self._head(bucket, key) if verify else None
-            if info is not None and info.md5 is not None and md5_of(path) != info.md5:
+            if verify and info.md5 is not None and md5_of(path) != info.md5:
                 raise TransientError(
                     f"{key}: the bytes fetched are not those of its MD5 {info.md5}",
                     reason="checksum_mismatch",
