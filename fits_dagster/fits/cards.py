@@ -32,6 +32,7 @@ _EXPONENT: Final = str.maketrans("dD", "EE")
 _COMMENTARY: Final = frozenset({"", "COMMENT", "HISTORY", "END", "CONTINUE"})
 _COMMENTS: Final = ("COMMENT ", "HISTORY ", " " * KEYWORD_LENGTH)
 _HIERARCH: Final = "HIERARCH"
+_CONTINUE: Final = "CONTINUE"
 #: The first eight characters of a card that is as the standard wants it.
 _REGULAR: Final = re.compile(r"[^\s=]* *")
 #: Such eight characters, joined by commas, that one look at all tells whether any is not regular.
@@ -84,7 +85,7 @@ class Cards(Mapping[str, Value]):
     value None. Commentary cards are counted but have no value. Source: FITS standard 4.0 section 4.
     """
 
-    __slots__ = ("_joined", "_long", "_positions", "_values", "text")
+    __slots__ = ("_is_continued", "_joined", "_long", "_positions", "_values", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -92,6 +93,7 @@ class Cards(Mapping[str, Value]):
         last = (len(upper) - 1) // CARD_LENGTH * CARD_LENGTH
         # from the end, so that the first card of a repeated keyword stays
         self._positions = {upper[i : i + KEYWORD_LENGTH]: i for i in range(last, -1, -CARD_LENGTH)}
+        self._is_continued = _CONTINUE in self._positions
         self._values: dict[str, Value] = {}
         self._long: dict[str, int] | None = None
         self._joined = ",".join(self._positions)
@@ -116,7 +118,7 @@ class Cards(Mapping[str, Value]):
 
     def _read(self, key: str, position: int) -> Value:
         parsed = self._parse(position)
-        if isinstance(parsed, str):
+        if isinstance(parsed, str) and not parsed.isascii():
             parsed = as_utf8(parsed)
         self._values[key] = parsed
         return parsed
@@ -156,17 +158,13 @@ class Cards(Mapping[str, Value]):
 
     def _position(self, key: str) -> int | None:
         # nearly all are asked for as they stand there
-        if (
-            len(key) <= KEYWORD_LENGTH
-            and (position := self._positions.get(key.ljust(KEYWORD_LENGTH))) is not None
-        ):
+        position = self._positions.get(key.ljust(KEYWORD_LENGTH))
+        if position is not None:
             return position
         upper = key.upper() if key.isascii() else _ascii_upper(key)
-        if upper != key and len(upper) <= KEYWORD_LENGTH:
-            position = self._positions.get(upper.ljust(KEYWORD_LENGTH))
-            if position is not None:
-                return position
-        return self._long_keywords().get(upper)
+        if upper != key and (position := self._positions.get(upper.ljust(KEYWORD_LENGTH))) is not None:
+            return position
+        return self._long_keywords().get(upper) if _HIERARCH in self._positions else None
 
     def _long_keywords(self) -> dict[str, int]:
         if self._long is None:
@@ -190,9 +188,8 @@ class Cards(Mapping[str, Value]):
 
     def _parse(self, position: int) -> Value:
         text, end = self.text, position + CARD_LENGTH
-        if (
-            text[position + 8 : position + 10] == "= "
-            and text[end : end + KEYWORD_LENGTH].upper() != "CONTINUE"
+        if text.startswith("= ", position + KEYWORD_LENGTH, end) and not (
+            self._is_continued and text[end : end + KEYWORD_LENGTH].upper() == _CONTINUE
         ):
             found = _VALUE.match(text, position + 10, end)
             if found is not None:
@@ -206,7 +203,7 @@ class Cards(Mapping[str, Value]):
 
         image = card.ljust(CARD_LENGTH)
         end = position + CARD_LENGTH
-        while self.text[end : end + KEYWORD_LENGTH].upper() == "CONTINUE":
+        while self.text[end : end + KEYWORD_LENGTH].upper() == _CONTINUE:
             image += self.text[end : end + CARD_LENGTH].ljust(CARD_LENGTH)
             end += CARD_LENGTH
         try:
@@ -222,7 +219,7 @@ def _value(found: re.Match[str]) -> Value:
     kind = found.lastgroup
     text = found[kind] if kind else ""
     if kind == "text":
-        return text.replace("''", "'").rstrip()
+        return (text.replace("''", "'") if "''" in text else text).rstrip()
     if kind == "integer":
         return int(text)
     if kind == "real":

@@ -13,6 +13,7 @@ from sqlalchemy import URL, create_engine
 
 from fits_dagster.errors import DataflowError, FileError, Retry, describe_error
 from fits_dagster.fits.guarded import Guard
+from fits_dagster.fits.readers import Readers
 from fits_dagster.ledger.items import WorkItem
 from fits_dagster.ledger.leases import KILLED_ITS_WORKER
 from fits_dagster.ledger.stage import NotReady, Stage
@@ -71,7 +72,7 @@ def work_alone(site: Site, stage: Stage[Any], item: WorkItem, known: Any) -> Any
         )
 
     order = _Order(type(stage), site.name, site.settings, site.work, site.engine.url, item, known)
-    with Guard(seconds=_SECONDS, memory=_MEMORY, error=killed, ended=killed) as guard:
+    with Guard(seconds=_SECONDS, readers=Readers(_MEMORY), error=killed, ended=killed) as guard:
         said = guard.call(_carry_out, order)
     if said.not_ready is not None:
         reason, message, delay, payload = said.not_ready

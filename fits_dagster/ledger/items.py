@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -41,6 +42,8 @@ __all__ = [
 
 #: Priority of backfills: below zero, work gives way to everything else.
 BACKGROUND = -1
+#: Items that one statement adds.
+_AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,17 +131,35 @@ def add_work(connection: Connection, work: Iterable[NewWork]) -> int:
                 "force_md5": w.force_md5,
                 "no_defer": w.no_defer,
                 "subject_id": w.subject_id,
-                "payload": json.dumps(dict(w.payload)),
+                "payload": dict(w.payload),
             }
             for w in work
         ),
         # one order for everybody, else two transactions that merge the same items deadlock
-        key=lambda row: (row["stage"], row["path"], row["filename"], row["destination"]),
+        key=_place,
     )
     if rows:
-        connection.execute(QUERIES["add_work"], rows)
+        for part in _each_place_once(rows):
+            for begin in range(0, len(part), _AT_ONCE):
+                connection.execute(QUERIES["add_work"], {"rows": json.dumps(part[begin : begin + _AT_ONCE])})
         announce(connection, {str(row["stage"]) for row in rows})
     return len(rows)
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what an item that waits is known by."""
+    return (row["stage"], row["path"], row["filename"], row["destination"])
+
+
+def _each_place_once(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sequence[Mapping[str, Any]]]:
+    """Part ordered rows so that a statement meets no item twice: what comes again is merged by the next."""
+    parts: list[list[Mapping[str, Any]]] = []
+    for _, same in groupby(rows, _place):
+        for number, row in enumerate(same):
+            if number == len(parts):
+                parts.append([])
+            parts[number].append({"number": len(parts[number]), **row})
+    return parts
 
 
 def claim(

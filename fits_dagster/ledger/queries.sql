@@ -11,9 +11,12 @@ select pg_notify(:channel, stage) from unnest(cast(:stages as text[])) as stage
 -- Add work; what already waits is merged: flags are OR-ed, the earlier time and higher priority win.
 insert into work_item as w (stage, path, filename, destination, night, sort_key, priority, not_before,
                             force, force_md5, no_defer, subject_id, payload)
-values (:stage, :path, :filename, :destination, :night, :sort_key, :priority,
-        now() + make_interval(secs => :delay), :force, :force_md5, :no_defer, :subject_id,
-        cast(:payload as jsonb))
+select stage, path, filename, destination, night, sort_key, priority, now() + make_interval(secs => delay),
+       force, force_md5, no_defer, subject_id, payload
+from jsonb_to_recordset(cast(:rows as jsonb)) as new(
+    number int, stage text, path text, filename text, destination text, night text, sort_key text,
+    priority int, delay float8, force bool, force_md5 bool, no_defer bool, subject_id bigint, payload jsonb)
+order by number
 on conflict (stage, path, filename, destination) where state = 'waiting' do update set
     force = w.force or excluded.force,
     force_md5 = w.force_md5 or excluded.force_md5,

@@ -168,8 +168,8 @@ def _field(subject: Translator, name: str, warnings: list[str]) -> Any:
         if name in subject.constants:
             value = subject.constants[name]
         else:
-            value = getattr(subject, f"to_{name}")()
-        return checked(name, value)
+            value = getattr(subject, _RULES[name])()
+        return None if value is None else checked(name, value)
     except RejectedValueError as rejected:
         warnings.append(str(rejected))
     except Exception as error:  # whatever a header does to a rule costs this one field only
@@ -201,6 +201,8 @@ def _printed_set(tags: Sequence[object]) -> str:
     return "[" + ", ".join(f"'{tag}'" for tag in tags) + "]"
 
 
+#: What a translator calls the rule of a field.
+_RULES: Final = {name: f"to_{name}" for name in FIELDS}
 #: Types of most values, which JSON has as they are.
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 

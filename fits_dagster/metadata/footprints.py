@@ -65,11 +65,12 @@ def footprint_of(hdu: HDU) -> tuple[Corner, Corner, Corner, Corner] | None:
     ra0, dec0, x0, y0 = (float(value) for value in reference if value is not None)
     x1, x2, y1, y2 = section
     corners = []
+    pole = math.sin(math.radians(dec0)), math.cos(math.radians(dec0))
     # outer edges of the pixels, since a star on the edge pixel is inside
     for x, y in ((x1 - 0.5, y1 - 0.5), (x1 - 0.5, y2 + 0.5), (x2 + 0.5, y2 + 0.5), (x2 + 0.5, y1 - 0.5)):
         dx, dy = x - x0, y - y0
         corners.append(
-            _deprojected(ra0, dec0, matrix[0] * dx + matrix[1] * dy, matrix[2] * dx + matrix[3] * dy)
+            _deprojected(ra0, pole, matrix[0] * dx + matrix[1] * dy, matrix[2] * dx + matrix[3] * dy)
         )
     return corners[0], corners[1], corners[2], corners[3]
 
@@ -107,13 +108,14 @@ def _data_section(hdu: HDU) -> tuple[int, int, int, int] | None:
     return 1, width, 1, height
 
 
-def _deprojected(ra0: float, dec0: float, x: float, y: float) -> Corner:
+def _deprojected(ra0: float, pole: tuple[float, float], x: float, y: float) -> Corner:
     """Return the sky position of a point of the tangent plane; all in degrees.
 
+    ``pole`` is sine and cosine of the declination where the plane touches the sky.
     Source: FITS WCS paper II, section 5.1.3 (TAN).
     """
     xi, eta = math.radians(x), math.radians(y)
-    sine, cosine = math.sin(math.radians(dec0)), math.cos(math.radians(dec0))
+    sine, cosine = pole
     down = cosine - eta * sine
     ra = math.degrees(math.atan2(xi, down)) + ra0
     dec = math.degrees(math.atan2(sine + eta * cosine, math.hypot(xi, down)))

@@ -27,18 +27,22 @@ _TRUE_WORDS: Final = frozenset({"t", "true", "yes", "1"})
 
 def as_text(value: Value) -> str | None:
     """Return a keyword value as text with trailing blanks cut; blank text is None."""
-    if value is None:
+    if isinstance(value, str):
+        shown = value
+    elif value is None:
         return None
-    if isinstance(value, bool):
+    elif isinstance(value, bool):
         return "T" if value else "F"
-    shown = value if isinstance(value, str) else str(value)
-    shown = shown.replace("\0", "").rstrip()
-    return shown if shown.strip() else None
+    else:
+        shown = str(value)
+    if "\0" in shown:
+        shown = shown.replace("\0", "")
+    return shown.rstrip() or None
 
 
 def as_number(value: Value) -> float | int | None:
     """Return a keyword value as a finite number, parsing text that reads as one."""
-    if isinstance(value, bool) or value is None or isinstance(value, complex):
+    if value is None or isinstance(value, (bool, complex)):
         return None
     if isinstance(value, str):
         try:

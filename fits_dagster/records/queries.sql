@@ -396,14 +396,15 @@ select clock_timestamp() as now, current_setting('server_version_num')::int as v
 -- Name, MD5 and size of the uncompressed data of every present file.
 select f.name, d.data_md5, d.data_size from diskfile d join file f on f.id = d.file_id where d.present
 
--- save_preview --
--- A version has a preview.
-insert into preview (diskfile_id, filename, made_at) values (:id, :filename, now())
+-- save_previews --
+-- Versions have previews.
+insert into preview (diskfile_id, filename, made_at)
+select id, filename, now() from unnest(cast(:ids as bigint[]), cast(:filenames as text[])) as made(id, filename)
 on conflict (diskfile_id) do update set filename = excluded.filename, made_at = now()
 
--- forget_preview --
--- A version has no preview.
-delete from preview where diskfile_id = :id
+-- forget_previews --
+-- Versions have no preview.
+delete from preview where diskfile_id = any(:ids)
 
 -- export_snapshot --
 -- A name by which other sessions can see the database as this transaction does.

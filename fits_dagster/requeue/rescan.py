@@ -5,9 +5,11 @@ One listing and one query, whatever the number of files; no file is opened and n
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -102,27 +104,38 @@ def rescan(
         The directory cannot be read.
     """
     began = time.perf_counter()
-    found = _found(site, path) if matches is None else _matching(site, path, matches)
-    seen = [(name, info) for name, info in found if newer_than is None or info.modified >= newer_than]
-    if not seen:
-        return RescanReport(0, 0, time.perf_counter() - began)
-    names = _queue_changed(
-        site,
-        path,
-        seen,
-        by_name=matches is not None or len(seen) <= _FEW,
-        dry_run=dry_run,
-        like=NewWork(
-            stage=ingest.STAGE.name,
-            path=path,
-            filename="",
-            priority=priority,
-            force=force,
-            force_md5=force_md5,
-            delay=delay,
-        ),
+    like = NewWork(
+        stage=ingest.STAGE.name,
+        path=path,
+        filename="",
+        priority=priority,
+        force=force,
+        force_md5=force_md5,
+        delay=delay,
     )
+    with _uncollected():
+        found = _found(site, path) if matches is None else _matching(site, path, matches)
+        seen = [(name, info) for name, info in found if newer_than is None or info.modified >= newer_than]
+        if not seen:
+            return RescanReport(0, 0, time.perf_counter() - began)
+        by_name = matches is not None or len(seen) <= _FEW
+        names = _queue_changed(site, path, seen, by_name=by_name, dry_run=dry_run, like=like)
     return RescanReport(len(seen), len(names), time.perf_counter() - began, names)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the search for unreachable objects away while there are very many, none of which is unreachable.
+
+    It would go through everything that this process holds, again and again: a third of a rescan.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @once_more_after_a_deadlock
@@ -162,10 +175,8 @@ def _matching(site: Site, path: str, matches: Callable[[str], bool]) -> Iterable
     others: set[str] = set()
 
     def wanted(name: str) -> bool:
-        if not is_ingestible(name):
-            return False
         if matches(name):
-            return True
+            return is_ingestible(name)
         others.add(name)
         return False
 
@@ -183,8 +194,7 @@ def _named(objects: Iterable[ObjectInfo]) -> Iterator[tuple[str, ObjectInfo]]:
 
 
 def _twin_of(name: str) -> str:
-    plain = trimmed(name)
-    return plain if plain != name else f"{name}{COMPRESSED_SUFFIX}"
+    return trimmed(name) if name.endswith(COMPRESSED_SUFFIX) else f"{name}{COMPRESSED_SUFFIX}"
 
 
 def _without_older_twins(listed: Iterable[tuple[str, ObjectInfo]]) -> Iterable[tuple[str, ObjectInfo]]:
@@ -192,8 +202,7 @@ def _without_older_twins(listed: Iterable[tuple[str, ObjectInfo]]) -> Iterable[t
     newest: dict[str, tuple[str, ObjectInfo]] = {}
     for one in listed:
         key = trimmed(one[0])
-        other = newest.get(key)
-        if other is not None:
+        if (other := newest.get(key)) is not None:
             other, one = sorted((other, one), key=lambda twin: (twin[1].modified, twin[0] == key))
             log.info("%s is left alone: %s beside it is newer", other[0], one[0])
         newest[key] = one

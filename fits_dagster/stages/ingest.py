@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from fits_dagster.errors import FileError
 from fits_dagster.fits.guarded import Guard, inspect_guarded
 from fits_dagster.fits.header_update import HeaderUpdate
+from fits_dagster.fits.readers import READERS
 from fits_dagster.ledger.items import WorkItem
 from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage, Subject
 from fits_dagster.nights import UNDATED
@@ -67,7 +68,7 @@ class IngestStage(Stage[_Ingested]):
 
     def __init__(self) -> None:
         # what makes a parser crash, hang or swallow memory must not take the worker along
-        self._guard = Guard(error=FileError)
+        self._guard = Guard(error=FileError, readers=READERS)
 
     def begin(self) -> None:
         """Start a process that reads files; that takes half a second, which the first file need not wait."""

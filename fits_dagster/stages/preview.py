@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from sqlalchemy import Connection
 
 from fits_dagster.errors import FileError
 from fits_dagster.fits.guarded import Guard, inspect_guarded
+from fits_dagster.fits.readers import READERS
 from fits_dagster.ledger.items import WorkItem
 from fits_dagster.ledger.stage import Committed, Stage
 from fits_dagster.previews import NoPreview, preview_name
@@ -19,7 +21,7 @@ from fits_dagster.records.files import has_preview
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
-from fits_dagster.storage.landing import md5_of
+from fits_dagster.storage.landing import write_durably
 
 __all__ = ["STAGE", "PreviewStage", "preview_key"]
 
@@ -69,7 +71,7 @@ class PreviewStage(Stage[_Rendered]):
 
     def __init__(self) -> None:
         # decoders are C code: what crashes, hangs or swallows memory must not take the worker along
-        self._guard = Guard(error=_damaged)
+        self._guard = Guard(error=_damaged, readers=READERS)
 
     def begin(self) -> None:
         """Start a process that decodes pixels, which the first file need not wait for."""
@@ -110,8 +112,10 @@ class PreviewStage(Stage[_Rendered]):
                 info, jpeg = inspect_guarded(
                     self._guard, rendered_for, source, known["instrument"], frozenset(known["types"])
                 )
-                picture.write_bytes(jpeg)
-                site.store.put(picture, key, md5=md5_of(picture))
+                write_durably(picture, jpeg)
+                site.store.put(
+                    picture, key, md5=hashlib.md5(jpeg, usedforsecurity=False).hexdigest(), move=True
+                )
             except NoPreview as nothing:
                 if nothing.reason in _NOTHING_TO_SEE:
                     return _Rendered(None, 0, str(nothing))
@@ -122,11 +126,24 @@ class PreviewStage(Stage[_Rendered]):
 
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Rendered) -> Committed:
         """Note the picture of this version."""
-        if result.name is None:
-            connection.execute(RECORDS["forget_preview"], {"id": item.subject_id})
-            return Committed("no_preview", detail=result.detail)
-        connection.execute(RECORDS["save_preview"], {"id": item.subject_id, "filename": result.name})
-        return Committed("rendered", size=result.size, detail=result.detail)
+        return self.commit_group(site, connection, [(item, result)])[0]
+
+    def commit_group(
+        self, site: Site, connection: Connection, group: Sequence[tuple[WorkItem, _Rendered]]
+    ) -> Sequence[Committed]:
+        """Note the pictures of some versions, and which have none."""
+        made = {item.subject_id: result.name for item, result in group if result.name is not None}
+        if made:
+            names = {"ids": list(made), "filenames": list(made.values())}
+            connection.execute(RECORDS["save_previews"], names)
+        if none := [item.subject_id for item, result in group if result.name is None]:
+            connection.execute(RECORDS["forget_previews"], {"ids": none})
+        return [
+            Committed("no_preview", detail=result.detail)
+            if result.name is None
+            else Committed("rendered", size=result.size, detail=result.detail)
+            for _, result in group
+        ]
 
 
 STAGE = PreviewStage()

@@ -61,8 +61,21 @@ class ObjectStore(Protocol):
     #: Whether modification times say something about the content (not so for S3).
     has_reliable_times: bool
 
-    def put(self, source: Path, key: str, *, md5: str, move: bool = False) -> ObjectInfo:
-        """Store a file and verify it; replaces what is there in one step."""
+    def put(self, source: Path, key: str, *, md5: str | None = None, move: bool = False) -> ObjectInfo:
+        """Store a file and verify it; replaces what is there in one step.
+
+        Parameters
+        ----------
+        md5
+            Of the source, where it is known; otherwise it is summed up on the way.
+        move
+            The source, which is durable, goes away.
+
+        Returns
+        -------
+        ObjectInfo
+            What is there now, with the MD5 of the bytes that were taken from the source.
+        """
         ...
 
     def stat(self, key: str) -> ObjectInfo | None:

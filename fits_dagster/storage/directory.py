@@ -39,13 +39,13 @@ class DirectoryStore:
         """Return the file of a key (which need not exist)."""
         return self.root / check_key(key)
 
-    def put(self, source: Path, key: str, *, md5: str, move: bool = False) -> ObjectInfo:
+    def put(self, source: Path, key: str, *, md5: str | None = None, move: bool = False) -> ObjectInfo:
         """Store a file; with ``move`` it is renamed where that is possible, else copied.
 
         Raises
         ------
         TransientError
-            The bytes that arrived have another MD5 (reason ``checksum_mismatch``).
+            The bytes that arrived have another MD5, or the source changed meanwhile (``checksum_mismatch``).
         """
         target = self.path_of(key)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,8 +60,12 @@ class DirectoryStore:
         temporary = temporary_beside(target)
         try:
             with source.open("rb") as reader, temporary.open("xb") as writer:
-                _, copied_md5 = copy_hashed(reader, writer)
-            if copied_md5 != md5:
+                before = os.fstat(reader.fileno())
+                size, copied_md5 = copy_hashed(reader, writer)
+                after = os.fstat(reader.fileno())
+            if (size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+                raise TransientError(f"{source} changed while it was copied", reason="checksum_mismatch")
+            if md5 is not None and copied_md5 != md5:
                 raise TransientError(
                     f"{key}: MD5 {copied_md5} of the stored copy is not {md5}", reason="checksum_mismatch"
                 )
@@ -70,7 +74,7 @@ class DirectoryStore:
             temporary.unlink(missing_ok=True)
         if move:
             source.unlink(missing_ok=True)
-        return self._info(key, target, md5)
+        return self._info(key, target, copied_md5)
 
     def stat(self, key: str) -> ObjectInfo | None:
         """Look at a file; None when there is no regular file of that name."""
@@ -111,9 +115,10 @@ class DirectoryStore:
                 log.warning("%s in %s cannot be looked at: %s", entry.name, directory, entry.error)
                 continue
             fault = entry.fault
-            if fault is None or fault.reason == "unsafe_name":
-                key = f"{path}/{entry.name}" if path else entry.name
-                yield ObjectInfo(key, entry.size, _utc(entry.mtime_ns), None)
+            if fault is not None and fault.reason != "unsafe_name":
+                continue
+            name = entry.raw_name if fault is None else entry.name
+            yield ObjectInfo(f"{path}/{name}" if path else name, entry.size, _utc(entry.mtime_ns), None)
 
     def paths(self) -> Iterator[str]:
         """List the directories, without temporary ones and without following links."""

@@ -15,7 +15,15 @@ from typing import BinaryIO, Final, Protocol
 from fits_dagster.fits.names import TEMPORARY_MARK, temporary_name
 from fits_dagster.fits.opening import opened
 
-__all__ = ["TEMPORARY_MARK", "copy_hashed", "fsync_directory", "land", "md5_of", "temporary_beside"]
+__all__ = [
+    "TEMPORARY_MARK",
+    "copy_hashed",
+    "fsync_directory",
+    "land",
+    "md5_of",
+    "temporary_beside",
+    "write_durably",
+]
 
 _CHUNK: Final = 1 << 20
 #: Bytes that are hashed before they are written: a thread for a small file costs more than it gains.
@@ -107,6 +115,14 @@ def _read_into(source: BinaryIO, buffer: memoryview) -> int:
     chunk = source.read(len(buffer))
     buffer[: len(chunk)] = chunk
     return len(chunk)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Make a new file; a rename of it makes it visible and keeps it."""
+    with path.open("xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def land(temporary: Path, target: Path) -> None:

@@ -64,7 +64,7 @@ class S3Store:
                 client.meta.events.register(f"before-call.s3.{operation}", _add_content_md5)
         return client
 
-    def put(self, source: Path, key: str, *, md5: str, move: bool = False) -> ObjectInfo:
+    def put(self, source: Path, key: str, *, md5: str | None = None, move: bool = False) -> ObjectInfo:
         """Upload a file with its MD5 as metadata, and make sure that the bytes arrived.
 
         By the tag that the service has made of them, or else by reading them back.
@@ -79,6 +79,7 @@ class S3Store:
         from boto3.s3.transfer import TransferConfig
 
         check_key(key)
+        md5 = md5 or md5_of(source)
         size = source.stat().st_size
         # summed up while it is sent
         beside = ThreadPoolExecutor(1, thread_name_prefix="etag")
@@ -148,8 +149,9 @@ class S3Store:
             The bytes are not those that the metadata promise (reason ``checksum_mismatch``).
         """
         check_key(key)
-        bucket = next((b for b in self._buckets() if self._head(b, key) is not None), None)
-        if bucket is None:
+        seen = ((bucket, self._head(bucket, key)) for bucket in self._buckets())
+        bucket, info = next(((each, head) for each, head in seen if head is not None), (None, None))
+        if bucket is None or info is None:
             raise FileNotFoundError(f"{key} is not in bucket {self.settings.bucket}")
         directory = self.staging / "fetched"
         directory.mkdir(parents=True, exist_ok=True)
@@ -160,8 +162,7 @@ class S3Store:
         try:
             with self._errors(key, "get"):
                 self.client.download_file(bucket, key, str(path))
-            info = self._head(bucket, key) if verify else None
-            if info is not None and info.md5 is not None and md5_of(path) != info.md5:
+            if verify and info.md5 is not None and md5_of(path) != info.md5:
                 raise TransientError(
                     f"{key}: the bytes fetched are not those of its MD5 {info.md5}",
                     reason="checksum_mismatch",

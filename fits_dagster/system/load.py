@@ -22,16 +22,19 @@ from fits_dagster.errors import describe_error
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.report import DrainReport, FileFailure
+from fits_dagster.nights import FileKey
+from fits_dagster.records.files import present_versions
 from fits_dagster.settings import Settings, SiteName
 from fits_dagster.sites import Site, opened_site
 from fits_dagster.stages.registry import arrivals, followers
+from fits_dagster.storage import ObjectInfo
 from fits_dagster.storage.landing import md5_of
 from fits_dagster.system.database import prepare_databases
 from fits_dagster.system.home import ensure_directories, read_running
 
 __all__ = ["LoadReport", "initial_load"]
 
-#: Files that are stored before they are queued together.
+#: Files that are stored before they are queued together, and that are asked for together.
 _QUEUE_BATCH: Final = 100
 #: A process has so many files at the least: to begin one costs what some files cost.
 _LEAST_SHARE: Final = 10
@@ -48,6 +51,8 @@ class LoadReport:
 
     outcomes: dict[str, dict[str, int]] = field(default_factory=dict)
     failures: list[FileFailure] = field(default_factory=list)
+    #: What the store held when it had taken the files that were copied, by file name.
+    copied: dict[str, ObjectInfo] = field(default_factory=dict)
 
     def add(self, stage: str, outcomes: Mapping[str, int]) -> None:
         """Add outcomes of a stage."""
@@ -101,31 +106,41 @@ def initial_load(
     """
     load = _Load(settings, name, store_path, force)
     number = max(1, min(workers or os.cpu_count() or 1, len(paths) // _LEAST_SHARE))
-    with _databases(settings):
-        if number == 1:
-            return _share(load, paths, progress)
-        load = replace(load, threads=1)
-        report = _in_processes(load, [paths[first::number] for first in range(number)], len(paths), progress)
-        # what one process had not queued yet when another looked for the last time
-        rest = _share(load, (), lambda *_: None)
-        for stage, outcomes in rest.outcomes.items():
-            report.add(stage, outcomes)
-        report.failures += rest.failures
-        return report
-
-
-def _share(load: _Load, paths: Sequence[Path], progress: _Progress) -> LoadReport:
-    """Store and queue files, then work at all that waits, here."""
     report = LoadReport()
-    with opened_site(load.settings, load.site) as opened:
-        work = opened.work.model_copy(update={"workers": load.threads or opened.workers})
-        site = replace(opened, work=work)
-        first = arrivals(site.settings)[0]
-        total = len(paths)
-        stored: list[str] = []
+    with _databases(settings):
+        if number > 1:
+            load = replace(load, threads=1)
+            shares = [paths[first::number] for first in range(number)]
+            report = _in_processes(load, shares, len(paths), progress)
+            # what is left is what one process had not queued yet when another looked for the last time
+            paths, progress = (), lambda *_: None
+        with _opened(load) as site:
+            _share(site, load, paths, progress, report)
+            report.failures += _altered(site, load, report.copied)
+    return report
+
+
+@contextmanager
+def _opened(load: _Load) -> Iterator[Site]:
+    with opened_site(load.settings, load.site) as site:
+        work = site.work.model_copy(update={"workers": load.threads or site.workers})
+        yield replace(site, work=work)
+
+
+def _share(site: Site, load: _Load, paths: Sequence[Path], progress: _Progress, report: LoadReport) -> None:
+    """Store and queue files, then work at all that waits, here; adds to the report."""
+    first = arrivals(site.settings)[0]
+    # what goes elsewhere is left to the running system
+    stages = (first, *(each for each in followers(site.settings, first.name) if each.is_local))
+    total = len(paths)
+    stored: list[str] = []
+    if paths:
+        first.begin()
+    try:
         for index, path in enumerate(paths, 1):
             try:
-                _store(site, path, load.store_path)
+                if copied := _store(site, path, load.store_path):
+                    report.copied[path.name] = copied
                 stored.append(path.name)
             except Exception as error:  # one bad file never stops the others
                 reason, _, line, trace = describe_error(error)
@@ -134,18 +149,33 @@ def _share(load: _Load, paths: Sequence[Path], progress: _Progress) -> LoadRepor
             if index % _QUEUE_BATCH == 0 or index == total:
                 _queue(site, first.name, stored[report.outcomes.get("store", {}).get("stored", 0) :], load)
                 report.outcomes["store"] = {"stored": len(stored)}
-        # what goes elsewhere is left to the running system
-        behind = [each for each in followers(site.settings, first.name) if each.is_local]
-        for stage in (first, *behind):
+        for stage in stages:
 
             def show(so_far: DrainReport, stage_name: str = stage.name) -> None:
                 progress(stage_name, so_far.done + len(so_far.failures), len(stored))
 
             done = drain(site, stage, on_round=show)
-            stage.end()
             report.add(stage.name, done.outcomes)
             report.failures += done.failures
-    return report
+    finally:
+        # they share what they keep
+        for stage in stages:
+            stage.end()
+
+
+def _altered(site: Site, load: _Load, copied: Mapping[str, ObjectInfo]) -> Iterator[FileFailure]:
+    """Yield the files whose bytes were not those of their source when they were read from the store."""
+    places = sorted((FileKey(load.store_path, each).name, load.store_path) for each in copied)
+    for begin in range(0, len(places), _QUEUE_BATCH):
+        with site.engine.connect() as connection:
+            found = present_versions(connection, places[begin : begin + _QUEUE_BATCH])
+        for version in found.values():
+            info = copied.get(version.filename)
+            # a version of another time is not of what was copied here
+            if info is None or version.lastmod != info.modified or version.file_md5 == info.md5:
+                continue
+            message = f"{info.key}: MD5 {version.file_md5} in the store, {info.md5} at its source"
+            yield FileFailure(version.filename, load.store_path, "", "checksum_mismatch", message, "")
 
 
 def _queue(site: Site, stage: str, names: Sequence[str], load: _Load) -> None:
@@ -186,6 +216,7 @@ def _in_processes(
                     for stage, outcomes in message.outcomes.items():
                         report.add(stage, outcomes)
                     report.failures += message.failures
+                    report.copied |= message.copied
                     del open_ends[end]
                 else:
                     stage, count = message
@@ -206,7 +237,10 @@ def _process(load: _Load, paths: Sequence[Path], end: Connection[Any, Any]) -> N
     # Ctrl-C is its parent's to hear of; what it has in hand is released
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    end.send(_share(load, paths, lambda stage, done, _: end.send((stage, done))))
+    report = LoadReport()
+    with _opened(load) as site:
+        _share(site, load, paths, lambda stage, done, _: end.send((stage, done)), report)
+    end.send(report)
 
 
 @contextmanager
@@ -220,16 +254,18 @@ def _databases(settings: Settings) -> Iterator[None]:
             stop_embedded_server(settings)
 
 
-def _store(site: Site, path: Path, store_path: str) -> None:
-    """Put a file into the store unless it is there."""
+def _store(site: Site, path: Path, store_path: str) -> ObjectInfo | None:
+    """Put a file into the store unless it is there; returns what was made there of it."""
     key = f"{store_path}/{path.name}" if store_path else path.name
-    md5 = md5_of(path)
     there = site.store.stat(key)
-    if there is not None and there.size == path.stat().st_size:
-        if there.md5 == md5:
-            return
-        if there.md5 is None:
-            with site.store.local(key) as stored:
-                if stored.samefile(path) or md5_of(stored) == md5:
-                    return
-    site.store.put(path, key, md5=md5)
+    if there is None or there.size != path.stat().st_size:
+        # its MD5 is summed up on the way, and compared with what ingest reads
+        return site.store.put(path, key)
+    md5 = md5_of(path)
+    if there.md5 == md5:
+        return None
+    if there.md5 is None:
+        with site.store.local(key) as stored:
+            if stored.samefile(path) or md5_of(stored) == md5:
+                return None
+    return site.store.put(path, key, md5=md5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import resource
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 
 from fits_dagster.errors import FileError, Retry, describe_error
 from fits_dagster.fits.guarded import Guard, ParserError, ReaderEndedError, inspect_guarded
+from fits_dagster.fits.readers import Readers
 from fits_dagster.stages.ingest import observe
 
 
@@ -104,6 +106,30 @@ def test_threads_get_children_of_their_own():
             job.result()
         pids = {pool.submit(guard.call, os.getpid).result() for _ in range(4)}
     assert pids and not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_guards_may_share_their_children() -> None:
+    readers = Readers()
+    with Guard(readers=readers) as one, Guard(readers=readers, error=FileError) as other:
+        child = one.call(os.getpid)
+        assert other.call(os.getpid) == child
+        one.end_idle()
+        assert not Path(f"/proc/{child}").exists()
+        with pytest.raises(FileError):
+            other.call(os._exit, 1)
+        assert one.call(operator.add, 1, 1) == 2
+
+
+def test_memory_that_a_file_needed_is_kept_for_the_next(guard: Guard) -> None:
+    guard.call(_new_pages, 3)
+    assert guard.call(_new_pages, 3) < 1000, "4096 bytes each: the kernel cleared them all again"
+
+
+def _new_pages(times: int) -> int:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        bytearray(8 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def test_a_missing_file_is_an_os_error(guard, tmp_path):

@@ -51,6 +51,29 @@ def test_adding_what_already_waits_merges_flags_and_keeps_one_row(engine: Engine
     assert (items[0].force, items[0].force_md5, items[0].priority) == (True, True, 2)
 
 
+def test_what_is_given_twice_at_once_is_merged_as_if_it_came_one_after_the_other(engine: Engine) -> None:
+    other = "N20251123S0002.fits"
+    with engine.begin() as connection:
+        given = [
+            NewWork(stage="ingest", filename=NAME, force=True, subject_id=1, payload={"a": 1, "b": 1}),
+            NewWork(stage="ingest", filename=other),
+            NewWork(stage="ingest", filename=NAME, priority=2, delay=60, payload={"b": 2}),
+            NewWork(stage="ingest", filename=NAME, no_defer=True, subject_id=3),
+        ]
+        assert work.add_work(connection, given) == 4
+    _, items = claim(engine)
+    assert [item.filename for item in items] == [NAME, other]
+    merged = items[0]
+    assert (merged.force, merged.force_md5, merged.no_defer) == (True, False, True)
+    assert (merged.priority, merged.subject_id, merged.payload) == (2, 3, {"a": 1, "b": 2})
+
+
+def test_a_great_deal_of_work_is_added_at_once(engine: Engine) -> None:
+    names = [f"N20251123S{number:04d}.fits" for number in range(1, 2501)]
+    add(engine, *names)
+    assert sorted(name for name, _ in rows(engine)) == names
+
+
 def test_adding_while_running_waits_behind_and_is_not_claimed_meanwhile(engine: Engine) -> None:
     add(engine, NAME)
     lease, [first] = claim(engine)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 from sqlalchemy import text
@@ -12,6 +14,9 @@ from sqlalchemy import text
 from fits_dagster.settings import Settings
 from fits_dagster.simulator import simulate_night
 from fits_dagster.sites import Site
+from fits_dagster.storage import ObjectInfo, directory
+from fits_dagster.storage.directory import DirectoryStore
+from fits_dagster.storage.landing import copy_hashed
 from fits_dagster.system import load
 from fits_dagster.system.load import initial_load
 
@@ -70,6 +75,50 @@ def test_a_process_that_dies_is_no_silent_loss(
     monkeypatch.undo()
     assert initial_load(settings, "archive", files, workers=2).outcomes["ingest"] == {"ingested": 24}
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bytes_that_are_altered_on_their_way_are_told(
+    settings: Settings, archive: Site, files: list[Path], workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = DirectoryStore.put
+
+    def alters_one(store: DirectoryStore, source: Path, key: str, **options: Any) -> ObjectInfo:
+        info = put(store, source, key, **options)
+        if key == files[3].name:
+            path = store.path_of(key)
+            content, times = bytearray(path.read_bytes()), path.stat()
+            content[-1] ^= 1
+            path.write_bytes(content)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        return info
+
+    monkeypatch.setattr(DirectoryStore, "put", alters_one)
+    report = initial_load(settings, "archive", files, workers=workers)
+    assert [(each.filename, each.reason) for each in report.failures] == [
+        (files[3].name, "checksum_mismatch")
+    ]
+    assert "at its source" in report.failures[0].error
+
+
+def test_a_file_that_changes_while_it_is_copied_is_not_taken(
+    settings: Settings, archive: Site, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growing = Path(shutil.copy(files[0], tmp_path))
+
+    def grows(source: BinaryIO, target: BinaryIO) -> tuple[int, str]:
+        copied = copy_hashed(source, target)
+        with growing.open("ab") as stream:
+            stream.write(b"more")
+        return copied
+
+    monkeypatch.setattr(directory, "copy_hashed", grows)
+    report = initial_load(settings, "archive", [growing], workers=1)
+    assert [each.reason for each in report.failures] == ["checksum_mismatch"]
+    assert "changed while it was copied" in report.failures[0].error
+    assert archive.store.stat(growing.name) is None
+    monkeypatch.undo()
+    assert initial_load(settings, "archive", [growing]).outcomes["ingest"] == {"ingested": 1}
 
 
 def test_few_files_are_loaded_here(
