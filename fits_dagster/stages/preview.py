@@ -38,6 +38,8 @@ class _Rendered:
     name: str | None
     size: int
     detail: str
+    #: MD5 of the uncompressed data that it shows.
+    content: str = ""
 
 
 def _damaged(message: str, *, reason: str) -> FileError:
@@ -114,19 +116,19 @@ class PreviewStage(Stage[_Rendered]):
                 site.store.put(picture, key, md5=md5_of(picture))
             except NoPreview as nothing:
                 if nothing.reason in _NOTHING_TO_SEE:
-                    return _Rendered(None, 0, str(nothing))
+                    return _Rendered(None, 0, str(nothing), known["data_md5"])
                 raise FileError(f"{item.key}: {nothing}", reason=nothing.reason) from nothing
             finally:
                 picture.unlink(missing_ok=True)
-        return _Rendered(name, info.size, f"{info.width}x{info.height} {info.layout}")
+        return _Rendered(name, info.size, f"{info.width}x{info.height} {info.layout}", known["data_md5"])
 
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Rendered) -> Committed:
         """Note the picture of this version."""
         if result.name is None:
             connection.execute(RECORDS["forget_preview"], {"id": item.subject_id})
-            return Committed("no_preview", detail=result.detail)
+            return Committed("no_preview", detail=result.detail, content=result.content)
         connection.execute(RECORDS["save_preview"], {"id": item.subject_id, "filename": result.name})
-        return Committed("rendered", size=result.size, detail=result.detail)
+        return Committed("rendered", size=result.size, detail=result.detail, content=result.content)
 
 
 STAGE = PreviewStage()
