@@ -21,6 +21,7 @@ __all__ = ["Meters", "Stretch"]
 
 _SAMPLE_EVERY_S: Final = 20.0
 _OWN: Final = "up"
+_WORKER, _READER = "worker", "reader of files"
 _COUNTED: Final = ("runs", "run_tags", "event_logs", "asset_check_executions", "job_ticks")
 _SIZE = text("select pg_database_size(current_database())")
 _STAGES = text("""
@@ -135,7 +136,9 @@ class Meters:
     def _processor(self) -> dict[str, float]:
         found: dict[str, float] = {}
         for usage in usage_by_process(self._system).values():
-            found[usage.name] = found.get(usage.name, 0.0) + usage.cpu_s
+            # the time of a reader that has ended is its worker's
+            name = _WORKER if usage.name in (_WORKER, _READER) else usage.name
+            found[name] = found.get(name, 0.0) + usage.cpu_s
         return found
 
 

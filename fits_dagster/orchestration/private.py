@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 # a storage of our own, which keeps its connections, and a launcher of our own read our settings
 # what a job of assets is, before it is resolved
@@ -49,6 +49,7 @@ __all__ = [
     "SqlEventLogStorageTable",
     "UnresolvedAssetJobDefinition",
     "WorkerStatus",
+    "remember_schema",
     "role_webserver",
     "unpack_value",
     "use_engine",
@@ -62,6 +63,47 @@ WARM_MODULES = ("dagster._core.execution.api",)
 def use_engine(part: Any, engine: Engine) -> None:
     """Let a part of a PostgreSQL storage keep its connections, rather than make one for each statement."""
     part._engine = engine
+
+
+#: What the parts of a storage ask the catalogue of the database, over and over: has a migration been made?
+_SCHEMA_QUESTIONS: Final = (
+    "has_run_stats_index_cols",
+    "has_backfill_id_column",
+    "has_bulk_actions_selector_cols",
+    "has_bulk_action_job_name_column",
+    "has_backfill_tags_table",
+    "has_asset_key_col",
+    "_has_asset_key_col_on_connection",
+    "has_instigators_table",
+    "_has_instigators_table",
+    "has_secondary_index_table",
+)
+
+
+def remember_schema(part: Any, said: set[Any]) -> None:
+    """Let a part of a storage ask each question about its tables until it has been answered with yes.
+
+    No migration takes a column away again. Each question reads the catalogue: several for every event.
+
+    Parameters
+    ----------
+    said
+        The questions that this database has said yes to.
+    """
+
+    def once(name: str, ask: Callable[..., bool]) -> Callable[..., bool]:
+        def answer(*about: Any) -> bool:
+            # a connection is no part of the question
+            question = (name, *(each for each in about if isinstance(each, str)))
+            if question not in said and ask(*about):
+                said.add(question)
+            return question in said
+
+        return answer
+
+    for name in _SCHEMA_QUESTIONS:
+        if (ask := getattr(part, name, None)) is not None:
+            setattr(part, name, once(name, ask))
 
 
 def role_webserver(workspace: Path, prefix: str, is_read_only: Callable[[Any], bool]) -> Any:

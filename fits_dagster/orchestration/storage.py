@@ -23,6 +23,7 @@ from fits_dagster.orchestration.private import (
     EventLogStorage,
     RunStorage,
     ScheduleStorage,
+    remember_schema,
     use_engine,
     using_dagster_dev,
 )
@@ -184,6 +185,12 @@ def _engine_of_process(_pid: int, url: str) -> sqlalchemy.Engine:
     )
 
 
+@cache
+def _said_yes(_pid: int, _url: str) -> set[Any]:
+    """Return what a process knows of the tables of a database."""
+    return set()
+
+
 def _keep_connections(storage: DagsterStorage, url: str) -> None:
     """Let a storage keep a few connections; by itself it makes a new one for each statement.
 
@@ -193,6 +200,7 @@ def _keep_connections(storage: DagsterStorage, url: str) -> None:
     parts: tuple[Any, ...] = (storage.run_storage, storage.event_log_storage, storage.schedule_storage)
     for part in parts:
         use_engine(part, engine)
+        remember_schema(part, _said_yes(os.getpid(), url))
 
 
 def _reachable_url() -> str | None:
