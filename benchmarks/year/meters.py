@@ -109,7 +109,9 @@ class Meters:
         upkeep[what] = upkeep.get(what, 0.0) + seconds
 
     def end(self) -> None:
-        """End the stretch."""
+        """End the stretch, if one has begun."""
+        if not self.stretches:
+            return
         stretch = self.stretches[-1]
         stretch.seconds = time.monotonic() - self._begun
         now = self._processor()

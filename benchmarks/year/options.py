@@ -49,7 +49,7 @@ class Year:
     deeds: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    #: Simulated days in which the clock stood, because the files were behind.
+    #: Real seconds for which the clock of the nights stood, because files were behind.
     waited_s: float = 0.0
     timed_out: bool = False
     interrupted: bool = False

@@ -65,7 +65,6 @@ class _Given:
 
     night: Night
     files: dict[str, Expected] = field(default_factory=dict)
-    frames: dict[str, PlannedFrame] = field(default_factory=dict)
     #: Files that were edited or written anew, and have not arrived again.
     changed: set[str] = field(default_factory=set)
     settled: bool = False
@@ -195,7 +194,6 @@ class Telescope:
         if fault is not None:
             self.year.deeds["broken files"] += 1
         given.files[frame.filename] = Expected(frame.filename, _md5(written), fault)
-        given.frames[frame.filename] = frame
 
     def _by_hand(self, number: int, plan: NightPlan, given: _Given) -> None:
         """Edit headers, write files anew and touch some, among those that have arrived in the last nights."""
