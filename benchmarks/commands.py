@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from fits_dagster.cli.options import json_option
+from fits_dagster.cli.simulate_year import simulate_year
 
 if TYPE_CHECKING:
     from benchmarks.figures import Figures
@@ -48,6 +49,9 @@ def _size(default: float) -> _Decorator:
 @click.group()
 def bench() -> None:
     """Measure a stage and, in the same run, the least that its work can cost."""
+
+
+bench.add_command(simulate_year, "year")
 
 
 @bench.command()

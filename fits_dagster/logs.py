@@ -21,7 +21,7 @@ from concurrent_log_handler import ConcurrentRotatingFileHandler
 
 from fits_dagster.settings import Settings
 
-__all__ = ["configure_logging", "follow", "log_files", "rotate_outputs", "tail"]
+__all__ = ["configure_logging", "follow", "lines_about", "log_files", "rotate_outputs", "tail"]
 
 _FORMAT: Final = "%(asctime)s,%(msecs)03d %(process)d:%(module)s:%(lineno)d %(levelname)s: %(message)s"
 _KEEP: Final = 10
@@ -30,7 +30,7 @@ _ROTATED_BY_ITSELF: Final = 1_000_000
 _LOOK_EVERY_S: Final = 0.3
 _TAIL_BYTES: Final = 1_000_000
 #: What a record may carry besides its message.
-_EXTRAS: Final = ("action", "frame", "stage", "attempt")
+_EXTRAS: Final = ("action", "frame", "file", "content", "stage", "attempt")
 
 
 class _TextFormatter(logging.Formatter):
@@ -141,6 +141,15 @@ def log_files(settings: Settings, names: Sequence[str] = ()) -> list[Path]:
         return found
     pattern = re.compile("|".join(rf"(?:^|-){re.escape(name)}(?:-|$)" for name in names))
     return [path for path in found if pattern.search(path.stem)]
+
+
+def lines_about(paths: Sequence[Path], token: str) -> Iterator[tuple[Path, str]]:
+    """Yield the lines that hold a text, of log files and of those put aside before them, oldest first."""
+    for path in paths:
+        older = [path.with_name(f"{path.name}.{number}") for number in range(_KEEP, 0, -1)]
+        for each in [*(old for old in older if old.exists()), path]:
+            with each.open(encoding="utf-8", errors="replace") as stream:
+                yield from ((path, line.rstrip("\n")) for line in stream if token in line)
 
 
 def tail(path: Path, lines: int) -> list[str]:

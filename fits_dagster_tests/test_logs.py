@@ -17,7 +17,12 @@ from click.testing import CliRunner
 
 from fits_dagster import logs
 from fits_dagster.cli import cli
+from fits_dagster.ledger.loop import drain
 from fits_dagster.settings import Settings, load_settings
+from fits_dagster.sites import Site
+from fits_dagster.stages import associate, edit, export, ingest, preview, store
+from fits_dagster.storage.landing import md5_of
+from fits_dagster_tests.builders.flow import carry, copy_in, put_on_dhs
 
 
 @pytest.fixture
@@ -139,3 +144,75 @@ def test_a_name_cannot_forge_a_line(home: Settings, clean_logger: logging.Logger
     begins = [line for line in written.splitlines() if not line.startswith("  ")]
     assert len(begins) == 2
     assert all(":test_logs:" in line for line in begins)
+
+
+def _told(home: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (home / "logs" / "all.log").read_text().splitlines()]
+
+
+def test_one_token_follows_a_content_from_the_telescope_to_its_picture(
+    tmp_path: Path, clean_logger: logging.Logger, connected_summit: Site, archive: Site, night: list[Path]
+) -> None:
+    logs.configure_logging(load_settings(tmp_path, log_json=True), "all")
+    files = night[:2]
+    carry(connected_summit, archive, files)
+    for stage in (preview.STAGE, associate.STAGE):
+        assert drain(archive, stage).done == len(files)
+    for file in files:
+        lines = [line for line in _told(tmp_path) if line.get("content") == md5_of(file)]
+        steps = [line.get("stage", line["action"]) for line in lines]
+        assert steps == ["copy", "ingest", "received", "export", "store", "ingest", "preview", "associate"]
+        assert {line["file"] for line in lines} == {file.name}
+        assert all(md5_of(file) in line["message"] for line in lines)
+
+
+def test_an_edited_header_is_another_content_of_the_same_file(
+    tmp_path: Path, clean_logger: logging.Logger, connected_summit: Site, archive: Site, night: list[Path]
+) -> None:
+    from fits_dagster.headers.updates import update_headers
+
+    logs.configure_logging(load_settings(tmp_path, log_json=True), "all")
+    [file] = night[:1]
+    carry(connected_summit, archive, [file])
+    item = {"filename": file.name, "values": {"qa_state": "fail"}}
+    assert update_headers(connected_summit, [item], asked_by="test")[0]["result"] is True
+    for site, stage in (
+        (connected_summit, edit.STAGE),
+        (connected_summit, ingest.STAGE),
+        (connected_summit, export.STAGE),
+        (archive, store.STAGE),
+        (archive, ingest.STAGE),
+    ):
+        drain(site, stage)
+    later = _told(tmp_path)
+    [content] = {line["content"] for line in later if line.get("stage") == "edit"}
+    assert content != md5_of(file)
+    steps = [line.get("stage", line["action"]) for line in later if line.get("content") == content]
+    assert steps == ["edit", "ingest", "received", "export", "store", "ingest"]
+    assert {line["file"] for line in later if "file" in line} == {file.name}
+
+
+def test_a_failure_names_the_file_and_the_content_that_the_stage_before_let_go(
+    tmp_path: Path, clean_logger: logging.Logger, summit: Site, night: list[Path]
+) -> None:
+    logs.configure_logging(load_settings(tmp_path, log_json=True), "all")
+    [file] = put_on_dhs(summit, night[:1])
+    copy_in(summit)
+    summit.store.delete(file.name)
+    drain(summit, ingest.STAGE)
+    [failed] = [line for line in _told(tmp_path) if line.get("action") == "failed"]
+    assert (failed["stage"], failed["file"], failed["content"]) == ("ingest", file.name, md5_of(file))
+
+
+def test_the_lines_about_a_file_are_found_in_all_logs_and_those_put_aside(home: Settings) -> None:
+    directory = home.home / "logs"
+    directory.mkdir(parents=True)
+    (directory / "archive-store.log.1").write_text("2026-01-01 00:00:03,000 stored N1.fits\n")
+    (directory / "archive-store.log").write_text("2026-01-01 00:00:04,000 stored N2.fits\n")
+    (directory / "summit-copy.log").write_text("2026-01-01 00:00:01,000 copied N1.fits\n")
+    (directory / "summit-ingest.log").write_text(
+        '{"time": "2026-01-01T00:00:02.000+00:00", "file": "N1.fits"}\n'
+    )
+    answer = CliRunner().invoke(cli, ["logs", "--about", "N1.fits", "--home", str(home.home)])
+    stems = [line.split(":")[0] for line in answer.output.splitlines()]
+    assert stems == ["summit-copy", "summit-ingest", "archive-store"]

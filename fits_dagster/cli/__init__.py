@@ -45,6 +45,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "calibrations": ("calibrations", "The calibrations of files, and why."),
     "processing-tags": ("processing_tags", "Which reduced files serve as calibrations."),
     "rebuild-match-keys": ("match_keys", "Match all headers with changed rules again."),
+    "simulate-year": ("simulate_year", "Send a year of nights through a system."),
     "bench": ("bench", "Measure a stage beside its floor."),
 }
 #: The same of the commands of our own stages; those of other packages are made when there are any.

@@ -8,16 +8,27 @@ from pathlib import Path
 
 import click
 
-__all__ = ["bench"]
+__all__ = ["bench", "find_benchmarks"]
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def _benchmarks() -> click.Command:
+def find_benchmarks() -> None:
+    """Let the measurements of the checkout be imported.
+
+    Raises
+    ------
+    click.ClickException
+        This is an installed package.
+    """
     if not (_CHECKOUT / "benchmarks" / "commands.py").is_file():
         raise click.ClickException("the benchmarks are in the checkout, not in the installed package")
     if str(_CHECKOUT) not in sys.path:
         sys.path.append(str(_CHECKOUT))
+
+
+def _benchmarks() -> click.Command:
+    find_benchmarks()
     command: click.Command = import_module("benchmarks.commands").bench
     return command
 

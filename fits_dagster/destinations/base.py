@@ -80,6 +80,8 @@ class Delivered:
     #: Bytes sent.
     size: int
     detail: str
+    #: MD5 of the uncompressed data; put in by the stage.
+    content: str = ""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from fits_dagster.settings import SiteSettings
 
 __all__ = [
     "API_COOKIE",
+    "CONTENT_HEADER",
     "UPLOAD_COOKIE",
     "FitsServer",
     "HeaderUpdateRefusedError",
@@ -47,6 +48,8 @@ __all__ = [
     "send_header_update",
 ]
 
+#: Tells with a file the MD5 of its uncompressed data, for the log lines of the site that receives it.
+CONTENT_HEADER: Final = "X-Fits-Data-MD5"
 UPLOAD_COOKIE: Final = "gemini_fits_upload_auth"
 API_COOKIE: Final = "gemini_api_authorization"
 log = logging.getLogger(__name__)
@@ -140,7 +143,7 @@ class FitsServer(Destination):
             if done is not None:
                 return done
         with delivery.local() as path:
-            sent = send_file(session, self.address, delivery.path, path, timeout)
+            sent = send_file(session, self.address, delivery.path, path, timeout, content=delivery.data_md5)
         megabytes = sent.size / 1e6
         detail = f"{megabytes:.2f} MB at {megabytes / sent.seconds:.1f} MB/s to {self.address}"
         return Delivered("exported", sent.size, detail)
@@ -262,8 +265,15 @@ def ask(
     return entry
 
 
-def send_file(session: requests.Session, url: str, path: str, source: Path, timeout: float) -> Sent:
+def send_file(
+    session: requests.Session, url: str, path: str, source: Path, timeout: float, *, content: str = ""
+) -> Sent:
     """Stream a file to a destination and verify its answer.
+
+    Parameters
+    ----------
+    content
+        MD5 of the uncompressed data, for the log lines of the other site.
 
     Raises
     ------
@@ -280,7 +290,10 @@ def send_file(session: requests.Session, url: str, path: str, source: Path, time
         target,
         data=compressed_stream(source, sent),
         timeout=timeout,
-        headers={"Content-Type": "application/octet-stream"},
+        headers={
+            "Content-Type": "application/octet-stream",
+            **({CONTENT_HEADER: content} if content else {}),
+        },
         allow_redirects=False,
     )
     if response.status_code in (401, 403):

@@ -162,7 +162,7 @@ def _edit_at_once(site: Site, request: HeaderRequest, asked_by: str) -> str:
                 for chunk in _stored_form(copy, compressed=version.compressed):
                     reception.write(chunk)
                 # what came in meanwhile is newer
-                reception.finish(remote_address=asked_by, check=check)
+                reception.finish(remote_address=asked_by, content=after, check=check)
             except BaseException:
                 reception.discard()
                 raise
@@ -173,7 +173,13 @@ def _edit_at_once(site: Site, request: HeaderRequest, asked_by: str) -> str:
         raise RefusedItemError(f"{type(error).__name__}: {error}", request.identifier) from error
     with site.engine.begin() as connection:
         write_audit(connection, asked_by, "update_headers", f"{version.filename}: {_listed(request)}")
-    log.info("received the header edit of %s: %s", version.filename, _listed(request))
+    log.info(
+        "received the header edit of %s: %s, content %s",
+        version.filename,
+        _listed(request),
+        after,
+        extra={"action": "received", "frame": version.filename, "file": version.name, "content": after},
+    )
     return after
 
 

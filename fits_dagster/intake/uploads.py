@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from fits_dagster.errors import DataflowError, Retry
 from fits_dagster.fits.names import last_bytes, trimmed
-from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.items import CONTENT, NewWork, add_work
 from fits_dagster.ledger.tables import upload
 from fits_dagster.nights import FileKey
 from fits_dagster.records.files import insert_row
@@ -67,6 +67,8 @@ class Received:
     path: str
     size: int
     md5: str
+    #: MD5 of the uncompressed data, as far as it is known.
+    content: str = ""
 
 
 class Reception:
@@ -145,12 +147,16 @@ class Reception:
         *,
         batch: str | None = None,
         remote_address: str | None = None,
+        content: str = "",
         check: Callable[[Connection], object] = lambda _: None,
     ) -> Received:
         """Make the upload durable: sync, rename, and commit its row with the work that follows.
 
         Parameters
         ----------
+        content
+            MD5 of the uncompressed data as the sender says, for log lines. Where nothing is compressed it is
+            that of the bytes.
         check
             Looks, in the transaction, whether it is still wanted, and raises if it is not; no other upload
             of the same file becomes durable between.
@@ -160,7 +166,10 @@ class Reception:
         self._stream.close()
         self._temporary.replace(self.staged)
         fsync_directory(self._directory)
-        received = Received(self._filename, self._path, self.size, self._digest.hexdigest())
+        md5 = self._digest.hexdigest()
+        if trimmed(self._filename) == self._filename:
+            content = md5
+        received = Received(self._filename, self._path, self.size, md5, content)
         with self._site.engine.begin() as connection:
             _lock_uploads_of(connection, self._path, trimmed(self._filename))
             try:
@@ -194,6 +203,8 @@ class Reception:
                             "staged_name": self._name,
                             "md5": received.md5,
                             "size": received.size,
+                            # of this upload, or of none: what waits is merged
+                            CONTENT: received.content,
                         },
                     )
                 ],

@@ -24,6 +24,7 @@ from fits_dagster.nights import FileKey
 
 __all__ = [
     "BACKGROUND",
+    "CONTENT",
     "Lease",
     "NewWork",
     "WorkItem",
@@ -40,6 +41,8 @@ __all__ = [
     "renew",
 ]
 
+#: Key of a payload: the MD5 of the uncompressed data that a stage has just let go.
+CONTENT: Final = "content"
 #: Priority of backfills: below zero, work gives way to everything else.
 BACKGROUND = -1
 #: Items that one statement adds.
@@ -94,6 +97,11 @@ class WorkItem:
     def name(self) -> str:
         """File name without ``.bz2``."""
         return FileKey(self.path, self.filename).name
+
+    @property
+    def content(self) -> str:
+        """MD5 of the uncompressed data as the stage before knew it, or was told it; for log lines only."""
+        return str(self.payload.get(CONTENT, ""))
 
     @property
     def is_dangerous(self) -> bool:

@@ -23,6 +23,8 @@ class FileFailure:
     traceback: str
     #: Seconds until it is tried again by itself; None when somebody has to act.
     retry_in: float | None = None
+    #: See :attr:`fits_dagster.ledger.items.WorkItem.content`.
+    content: str = ""
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,28 +52,40 @@ def settle(
         (report.failures if failure.retry_in is None else report.retrying).append(failure)
         key = str(FileKey(failure.path, failure.filename))
         log.warning(
-            "%s %s: %s: %s%s",
+            "%s %s: %s: %s%s%s",
             stage.name,
             key,
             failure.reason,
             failure.error,
             f" (again in {failure.retry_in:.0f} s)" if failure.retry_in is not None else "",
-            extra={"action": "failed", "frame": key, "stage": stage.name},
+            _shown(failure.content),
+            extra=_fields("failed", key, stage.name, failure.content),
         )
     for one, committed in outcome.done:
         report.count(one.item, committed)
         log.info(
-            "%s %s %s%s",
+            "%s %s %s%s%s",
             committed.outcome,
             one.item.key,
             f"({committed.detail}) " if committed.detail else "",
             f"in {one.seconds * 1000:.0f} ms",
-            extra={"action": committed.outcome, "frame": one.item.key, "stage": stage.name},
+            _shown(committed.content),
+            extra=_fields(committed.outcome, one.item.key, stage.name, committed.content),
         )
         try:
             stage.after_commit(site, one.item, one.result)
         except OSError as error:
             log.warning("%s: left over after %s: %s", one.item.key, stage.name, error)
+
+
+def _shown(content: str) -> str:
+    return f", content {content}" if content else ""
+
+
+def _fields(action: str, key: str, stage: str, content: str) -> Mapping[str, str]:
+    """Return what a line carries; a file is called the same at all sites by its trimmed name."""
+    file = FileKey.parse(key).name
+    return {"action": action, "frame": key, "file": file, "stage": stage, "content": content}
 
 
 @dataclass(frozen=True)
@@ -170,7 +182,7 @@ class _Settlement:
         self.stage.after_failure(self.site, connection, item, error)
         outcome = "failed" if delay is None else "retrying"
         self._note(connection, [(item, Committed(outcome, detail=f"{reason}: {line}"), 0.0)])
-        return FileFailure(item.filename, item.path, item.night, reason, line, trace, delay)
+        return FileFailure(item.filename, item.path, item.night, reason, line, trace, delay, item.content)
 
     def _note(self, connection: Connection, done: Sequence[tuple[WorkItem, Committed, float]]) -> None:
         """Write the history."""

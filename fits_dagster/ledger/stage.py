@@ -56,6 +56,8 @@ class Committed:
     #: Bytes of the file, for figures.
     size: int = 0
     detail: str = ""
+    #: MD5 of the uncompressed data, where it is known: by it the log lines of all sites tell one content.
+    content: str = ""
 
 
 @dataclass(frozen=True)

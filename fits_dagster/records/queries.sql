@@ -139,9 +139,13 @@ select pg_advisory_xact_lock(hashtextextended(:key, 0))
 
 -- preview_subjects --
 -- What a preview needs to know of some versions.
-select d.id, d.canonical, h.instrument, coalesce(h.types, '{}') as types
+select d.id, d.canonical, d.data_md5, h.instrument, coalesce(h.types, '{}') as types
 from diskfile d left join header h on h.diskfile_id = d.id
 where d.id = any(:ids)
+
+-- contents_of_headers --
+-- MD5 of the uncompressed data behind some headers.
+select h.id, d.data_md5 from header h join diskfile d on d.id = h.diskfile_id where h.id = any(:ids)
 
 -- present_of_nights --
 -- Present files of some nights.

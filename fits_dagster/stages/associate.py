@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from fits_dagster.ledger.items import NewWork, WorkItem
 from fits_dagster.ledger.stage import Committed, NewVersion, NightSummary, Stage, Subject
+from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 
@@ -77,7 +78,16 @@ class AssociateStage(Stage[int]):
         from fits_dagster.calibration import associate_headers
 
         found: Mapping[int, int] = associate_headers(connection, [header for _, header in group])
-        return [Committed("associated", detail=f"{found.get(header, 0)} calibrations") for _, header in group]
+        asked = {"ids": [header for _, header in group]}
+        contents = {row.id: row.data_md5 for row in connection.execute(RECORDS["contents_of_headers"], asked)}
+        return [
+            Committed(
+                "associated",
+                detail=f"{found.get(header, 0)} calibrations",
+                content=contents.get(header, ""),
+            )
+            for _, header in group
+        ]
 
     def summary(self, site: Site, connection: Connection, nights: Sequence[str]) -> NightSummary | None:
         """Tell which types were found and which are missing, and what science exposures lack."""

@@ -22,7 +22,7 @@ from fits_dagster.errors import FileError
 from fits_dagster.fits.verify import CompletenessState, completeness
 from fits_dagster.intake.dhs import COPY, is_ignored, scan_dhs
 from fits_dagster.intake.room import require_room
-from fits_dagster.ledger.items import NewWork, WorkItem
+from fits_dagster.ledger.items import CONTENT, NewWork, WorkItem
 from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.ledger.stage import Committed, NotReady, Stage
 from fits_dagster.settings import SiteSettings
@@ -119,10 +119,17 @@ class CopyStage(Stage[_Landed]):
         return Committed(
             "adopted" if result.adopted else "copied",
             follow_ups=[
-                NewWork(stage="ingest", filename=item.filename, priority=item.priority, no_defer=True)
+                NewWork(
+                    stage="ingest",
+                    filename=item.filename,
+                    priority=item.priority,
+                    no_defer=True,
+                    payload={CONTENT: result.md5},
+                )
             ],
             size=result.size,
             detail=f"md5 {result.md5}",
+            content=result.md5,
         )
 
     def _wait_until_stable(self, site: Site, item: WorkItem, stat: os.stat_result) -> float:

@@ -182,6 +182,7 @@ def _committed(result: _Edited, follow_ups: Sequence[NewWork]) -> Committed:
         "edited" if report.changes else "unchanged",
         follow_ups=follow_ups,
         size=report.data_size,
+        content=report.data_md5,
         detail="; ".join([*report.changes, *report.warnings, *result.refused.values()]),
     )
 

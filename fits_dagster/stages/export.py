@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -139,7 +139,7 @@ class ExportStage(Stage[Delivered]):
             self._down_until[item.destination] = time.monotonic() + _FIRST_PAUSE_S
             raise
         self._down_until.pop(item.destination, None)
-        return outcome
+        return replace(outcome, content=version.data_md5)
 
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: Delivered) -> Committed:
         """Note that the destination is well."""
@@ -147,7 +147,7 @@ class ExportStage(Stage[Delivered]):
             LEDGER["destination_is_up"],
             {"url": item.destination},
         )  # fmt: skip
-        return Committed(result.outcome, size=result.size, detail=result.detail)
+        return Committed(result.outcome, size=result.size, detail=result.detail, content=result.content)
 
     def after_failure(self, site: Site, connection: Connection, item: WorkItem, error: BaseException) -> None:
         """Leave a destination that is down alone as a whole: one probe later, not a time-out per file."""

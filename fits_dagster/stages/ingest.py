@@ -159,10 +159,16 @@ def _committed(site: Site, connection: Connection, item: WorkItem, result: _Inge
     """Tell what the end means for a file; of an unchanged one, note its time."""
     observation = result.observation
     if observation is not None:
-        return Committed("ingested", size=observation.inspection.data_size, detail=_detail(item, observation))
+        return Committed(
+            "ingested",
+            size=observation.inspection.data_size,
+            detail=_detail(item, observation),
+            content=observation.inspection.data_md5,
+        )
     if result.before is not None and site.store.has_reliable_times:
         files.refresh_lastmod(connection, result.before.diskfile_id, result.info.modified)
-    return Committed("unchanged", size=result.info.size)
+    content = result.before.data_md5 if result.before is not None else ""
+    return Committed("unchanged", size=result.info.size, content=content)
 
 
 def _is_unchanged(site: Site, item: WorkItem, info: ObjectInfo, known: StoredVersion | None) -> bool:

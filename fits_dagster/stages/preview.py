@@ -40,6 +40,8 @@ class _Rendered:
     name: str | None
     size: int
     detail: str
+    #: MD5 of the uncompressed data that it shows.
+    content: str = ""
 
 
 def _damaged(message: str, *, reason: str) -> FileError:
@@ -118,11 +120,11 @@ class PreviewStage(Stage[_Rendered]):
                 )
             except NoPreview as nothing:
                 if nothing.reason in _NOTHING_TO_SEE:
-                    return _Rendered(None, 0, str(nothing))
+                    return _Rendered(None, 0, str(nothing), known["data_md5"])
                 raise FileError(f"{item.key}: {nothing}", reason=nothing.reason) from nothing
             finally:
                 picture.unlink(missing_ok=True)
-        return _Rendered(name, info.size, f"{info.width}x{info.height} {info.layout}")
+        return _Rendered(name, info.size, f"{info.width}x{info.height} {info.layout}", known["data_md5"])
 
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Rendered) -> Committed:
         """Note the picture of this version."""
@@ -139,9 +141,9 @@ class PreviewStage(Stage[_Rendered]):
         if none := [item.subject_id for item, result in group if result.name is None]:
             connection.execute(RECORDS["forget_previews"], {"ids": none})
         return [
-            Committed("no_preview", detail=result.detail)
+            Committed("no_preview", detail=result.detail, content=result.content)
             if result.name is None
-            else Committed("rendered", size=result.size, detail=result.detail)
+            else Committed("rendered", size=result.size, detail=result.detail, content=result.content)
             for _, result in group
         ]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from fits_dagster.errors import FileError
-from fits_dagster.ledger.items import NewWork, WorkItem
+from fits_dagster.ledger.items import CONTENT, NewWork, WorkItem
 from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.ledger.stage import Committed, Stage
 from fits_dagster.settings import SiteSettings
@@ -103,9 +103,11 @@ class StoreStage(Stage[_Stored]):
                     filename=item.filename,
                     priority=item.priority,
                     no_defer=True,
+                    payload={CONTENT: item.content} if item.content else {},
                 )
             ],
             size=result.size,
+            content=item.content,
         )
 
     def after_commit(self, site: Site, item: WorkItem, result: _Stored) -> None:

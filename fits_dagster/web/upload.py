@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Final
@@ -20,6 +21,8 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from fits_dagster.destinations.fits_server import CONTENT_HEADER
+from fits_dagster.fits.names import trimmed
 from fits_dagster.intake.uploads import (
     PROCESSED_CALIBRATION_PATH,
     Reception,
@@ -41,6 +44,7 @@ log = logging.getLogger(__name__)
 router = APIRouter()
 
 _WRITE_BYTES: Final = 1 << 20
+_MD5: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 class SlowSenderError(Exception):
@@ -86,12 +90,25 @@ async def upload_file(request: Request, rest: str, batch: str | None = None) -> 
             reception.finish,
             batch=batch,
             remote_address=address,
+            content=_content(request),
             check=lambda connection: write_audit(connection, shown.at(address), "upload", rest),
         )
     except Exception as error:
         log.exception("upload of %r", rest)
         return refusal(500, f"the upload could not be made durable: {type(error).__name__}")
-    log.info("received %s: %d bytes, md5 %s", rest, received.size, received.md5)
+    log.info(
+        "received %s: %d bytes, md5 %s%s",
+        rest,
+        received.size,
+        received.md5,
+        f", content {received.content}" if received.content else "",
+        extra={
+            "action": "received",
+            "frame": rest,
+            "file": trimmed(received.filename),
+            "content": received.content,
+        },
+    )
     return JSONResponse(
         [
             {
@@ -102,6 +119,12 @@ async def upload_file(request: Request, rest: str, batch: str | None = None) -> 
             }
         ]
     )
+
+
+def _content(request: Request) -> str:
+    """Return the MD5 of the uncompressed data that the sender tells, or nothing."""
+    content = request.headers.get(CONTENT_HEADER, "")
+    return content if _MD5.fullmatch(content) else ""
 
 
 async def _refused(site: Site, address: str, rest: str, answer: Response) -> Response:

@@ -78,6 +78,7 @@ TESTED = {
     "upkeep vacuum": "upkeep/test_upkeep.py",
     "update-headers": "web/test_update_headers.py",
     "describe": "cli/test_describe.py",
+    "simulate-year": "benchmarks/test_year.py",
     "simulate": "cli/test_commands.py",
     "ingest": "cli/test_commands.py",
     "calibrations": "calibration/test_command.py",

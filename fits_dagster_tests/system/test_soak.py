@@ -21,8 +21,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks.relay import Relay, relay_to
 from fits_dagster_tests.builders.mounts import Disk, disk_of
-from fits_dagster_tests.builders.relay import Relay, relay_to
 from fits_dagster_tests.system.conftest import RunningSystem, environment, running_system, wait_until
 from fits_dagster_tests.system.stream import postmaster, processes, stream
 

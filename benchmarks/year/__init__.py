@@ -1,0 +1,1 @@
+"""A year of nights through a whole system, faster than life."""

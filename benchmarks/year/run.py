@@ -1,0 +1,76 @@
+"""The year: files of night after night are given to a whole system, and what comes of them is compared."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from benchmarks.relay import Relay, relay_to
+from benchmarks.year.options import Year, YearOptions
+from benchmarks.year.telescope import Telescope
+from fits_dagster.settings import Settings, load_settings
+from fits_dagster.system.ports import free_port
+from fits_dagster.system.up import System, running_system
+
+__all__ = ["simulate_year"]
+
+_COOKIE: Final = "of-the-year"
+
+
+def simulate_year(options: YearOptions, console: Console) -> Year:
+    """Run the year; everything that was started is stopped, and the home removed, at its end.
+
+    Ctrl-C ends it early: then the figures are those of the nights until then, and nothing is compared.
+    """
+    year = Year(options)
+    began = time.monotonic()
+    if options.home is not None:
+        options.home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix="fits-dagster-year-", dir=options.home, ignore_cleanup_errors=True
+    ) as name:
+        try:
+            with _started(Path(name) / "home", options, console) as (system, network):
+                Telescope(system, network, year, console).run()
+        except KeyboardInterrupt:
+            year.interrupted = True
+    year.seconds = time.monotonic() - began
+    return year
+
+
+def _settings(home: Path, options: YearOptions, archive_port: int, relay_port: int) -> Settings:
+    """Return the usual settings, but for the way to the archive, which can be cut."""
+    return load_settings(
+        home,
+        database_url="",
+        broker_url="",
+        sites=("summit", "archive"),
+        work={"first_night": f"{options.first_night:%Y%m%d}"},
+        summit={
+            "port": free_port(),
+            # what never becomes whole is to fail within its night
+            "dhs_give_up_seconds": 10.0,
+            "export_destinations": (f"http://127.0.0.1:{relay_port}",),
+            "export_cookie": _COOKIE,
+            "export_api_cookie": _COOKIE,
+        },
+        archive={"port": archive_port, "upload_cookies": (_COOKIE,), "api_cookies": (_COOKIE,)},
+    )
+
+
+@contextmanager
+def _started(home: Path, options: YearOptions, console: Console) -> Iterator[tuple[System, Relay]]:
+    port = free_port()
+    with relay_to(port) as network, ExitStack() as held:
+        settings = _settings(home, options, port, network.port)
+        with console.status("starting") as status:
+            system = held.enter_context(
+                running_system(settings, tell=lambda what: status.update(f"starting: {what}"))
+            )
+        yield system, network

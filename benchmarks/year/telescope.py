@@ -1,0 +1,382 @@
+"""The telescope of the year: it gives files, plays the people, and watches what comes of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from sqlalchemy import text
+
+from benchmarks.relay import Relay
+from benchmarks.year.expected import Book, Expected, body_md5, in_hand, stored_md5, verify
+from benchmarks.year.meters import Meters
+from benchmarks.year.options import Year
+from benchmarks.year.plan import NightPlan, YearPlan, broken, content, rewritten
+from benchmarks.year.upkeep import Morning
+from fits_dagster.fits.names import trimmed
+from fits_dagster.headers.request import RefusedItemError, read_item
+from fits_dagster.headers.updates import queue_edit
+from fits_dagster.ledger.queries import QUERIES as LEDGER
+from fits_dagster.nights import Night
+from fits_dagster.simulator import PlannedFrame
+from fits_dagster.sites import Site, opened_site
+from fits_dagster.system.up import System, environment
+
+__all__ = ["Telescope"]
+
+#: Nights whose files may be on their way at once.
+_AHEAD: Final = 2
+#: Nights after which the telescope's directory is cleared, and nobody changes a file any more.
+_SETTLED_NIGHTS: Final = 5
+#: A year in which nothing moves for this long has failed, seconds.
+_PATIENCE_S: Final = 240.0
+_LOOK_EVERY_S: Final = 0.5
+_SUPERVISE_EVERY_S: Final = 1.0
+_WHO: Final = "simulate-year"
+#: States that no file has when it comes, with their cards.
+_QA: Final = {"pass": ("USABLE", "YES"), "usable": ("USABLE", "NO"), "fail": ("BAD", "NO")}
+_UNFINISHED = text(
+    "select stage, filename, state, reason from work_item where state in ('waiting', 'running')"
+)
+
+
+@dataclass
+class _Given:
+    """What was given in one night, and what was done to it."""
+
+    night: Night
+    files: dict[str, Expected] = field(default_factory=dict)
+    #: Files that were edited or written anew, and have not arrived again.
+    changed: set[str] = field(default_factory=set)
+    settled: bool = False
+    #: Files that are on their way.
+    left: set[str] = field(default_factory=set)
+
+
+class _TimedOutError(Exception):
+    """Nothing has moved for too long."""
+
+
+class Telescope:
+    """Gives files to a system, plays the people, and watches."""
+
+    def __init__(self, system: System, network: Relay, year: Year, console: Console) -> None:
+        self.system, self.network, self.year, self.console = system, network, year, console
+        options = year.options
+        self.plan = YearPlan(
+            options.first_night, options.nights, options.files_per_night, options.seed, options.chances
+        )
+        directory = system.settings.summit.dhs_directory
+        assert directory is not None
+        self.dhs = directory
+        self.book = Book(system.settings.home / "expected.jsonl")
+        #: Nights of which something may still change, the oldest first.
+        self.given: deque[_Given] = deque()
+        #: What comes later, by the number of the night in which it does.
+        self.later: dict[int, list[PlannedFrame]] = {}
+        self._supervised = 0.0
+        self._looked = 0.0
+        self._timer: threading.Timer | None = None
+
+    def run(self) -> None:
+        """Give all nights, wait until all have settled, and compare."""
+        options = self.year.options
+        with ExitStack() as held:
+            self.sites: Mapping[str, Site] = {
+                name: held.enter_context(opened_site(self.system.settings, name))
+                for name in self.system.settings.sites
+            }
+            instance = held.enter_context(_instance(self.system))
+            self.meters = Meters(self.system, self.sites)
+            held.callback(self.meters.close)
+            held.callback(self.book.close)
+            held.callback(self._mend)
+            self.year.stretches = self.meters.stretches
+            self.morning = Morning(
+                self.system.settings, self.sites, instance, self.meters, options.keep_nights
+            )
+            self.year.findings = self.morning.findings
+            progress = held.enter_context(_progress(self.console))
+            task = progress.add_task("nights", total=options.nights, what="")
+            try:
+                for number in range(options.nights):
+                    progress.update(task, what=str(Night(options.first_night + timedelta(days=number))))
+                    self._night(number)
+                    progress.advance(task)
+                self._finish(progress)
+            except _TimedOutError:
+                self.year.timed_out = True
+                self.meters.end()
+                self._compare(progress)
+            except KeyboardInterrupt:
+                self.meters.end()
+                raise
+
+    def _night(self, number: int) -> None:
+        plan = self.plan.night(number)
+        if number % self.year.options.row_nights == 0:
+            if self.meters.stretches:
+                self.meters.end()
+            self.meters.begin(str(plan.night))
+        self._wait(lambda: len(found := self._on_their_way()) >= _AHEAD and found, "earlier nights")
+        self.morning.began[plan.night] = datetime.now(UTC)
+        given = _Given(plan.night)
+        self.given.append(given)
+        began = time.monotonic()
+        dawn = datetime.combine(plan.night.day, datetime.min.time(), UTC) + timedelta(hours=18)
+        if plan.outage_s:
+            self._cut(plan.outage_s)
+        for frame in plan.frames:
+            self._until(began, frame.ut, dawn)
+            if frame.filename in plan.late:
+                self.later.setdefault(number + plan.late[frame.filename], []).append(frame)
+                self.year.deeds["calibrations that came late"] += 1
+            else:
+                self._give(given, frame, plan)
+            self._look()
+        for frame in self.later.pop(number, ()):
+            self._give(given, frame, None)
+        if number == self.year.options.nights - 1:
+            for frames in self.later.values():
+                for frame in frames:
+                    self._give(given, frame, None)
+            self.later.clear()
+        self._until(began, dawn, dawn)
+        self._by_hand(number, plan, given)
+        self.morning.do(number, plan.night)
+        while len(self.given) > _SETTLED_NIGHTS:
+            self._wait(lambda: not self.given[0].settled and self._on_their_way(), "the oldest night")
+            self._clear(self.given.popleft())
+        stretch = self.meters.stretches[-1]
+        stretch.last = str(plan.night)
+        stretch.nights += 1
+        stretch.files += len(given.files)
+
+    def _until(self, began: float, moment: datetime, dawn: datetime) -> None:
+        """Wait until the clock of the nights has come to a moment of this one."""
+        if self.year.options.speed <= 0:
+            return
+        due = began + (1.0 - (dawn - moment) / timedelta(days=1)) * 86400.0 / self.year.options.speed
+        while (left := due - time.monotonic()) > 0:
+            self._look()
+            time.sleep(min(left, 0.2))
+
+    def _give(self, given: _Given, frame: PlannedFrame, plan: NightPlan | None) -> None:
+        """Write a file into the telescope's directory."""
+        whole = content(frame)
+        fault = plan.faults.get(frame.filename) if plan is not None else None
+        written = whole if fault is None else broken(whole, fault)
+        (self.dhs / frame.filename).write_bytes(written)
+        if fault == "late_end":
+            number = (frame_night(frame) - self.plan.first).days + 1
+            self.later.setdefault(number, []).append(frame)
+            self.year.deeds["files whose end came a night later"] += 1
+            return
+        if fault is not None:
+            self.year.deeds["broken files"] += 1
+        given.files[frame.filename] = Expected(frame.filename, _md5(written), fault)
+
+    def _by_hand(self, number: int, plan: NightPlan, given: _Given) -> None:
+        """Edit headers, write files anew and touch some, among those that have arrived in the last nights."""
+        choice = self.plan.choice(number, "by hand")
+        settled = [each for each in self.given if each.settled and each is not given]
+        untouched = [
+            (each, name)
+            for each in settled
+            for name, file in sorted(each.files.items())
+            if file.fault is None and not file.edits and name not in each.changed
+        ]
+        wanted = plan.edits + plan.rewrites + plan.touches
+        chosen = choice.sample(untouched, min(wanted, len(untouched)))
+        for index, (each, name) in enumerate(chosen):
+            if index < plan.edits:
+                self._edit(each, name, choice.choice(sorted(_QA)))
+            elif index < plan.edits + plan.rewrites:
+                self._rewrite(each, name)
+            else:
+                os.utime(self._stored(name))
+                self.year.deeds["files touched by hand"] += 1
+
+    def _edit(self, given: _Given, name: str, state: str) -> None:
+        whole = self._stored(name).read_bytes()
+        try:
+            request = read_item({"filename": name, "values": {"qa_state": state}})
+            queue_edit(self.sites["summit"], request, asked_by=_WHO)
+        except RefusedItemError as error:
+            self.year.findings.append(f"{name} cannot be edited: {error}")
+            return
+        file = given.files[name]
+        file.edits = dict(zip(("RAWGEMQA", "RAWPIREQ"), _QA[state], strict=True))
+        file.body_md5 = body_md5(whole, list(file.edits))
+        given.changed.add(name)
+        given.settled = False
+        self.year.deeds["headers edited"] += 1
+
+    def _rewrite(self, given: _Given, name: str) -> None:
+        path = self._stored(name)
+        changed = rewritten(path.read_bytes(), "night staff")
+        beside = path.with_name(f"tmp-{name}")
+        beside.write_bytes(changed)
+        beside.replace(path)
+        given.files[name].md5 = _md5(changed)
+        given.changed.add(name)
+        given.settled = False
+        self.year.deeds["files written anew by hand"] += 1
+
+    def _stored(self, name: str) -> Path:
+        directory = self.system.settings.summit.store_directory
+        assert directory is not None
+        return directory / name
+
+    def _clear(self, given: _Given) -> None:
+        """Clear the telescope's directory of a night that has arrived."""
+        for name in given.files:
+            (self.dhs / name).unlink(missing_ok=True)
+        self.book.write(list(given.files.values()))
+
+    def _cut(self, seconds: float) -> None:
+        self.network.cut()
+        self.year.deeds["outages of the archive"] += 1
+        self._timer = threading.Timer(seconds, self.network.mend)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _mend(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self.network.mend()
+
+    def _look(self) -> None:
+        """Keep the system running, measure, and see which nights have settled."""
+        now = time.monotonic()
+        if now - self._supervised >= _SUPERVISE_EVERY_S:
+            self._supervised = now
+            self.system.look()
+            self.meters.sample()
+        if now - self._looked >= _LOOK_EVERY_S:
+            self._looked = now
+            for given in self.given:
+                if not given.settled:
+                    given.left = self._left(given)
+                    given.settled = not given.left
+
+    def _wait(self, left: Callable[[], object], what: str) -> None:
+        """Wait until nothing is left; what is left must change now and then."""
+        began = moved = time.monotonic()
+        seen: object = None
+        while remaining := left():
+            self._look()
+            if remaining != seen:
+                seen, moved = remaining, time.monotonic()
+            if time.monotonic() - moved > _PATIENCE_S:
+                self.year.findings.append(f"nothing has moved for {_PATIENCE_S:.0f} s: {what}: {seen!s:.500}")
+                raise _TimedOutError
+            time.sleep(0.1)
+        self.year.waited_s += time.monotonic() - began
+
+    def _on_their_way(self) -> dict[str, set[str]]:
+        """Return the nights that have not settled, with those of their files that have not."""
+        return {str(each.night): each.left for each in self.given if not each.settled}
+
+    def _unfinished(self) -> list[str]:
+        """Return all that waits or is worked on at any site."""
+        found = []
+        for name, site in self.sites.items():
+            with site.engine.connect() as connection:
+                for row in connection.execute(_UNFINISHED):
+                    found.append(f"{name} {row.stage}: {row.filename}: {row.reason or row.state}")
+        return found
+
+    def _left(self, given: _Given) -> set[str]:
+        """Return the files of a night that are on their way, or have not come at all."""
+        names = list(given.files)
+        left: set[str] = set()
+        with self.sites["summit"].engine.connect() as connection:
+            left |= in_hand(connection, names)
+            summit = stored_md5(connection, list(given.changed))
+            failed = {trimmed(row.filename) for row in connection.execute(LEDGER["failed_items"])}
+        with self.sites["archive"].engine.connect() as connection:
+            left |= in_hand(connection, names)
+            archive = stored_md5(connection, names)
+        for name, file in given.files.items():
+            if file.fault is not None:
+                is_there = name in failed
+            elif file.edits:
+                is_there = archive.get(name) not in (None, file.md5) and archive[name] == summit.get(name)
+            else:
+                is_there = archive.get(name) == file.md5
+            if not is_there:
+                left.add(name)
+        return left
+
+    def _finish(self, progress: Progress) -> None:
+        self._wait(self._on_their_way, "the last nights")
+        self._wait(self._unfinished, "the last previews and associations")
+        self.meters.end()
+        self._compare(progress)
+
+    def _compare(self, progress: Progress) -> None:
+        self.book.write([file for each in self.given for file in each.files.values()])
+        task = progress.add_task("bytes compared", total=self.book.count, what="")
+        failures: dict[str, str] = {}
+        for name, site in self.sites.items():
+            with site.engine.connect() as connection:
+                for row in connection.execute(LEDGER["failed_items"]):
+                    failures[trimmed(row.filename)] = f"{name} {row.stage}: {row.reason}"
+        self.year.verdict = verify(
+            self.book, self.sites["archive"], failures, self._unfinished(), lambda: progress.advance(task)
+        )
+        self.year.deeds["files removed from the summit"] = self.morning.removed
+        self.year.deeds["Dagster runs pruned"] = self.morning.runs_pruned
+
+
+def frame_night(frame: PlannedFrame) -> date:
+    """Return the date of a frame's night."""
+    return Night.parse(frame.night).day
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@contextmanager
+def _instance(system: System) -> Iterator[dg.DagsterInstance]:
+    """Open the Dagster instance of a system."""
+    before = dict(os.environ)
+    os.environ.update(environment(system.settings))
+    try:
+        with dg.DagsterInstance.from_config(str(system.settings.home / "dagster")) as instance:
+            yield instance
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description} {task.fields[what]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
