@@ -265,7 +265,7 @@ def small(files: int, home: Path | None, as_json: bool) -> None:
 
 
 @bench.command()
-@_files(120)
+@_files(600)
 @_workers
 @_home
 @json_option

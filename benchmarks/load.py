@@ -24,7 +24,7 @@ _RATE_AIM: Final = 1.8
 
 
 def measure_load(
-    home: Path | None, *, files: int = 120, workers: Sequence[int] = (1, 2), rounds: int = 3
+    home: Path | None, *, files: int = 600, workers: Sequence[int] = (1, 2), rounds: int = 3
 ) -> list[Figures]:
     """Measure store, ingest, preview and associations of files of 1 MB and less."""
     runs: list[Figures] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fits_dagster.calibration.associate import associate_headers
-from fits_dagster.calibration.keys import index_headers
+from fits_dagster.calibration.match_keys import index_headers
 from fits_dagster.calibration.rules import CALTYPES
 
 __all__ = ["CALTYPES", "associate_headers", "index_headers"]

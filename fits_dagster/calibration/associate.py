@@ -7,8 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
-from fits_dagster.calibration.facts import load_facts
-from fits_dagster.calibration.keys import forget_headers, index_headers, write_index
+from fits_dagster.calibration.match_keys import forget_headers, index_headers, load_facts, write_index
 from fits_dagster.calibration.queries import NO_TAG, compile_ruleset, fits, need_slot, offer_slot, remoteness
 from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work
 

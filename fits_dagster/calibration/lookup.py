@@ -9,8 +9,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from fits_dagster.calibration.associate import ranked_statement
-from fits_dagster.calibration.facts import HeaderFacts, load_facts
-from fits_dagster.calibration.keys import applicable_types, as_json, asked_queries, needs_of
+from fits_dagster.calibration.match_keys import (
+    HeaderFacts,
+    applicable_types,
+    as_json,
+    asked_queries,
+    load_facts,
+    needs_of,
+)
 from fits_dagster.calibration.queries import need_slot
 from fits_dagster.calibration.rules import CALTYPES
 from fits_dagster.fits.names import trimmed
@@ -28,10 +34,15 @@ __all__ = [
     "compute",
     "current_header",
     "key_of",
+    "names_of",
     "uses_of",
 ]
 
 _ORDER: Final = {caltype: place for place, caltype in enumerate(CALTYPES)}
+_NAMES = text("""
+select h.id, f.name from header h join diskfile d on d.id = h.diskfile_id join file f on f.id = d.file_id
+where h.id = any(:ids)
+""")
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,11 @@ def canonical_headers(connection: Connection, name: str) -> Sequence[int]:
     plain = trimmed(filename)
     names = [plain] if plain.endswith(".fits") else [plain, f"{plain}.fits"]
     return connection.scalars(_CANONICAL, {"names": names, "path": path if slash else None}).all()
+
+
+def names_of(connection: Connection, header_ids: Sequence[int]) -> dict[int, str]:
+    """Return the names of the files of headers."""
+    return {header: name for header, name in connection.execute(_NAMES, {"ids": list(header_ids)})}
 
 
 def current_header(connection: Connection, name: str) -> int:

@@ -12,9 +12,8 @@ from sqlalchemy.exc import DataError
 from sqlalchemy.types import TypeEngine
 
 from fits_dagster.calibration.conditions import Facts
-from fits_dagster.calibration.facts import HeaderFacts
-from fits_dagster.calibration.keys import applicable_types, asked_queries, needs_of
 from fits_dagster.calibration.lookup import compute
+from fits_dagster.calibration.match_keys import HeaderFacts, applicable_types, asked_queries, needs_of
 from fits_dagster.calibration.queries import compile_ruleset, whole_seconds
 from fits_dagster.calibration.rules import RuleSet, load_rulesets
 from fits_dagster.metadata.record import ENUMS

@@ -153,12 +153,14 @@ def is_bare_refusal(error: Exception) -> bool:
 
 def _without_answer(error: Exception, doing: str) -> DataflowError:
     message = f"{doing}: {type(error).__name__}: {error}"
-    for one in _chain(error):
+    chain = list(_chain(error))
+    if any(isinstance(one, RecursionError) for one in chain):
+        # the library asks for the region of the bucket, and is redirected again; where in its code the
+        # stack comes to its end is chance, and so is what it is wrapped into
+        return FileError(f"{doing}: redirected in a circle - {_REGION}", reason="s3_refused")
+    for one in chain:
         if isinstance(one, _CREDENTIALS):
             return TransientError(_with_remedy(message, "set the credentials"), reason="s3_credentials")
-        if isinstance(one, RecursionError):
-            # the library asks for the region of the bucket, and is redirected again
-            return FileError(f"{doing}: redirected in a circle - {_REGION}", reason="s3_refused")
         if isinstance(one, ParamValidationError):
             return FileError(message, reason="s3_refused")
         if isinstance(one, HTTPClientError | IncompleteReadError):

@@ -90,7 +90,7 @@ def initial_load(
     store_path
         Path in the store that they go to.
     workers
-        Processes that share the work; 0 means one for each core.
+        Processes that share the work, each of one thread; 0 means one for each core.
     progress
         Called with stage, number done, number in all.
 
@@ -104,12 +104,12 @@ def initial_load(
     RuntimeError
         One of several processes died; another load does what is missing.
     """
-    load = _Load(settings, name, store_path, force)
     number = max(1, min(workers or os.cpu_count() or 1, len(paths) // _LEAST_SHARE))
+    threads = 1 if number > 1 or workers == 1 else 0
+    load = _Load(settings, name, store_path, force, threads)
     report = LoadReport()
     with _databases(settings):
         if number > 1:
-            load = replace(load, threads=1)
             shares = [paths[first::number] for first in range(number)]
             report = _in_processes(load, shares, len(paths), progress)
             # what is left is what one process had not queued yet when another looked for the last time

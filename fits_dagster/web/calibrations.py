@@ -10,7 +10,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from fits_dagster.calibration.explain import TargetNeeds, calibration_needs
+from fits_dagster.calibration.coverage import TargetNeeds, calibration_needs
 from fits_dagster.records.selected import targets_query
 from fits_dagster.records.selection import path_elements
 from fits_dagster.web.access import current_person, site_of

@@ -15,9 +15,8 @@ from sqlalchemy import Connection, Engine, text
 
 from fits_dagster.calibration import associate_headers
 from fits_dagster.calibration.associate import INGEST_BARRIER
-from fits_dagster.calibration.facts import load_facts
-from fits_dagster.calibration.keys import applicable_types, index_headers, needs_of
 from fits_dagster.calibration.lookup import compute
+from fits_dagster.calibration.match_keys import applicable_types, index_headers, load_facts, needs_of
 from fits_dagster.calibration.processing_tags import remove_processing_tag, set_processing_tag
 from fits_dagster.records.processing_tags import ProcessingTag
 from fits_dagster_tests.builders.versions import Archive

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from fits_dagster.calibration import associate_headers
-from fits_dagster.calibration.explain import TargetNeeds, calibration_needs
+from fits_dagster.calibration.coverage import TargetNeeds, calibration_needs
 from fits_dagster_tests.builders.versions import Archive
 
 UT = datetime(2019, 6, 1, 4, tzinfo=UTC)

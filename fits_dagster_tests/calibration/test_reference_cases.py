@@ -11,8 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from fits_dagster.calibration import associate_headers
-from fits_dagster.calibration.facts import load_facts
-from fits_dagster.calibration.keys import applicable_types
+from fits_dagster.calibration.match_keys import applicable_types, load_facts
 from fits_dagster.fits.reading import headers_from_text
 from fits_dagster.metadata import Description, describe
 from fits_dagster.metadata.photometry import load_standards

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.exceptions import HTTPClientError
 
 from fits_dagster.errors import Retry, describe_error
 from fits_dagster.settings import S3Settings
 from fits_dagster.storage import S3Store
+from fits_dagster.storage.s3_errors import classify_error
 
 
 @dataclass
@@ -160,6 +162,19 @@ def test_what_the_service_says_decides(
     assert retry is (Retry.NEVER if found == "s3_refused" else Retry.BACKOFF)
     if reason == "s3_refused":
         assert any(word in line for word in ("set ", "allow ")), "the remedy is named"
+
+
+def test_a_circle_of_redirections_is_seen_wherever_it_ends() -> None:
+    def redirected() -> None:
+        try:
+            redirected()
+        except RecursionError as end:
+            raise HTTPClientError(error=end)  # noqa: B904 - as the library does
+
+    with pytest.raises(HTTPClientError) as caught:
+        redirected()
+    found = classify_error(caught.value, "head of x.fits")
+    assert (found.reason, found.retry) == ("s3_refused", Retry.NEVER)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
