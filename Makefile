@@ -11,8 +11,10 @@ demo: $(VENV)/.installed
 up: $(VENV)/.installed
 	$(BIN)/fits-dagster up $(ARGS)
 
+# one more than two cores: the tests of whole systems wait for the most part
+JOBS ?= 3
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # something is killed, frozen or taken away in a running system; FAULTS="fault and not slow" for the short ones
 FAULTS ?= fault

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Table, text
@@ -26,6 +26,8 @@ __all__ = ["NIGHT_FILES", "LargeArchive", "fill_archive"]
 NIGHT_FILES: Final = 400
 _BLOCK_NIGHTS: Final = 25
 _FIRST_NIGHT: Final = datetime(2018, 1, 1, tzinfo=UTC)
+#: Ten million headers are seventy years: they begin so early that their seconds stay within 32 bits.
+_END: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _BATCH: Final = 1000
 _EARLIEST_SECS: Final = -(10**15)
 _LATEST_SECS: Final = 10**15
@@ -59,7 +61,8 @@ def fill_archive(engine: Engine, headers: int, *, decoration: str = "") -> Large
     block = _BLOCK_NIGHTS * NIGHT_FILES
     blocks = -(-headers // block)
     with engine.begin() as connection:
-        frames = list(simulate_records(_FIRST_NIGHT, nights=_BLOCK_NIGHTS, files=NIGHT_FILES))
+        first_night = min(_FIRST_NIGHT, _END - blocks * timedelta(days=_BLOCK_NIGHTS))
+        frames = list(simulate_records(first_night, nights=_BLOCK_NIGHTS, files=NIGHT_FILES))
         for start in range(0, block, _BATCH):
             _write_frames(connection, list(enumerate(frames[start : start + _BATCH], start + 1)))
         index_headers(connection, range(1, block + 1))
@@ -132,7 +135,7 @@ def _copy_rows(connection: Connection, table: Table, block: int, blocks: int) ->
     # the widest limits stay what they are
     changed |= {
         name: f"case when t.{name} between {_EARLIEST_SECS} and {_LATEST_SECS} "
-        f"then t.{name} + k * {_BLOCK_NIGHTS * 86400} else t.{name} end"
+        f"then t.{name} + k * bigint '{_BLOCK_NIGHTS * 86400}' else t.{name} end"
         for name in _SECONDS
     }
     if table in (file, diskfile):
