@@ -20,6 +20,8 @@ DAEMON: Final = "fits-dagster-daemon"
 _OPERATIONS: Final = "operations"
 #: Runs of one service at a time.
 _RUNS: Final = 4
+#: Seconds for what would wait for ticks, which last longer, and loses nothing by being killed.
+_TICKING_STOP_S: Final = 2
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def programs(
         found += _of_site(settings, site, sockets[site], is_alone=len(sites) == 1)
     earlier = tuple(program.name for program in found if "web" not in program.name)
     daemon = ("-m", "dagster._daemon", "run", "-w", workspace)
-    found.append(Program(DAEMON, "Dagster's daemon: sensors, schedules, runs", daemon, "2G", earlier))
+    about = "Dagster's daemon: sensors, schedules, runs"
+    found.append(Program(DAEMON, about, daemon, "2G", earlier, stop_seconds=_TICKING_STOP_S))
     alerts = Program(
         "fits-alerts", "notifies people of trouble", ("-m", "fits_dagster.alerts"), "1G", niceness=10
     )
@@ -74,7 +77,8 @@ def programs(
 
 def _of_site(settings: Settings, site: SiteName, socket: str, *, is_alone: bool) -> Iterator[Program]:
     code = code_server(site, socket)
-    yield Program(f"fits-code-{site}", f"Dagster's code server of the {site}", code, "2G")
+    about = f"Dagster's code server of the {site}"
+    yield Program(f"fits-code-{site}", about, code, "2G", stop_seconds=_TICKING_STOP_S)
     web = ("-m", "fits_dagster.web", site)
     yield Program(f"fits-web-{site}", f"web application of the {site}", web, "4G", (f"fits-code-{site}",))
     for service, queue, duty in worker_services(settings.site(site)):

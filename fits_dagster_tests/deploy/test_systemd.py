@@ -207,27 +207,29 @@ class Started:
 
     def __init__(self, units: dict[str, Path], home: Path) -> None:
         self.units, self.home = units, home
-        self.running: list[subprocess.Popen[bytes]] = []
+        #: With the seconds that each is given to end.
+        self.running: list[tuple[subprocess.Popen[bytes], float]] = []
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         # Environment is given more than once, of which the parser keeps the last one only
         lines = self.units[f"{name}.service"].read_text().splitlines()
         variables = dict(line.split("=", 2)[1:] for line in lines if line.startswith("Environment="))
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("FITS_", "DAGSTER"))}
-        command = shlex.split(read(self.units[f"{name}.service"])["Service"]["ExecStart"])
+        service = read(self.units[f"{name}.service"])["Service"]
+        command = shlex.split(service["ExecStart"])
         assert command[0] == sys.executable
         process = subprocess.Popen(command, env={**clean, **variables}, cwd=self.home, start_new_session=True)
-        self.running.append(process)
+        self.running.append((process, float(service.get("TimeoutStopSec", "90"))))
         return process
 
     def stop(self) -> None:
         """Stop them in the order in which systemd does: the last one first."""
-        for process in reversed(self.running):
+        for process, _ in reversed(self.running):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-        for process in self.running:
+        for process, seconds in self.running:
             try:
-                process.wait(30)
+                process.wait(seconds)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(10)
