@@ -30,7 +30,7 @@ _LONGEST_NAME: Final = 100
 _REMEMBERED: Final = 1000
 #: Answers that may be waited for at once: a slow service keeps the site's other threads free.
 _WAITING: Final = threading.BoundedSemaphore(4)
-_POSITION: Final = re.compile(r"^%J\s*([0-9.]+)\s*([+-]?[0-9.]+)", re.MULTILINE | re.ASCII)
+_POSITION: Final = re.compile(r"^%J\s*(\d+(?:\.\d*)?)\s+([+-]?\d+(?:\.\d*)?)\s", re.MULTILINE | re.ASCII)
 
 
 class UnknownNameError(LookupError):

@@ -39,6 +39,8 @@ def sesame() -> Iterator[tuple[str, list[str]]]:
             time.sleep(6)
         if name == "broken":
             return PlainTextResponse("no", 500)
+        if name == "odd":
+            return PlainTextResponse("%J 1.2.3 somewhere\n")
         return PlainTextResponse((ANSWER if name == "NGC 1234" else UNKNOWN).format(name=name))
 
     server, stop = serve(Starlette(routes=[Route("/sesame/{letters}", answer)]))
@@ -66,7 +68,8 @@ def test_a_name_becomes_a_position_and_is_asked_for_once(
 
 
 @pytest.mark.parametrize(
-    ("name", "word"), [("no%20such", "known"), ("broken", "did not answer"), ("slow", "did not answer")]
+    ("name", "word"),
+    [("no%20such", "known"), ("odd", "known"), ("broken", "did not answer"), ("slow", "did not answer")],
 )
 def test_what_gives_no_position_says_why(archive_with_names: HttpServer, name: str, word: str) -> None:
     answer = get(archive_with_names, f"/nameresolver/sesame/{name}").json()
