@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# a system is many processes, each of which would compile all modules anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test faults faults-table soak lint docs up clean
 
@@ -11,8 +13,8 @@ demo: $(VENV)/.installed
 up: $(VENV)/.installed
 	$(BIN)/fits-dagster up $(ARGS)
 
-# one more than two cores: the tests of whole systems wait for the most part
-JOBS ?= 3
+# twice two cores: the tests of whole systems wait for the most part, and others for servers to end
+JOBS ?= 4
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 from sqlalchemy import URL, create_engine, text
 
@@ -19,13 +20,29 @@ from fits_dagster.sites import Site, open_site
 from fits_dagster.storage import S3Store, open_store
 from fits_dagster_tests.builders.sites import HttpServer, brisk_settings, served
 
-#: Directories of tests of whole systems.
-WHOLE_SYSTEMS = {"system", "demo"}
+#: Files that take longest, which several processes begin with: whole systems, which wait for the most part,
+#: and then what is busy all the while.
+LONGEST = (
+    "system/test_up.py",
+    "system/test_dagster_dev.py",
+    "system/test_runs.py",
+    "system/test_shared_broker.py",
+    "test_package.py",
+    "demo/test_two_summits.py",
+    "system/test_upgrade.py",
+    "benchmarks/test_bench.py",
+    "web/test_pages.py",
+    "web/test_openapi.py",
+    "storage/test_s3_harm.py",
+    "web/test_api.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests of whole systems: they take longest, and several processes share the work."""
-    items.sort(key=lambda item: item.path.parent.name not in WHOLE_SYSTEMS)
+    """Begin with the files that take longest, so that no process is left with one of them at the end."""
+    here = Path(__file__).parent
+    places = {here / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -46,6 +63,15 @@ def reference_data() -> Path:
     if not path.is_dir():
         pytest.skip("no reference data (set FITS_DAGSTER_REFERENCE_DATA)")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    """Let passwords cost next to nothing in this process: people sign in for most tests of pages."""
+    with pytest.MonkeyPatch.context() as patch:
+        cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr("fits_dagster.web.accounts._hasher", cheap)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, low_level
 from argon2.exceptions import InvalidHashError, VerificationError
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine
@@ -49,8 +50,6 @@ _MIN_LENGTH: Final = 14
 #: Browsers of one user that may be signed in at a time; the oldest session gives way.
 _MOST_SESSIONS: Final = 100
 _hasher = PasswordHasher()
-#: Verified against when there is no such user, so that both cases take the same time.
-_NOBODY: Final = _hasher.hash(secrets.token_hex(16))
 
 
 class AccountsBusyError(Exception):
@@ -272,10 +271,20 @@ def _verified(connection: Connection, username: str, password: str) -> int | Non
         {"u": username.replace("\x00", "\ufffd")},
     ).one_or_none()
     try:
-        _hasher.verify(row.password_hash if row is not None else _NOBODY, password)
+        _hasher.verify(row.password_hash if row is not None else _hash_of_nobody(), password)
     except (VerificationError, InvalidHashError):
         return None
     return int(row.id) if row is not None else None
+
+
+def _hash_of_nobody() -> str:
+    """Return a hash that no password has: made up, which is free, where to verify it costs as much as any."""
+    salt, digest = (
+        b64encode(secrets.token_bytes(length)).rstrip(b"=").decode()
+        for length in (_hasher.salt_len, _hasher.hash_len)
+    )
+    cost = f"m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}"
+    return f"$argon2id$v={low_level.ARGON2_VERSION}${cost}${salt}${digest}"
 
 
 def find_session(engine: Engine, token: str | None) -> Person | None:

@@ -32,6 +32,8 @@ _RUN_TIMES = ("creationTime", "startTime", "endTime")
 RUNS = """{ runsOrError(limit: 40) { ... on Runs { results {
     runId status jobName creationTime startTime endTime tags { key value } } } } }"""
 _LINES_SHOWN = 60
+#: Seconds between two looks at what is waited for: few at first, later more, since a look costs the system.
+_FIRST_PAUSE_S, _LAST_PAUSE_S, _PAUSE_GROWS = 0.2, 1.0, 1.2
 #: Lines of the daemon that tell nothing.
 _QUIET_TICKS = ("is in hand", "an empty result", "sensor: archive_checks", "sensor: summit_checks")
 
@@ -82,7 +84,7 @@ def wait_until(
 ) -> Any:
     """Wait for a condition; returns its value. The time begins anew whenever what is ``progress`` changes."""
     deadline = time.monotonic() + seconds
-    seen = progress()
+    seen, pause = progress(), _FIRST_PAUSE_S
     while True:
         value = condition()
         if value:
@@ -90,7 +92,8 @@ def wait_until(
         if (now := progress()) != seen:
             seen, deadline = now, time.monotonic() + seconds
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.3)
+        time.sleep(pause)
+        pause = min(_LAST_PAUSE_S, pause * _PAUSE_GROWS)
 
 
 def _run_line(run: dict[str, Any]) -> str:

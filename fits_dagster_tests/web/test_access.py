@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import requests
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 from click.testing import CliRunner
 from sqlalchemy import text
 
 from fits_dagster.cli import cli
 from fits_dagster.sites import Site
+from fits_dagster.web import accounts
 from fits_dagster.web.accounts import Role, WeakPasswordError, add_user, find_session, sign_in
 from fits_dagster.web.throttling import ADDRESS_LIMIT, NAME_LIMIT
 from fits_dagster_tests.builders.sites import HttpServer, served
@@ -151,6 +154,15 @@ def test_login_never_leads_to_another_server(archive: Site, archive_http: HttpSe
 def test_weak_passwords_are_refused(archive: Site, password: str) -> None:
     with pytest.raises(WeakPasswordError, match="14 characters"):
         add_user(archive.engine, "anna", password, role="staff")
+
+
+def test_a_name_that_nobody_has_costs_what_a_true_one_costs(archive: Site) -> None:
+    add_user(archive.engine, "rita", PASSWORD, role="reader")
+    [(stored,)] = rows(archive, "select password_hash from users where username = 'rita'")
+    made_up = accounts._hash_of_nobody()
+    assert extract_parameters(made_up) == extract_parameters(stored)
+    with pytest.raises(VerifyMismatchError):
+        PasswordHasher().verify(made_up, PASSWORD)
 
 
 def test_old_sessions_and_too_many_sessions_go(archive: Site) -> None:
