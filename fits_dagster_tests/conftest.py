@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
@@ -36,6 +37,17 @@ LONGEST = (
     "storage/test_s3_harm.py",
     "web/test_api.py",
 )
+
+
+def pytest_sessionstart() -> None:
+    """Collect no garbage while thousands of tests are collected, all of which stay."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect it from now on, but not among what is there already."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

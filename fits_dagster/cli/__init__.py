@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from fits_dagster import __version__
+from fits_dagster.startup import quick_imports
 
 __all__ = ["main"]
 
@@ -77,9 +78,9 @@ class _Commands(click.Group):
         module, _ = _COMMANDS.get(cmd_name, (None, ""))
         if module is None:
             return _commands_of_stages().get(cmd_name) if cmd_name.startswith("add-to-") else None
-        command: click.Command = getattr(
-            import_module(f"fits_dagster.cli.{module}"), cmd_name.replace("-", "_")
-        )
+        with quick_imports():
+            found = import_module(f"fits_dagster.cli.{module}")
+        command: click.Command = getattr(found, cmd_name.replace("-", "_"))
         return command
 
 

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from fits_dagster.cli.options import home_option
+from fits_dagster.startup import quick_imports
 
 __all__ = ["demo"]
 
@@ -52,9 +53,10 @@ def demo(
     Everything is written below HOME/demo, which is made anew each time. Exits with 1 if anything is missing
     or altered, and if a simulated file fails.
     """
-    from fits_dagster.demo.report import DemoReport, print_report
-    from fits_dagster.demo.run import DemoOptions, run_demo, serve_until_stopped
-    from fits_dagster.system.up import System, stop_on_sigterm
+    with quick_imports():
+        from fits_dagster.demo.report import DemoReport, print_report
+        from fits_dagster.demo.run import DemoOptions, run_demo, serve_until_stopped
+        from fits_dagster.system.up import System, stop_on_sigterm
 
     console = Console()
     options = DemoOptions(

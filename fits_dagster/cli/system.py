@@ -12,6 +12,7 @@ import click
 
 from fits_dagster.cli.options import home_option, json_option
 from fits_dagster.settings import load_settings
+from fits_dagster.startup import quick_imports
 
 if TYPE_CHECKING:
     from fits_dagster.system.up import System
@@ -30,10 +31,11 @@ def up(home: Path, for_dagster_dev: bool) -> None:
     Settings come from HOME/settings.toml and from FITS_DAGSTER_* environment variables. Programs that die are
     started again. Ctrl-C or SIGTERM stops everything.
     """
-    from rich.console import Console
+    with quick_imports():
+        from rich.console import Console
 
-    from fits_dagster.system.home import AlreadyRunningError
-    from fits_dagster.system.up import running_system, stop_on_sigterm, wait_for_signal
+        from fits_dagster.system.home import AlreadyRunningError
+        from fits_dagster.system.up import running_system, stop_on_sigterm, wait_for_signal
 
     console = Console(stderr=True)
     settings = load_settings(home)
@@ -75,7 +77,8 @@ def status(home: Path, as_json: bool) -> None:
 
     Where there is much to do, a line says how much is left, at which rate, and when it will be done.
     """
-    from fits_dagster.system.status import system_status
+    with quick_imports():
+        from fits_dagster.system.status import system_status
 
     found = system_status(load_settings(home))
     if as_json:

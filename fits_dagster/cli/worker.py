@@ -11,6 +11,7 @@ import click
 
 from fits_dagster.cli.options import home_option, sites_option
 from fits_dagster.settings import Settings, SiteName, load_settings
+from fits_dagster.startup import quick_imports
 
 __all__ = ["worker"]
 
@@ -30,9 +31,10 @@ def worker(sites: Sequence[SiteName], stages: str, concurrency: int | None, wait
     `up` starts a worker of its own; more of them, here or elsewhere, share the work. SIGTERM lets the files
     in hand be finished and releases the rest.
     """
-    from fits_dagster.broker import BrokerError, wait_for_broker
-    from fits_dagster.database.server import dagster_url, open_engine
-    from fits_dagster.schema.migrate import SchemaVersionError, check_version
+    with quick_imports():
+        from fits_dagster.broker import BrokerError, wait_for_broker
+        from fits_dagster.database.server import dagster_url, open_engine
+        from fits_dagster.schema.migrate import SchemaVersionError, check_version
 
     # a worker of a running system gets the settings of the system
     settings = load_settings(None if "FITS_DAGSTER_EFFECTIVE_SETTINGS" in os.environ else home)
@@ -63,8 +65,9 @@ def worker(sites: Sequence[SiteName], stages: str, concurrency: int | None, wait
     except BrokerError as error:
         click.echo(f"fits-dagster worker: {error}", err=True)
         sys.exit(_REFUSED)
-    from fits_dagster.orchestration.worker import run_worker
-    from fits_dagster.system.home import ensure_dagster_home
+    with quick_imports():
+        from fits_dagster.orchestration.worker import run_worker
+        from fits_dagster.system.home import ensure_dagster_home
 
     ensure_dagster_home(settings)
     sys.exit(run_worker(settings, sites, stages=wanted, processes=concurrency))

@@ -28,6 +28,7 @@ from fits_dagster.orchestration.private import WARM_MODULES, unpack_value
 from fits_dagster.orchestration.queues import celery_arguments, worker_queues
 from fits_dagster.orchestration.resources import close_sites
 from fits_dagster.settings import Settings, SiteName
+from fits_dagster.startup import quick_imports
 
 __all__ = ["run_worker"]
 
@@ -92,10 +93,11 @@ def run_worker(
     options: dict[str, Any] = {"base": RunTask}
     create_execute_job_task(app, **options)
     create_resume_job_task(app, **options)
-    for name in (*_HEAVY, *WARM_MODULES):
-        importlib.import_module(name)
-    for site in sites:
-        getattr(importlib.import_module("fits_dagster.code_locations"), site)
+    with quick_imports():
+        for name in (*_HEAVY, *WARM_MODULES):
+            importlib.import_module(name)
+        for site in sites:
+            getattr(importlib.import_module("fits_dagster.code_locations"), site)
     # what is there now stays for ever: a collection in a child must not touch, and so copy, its pages
     gc.collect()
     gc.freeze()

@@ -32,3 +32,13 @@ def test_the_help_imports_neither_database_nor_settings() -> None:
     assert done.returncode == 0 and "rebuild-match-keys" in done.stdout
     heavy = {"sqlalchemy", "numpy", "astropy", "dagster", "pydantic", "celery"}
     assert not heavy & set(done.stderr.split())
+
+
+def test_nothing_that_an_import_makes_is_looked_through_as_garbage() -> None:
+    program = (
+        "import gc\nfrom fits_dagster.cli import cli\nbefore = gc.get_stats()[2]['collections']\n"
+        "cli.get_command(None, 'status')\n"
+        "print(gc.get_stats()[2]['collections'] - before, gc.isenabled())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "0 True\n"

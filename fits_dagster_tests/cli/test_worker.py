@@ -109,15 +109,27 @@ def test_a_wrong_password_is_refused_at_once(brokered: Settings) -> None:
 def test_a_worker_of_another_version_than_the_schema_says_which_to_upgrade(
     brokered: Settings, summit: Site, found: str, advice: str
 ) -> None:
-    change = text("update alembic_version set version_num = :version")
-    with summit.engine.begin() as connection:
-        head = connection.scalar(text("select version_num from alembic_version"))
-        connection.execute(change, {"version": found})
+    def change(version: str, programs_from: str) -> None:
+        with summit.engine.begin() as connection:
+            connection.execute(text("update alembic_version set version_num = :v"), {"v": version})
+            connection.execute(
+                text(
+                    "insert into schema_compatibility (programs_from) values (:v) "
+                    "on conflict (id) do update set programs_from = excluded.programs_from"
+                ),
+                {"v": programs_from},
+            )
+
+    with summit.engine.connect() as connection:
+        [known] = connection.execute(
+            text("select version_num, programs_from from alembic_version, schema_compatibility")
+        ).all()
+    # no program of before works with either
+    change(found, found)
     try:
         done = work(brokered, "--site", "summit")
     finally:
-        with summit.engine.begin() as connection:
-            connection.execute(change, {"version": head})
+        change(*known)
     assert done.returncode == 2
     assert f"schema {found}" in done.stderr and advice in done.stderr, done.stderr
 
