@@ -236,16 +236,28 @@ def _show_object(
 @click.option("--files-per-night", default=10, show_default=True, type=click.IntRange(1))
 @_files(40)
 @click.option("--seconds", default=20.0, show_default=True, help="Time over which live files are fed.")
+@click.option("--to-the-end", is_flag=True, help="Wait until the backfill has ended, and tell its rate.")
 @_home
 @json_option
 def backfill(
-    nights: int, files_per_night: int, files: int, seconds: float, home: Path | None, as_json: bool
+    nights: int,
+    files_per_night: int,
+    files: int,
+    seconds: float,
+    to_the_end: bool,
+    home: Path | None,
+    as_json: bool,
 ) -> None:
     """Live files while a backfill of old nights is under way; floor: without it."""
     from benchmarks.backfill import measure_backfill, print_backfill
 
     figures = measure_backfill(
-        home, nights=nights, files_per_night=files_per_night, files=files, seconds=seconds
+        home,
+        nights=nights,
+        files_per_night=files_per_night,
+        files=files,
+        seconds=seconds,
+        to_the_end=to_the_end,
     )
     if as_json:
         click.echo(json.dumps(figures, indent=1))
