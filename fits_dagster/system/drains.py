@@ -9,15 +9,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.context import ForkProcess
-from typing import Final
+from typing import Any, Final
 
 from fits_dagster.ledger.loop import drain
+from fits_dagster.ledger.report import DrainReport
+from fits_dagster.ledger.stage import Stage
 from fits_dagster.settings import Settings, SiteName
-from fits_dagster.sites import opened_site
+from fits_dagster.sites import Site, opened_site
 from fits_dagster.stages.registry import stages_of
 
 __all__ = ["Drains", "draining"]
 
+#: Files of a stage before the next one has its turn.
+_TURN: Final = 64
 #: For a process that was told to end.
 _LAST_WORDS_S: Final = 10.0
 
@@ -79,8 +83,21 @@ def _drain(settings: Settings, name: SiteName) -> None:
         site = replace(opened, work=opened.work.model_copy(update={"workers": 1}))
         stages = stages_of(site.settings)
         try:
-            for stage in stages:
-                drain(site, stage)
+            # by turns: what follows from an ingest finds the file still in memory
+            while sum(_turn(site, stage) for stage in stages):
+                pass
         finally:
             for stage in stages:
                 stage.end()
+
+
+def _turn(site: Site, stage: Stage[Any]) -> int:
+    """Work at one stage until nothing is due, or for some files; returns how many there were."""
+    enough = False
+
+    def look(report: DrainReport) -> None:
+        nonlocal enough
+        enough = report.done >= _TURN
+
+    report = drain(site, stage, stop=lambda: enough, on_round=look)
+    return report.done + len(report.failures) + len(report.retrying)
