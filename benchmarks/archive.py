@@ -7,7 +7,7 @@ cache is filled likewise, with what the engine finds for a block in the middle.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -48,7 +48,9 @@ class LargeArchive:
         return range(max(1, end - NIGHT_FILES + 1), end + 1)
 
 
-def fill_archive(engine: Engine, headers: int, *, decoration: str = "") -> LargeArchive:
+def fill_archive(
+    engine: Engine, headers: int, *, decoration: Mapping[str, str] | None = None
+) -> LargeArchive:
     """Fill the empty database of a site with headers of all instruments, their match keys and cache.
 
     Parameters
@@ -56,8 +58,9 @@ def fill_archive(engine: Engine, headers: int, *, decoration: str = "") -> Large
     headers
         How many; rounded up to whole blocks of nights.
     decoration
-        Statement that adds to the records, once all are there and before their indexes.
+        Columns of the headers with SQL of what they are to have; in it ``{id}`` stands for the header's key.
     """
+    more = decoration or {}
     block = _BLOCK_NIGHTS * NIGHT_FILES
     blocks = -(-headers // block)
     with engine.begin() as connection:
@@ -68,13 +71,14 @@ def fill_archive(engine: Engine, headers: int, *, decoration: str = "") -> Large
         index_headers(connection, range(1, block + 1))
         connection.exec_driver_sql("analyze")
         indexes = _drop_indexes(connection)
+        if more:
+            values = ", ".join(f"{name} = {sql.format(id='id')}" for name, sql in more.items())
+            connection.exec_driver_sql(f"update header set {values}")
         # foreign keys of rows that are copies need no second look
         connection.exec_driver_sql("set local session_replication_role = replica")
         tables = (file, diskfile, header, *INSTRUMENT_TABLES.values(), calibration_offer, calibration_need)
         for table in tables:
-            _copy_rows(connection, table, block, blocks)
-        if decoration:
-            connection.execute(text(decoration))
+            _copy_rows(connection, table, block, blocks, more if table is header else {})
         for statement in indexes:
             connection.exec_driver_sql(statement)
         connection.exec_driver_sql("analyze")
@@ -126,7 +130,9 @@ _TIMES: Final = frozenset({"ut_datetime", "ut", "low", "high", "entrytime", "las
 _SECONDS: Final = frozenset({"ut_datetime_secs", "secs", "low_secs", "high_secs"})
 
 
-def _copy_rows(connection: Connection, table: Table, block: int, blocks: int) -> None:
+def _copy_rows(
+    connection: Connection, table: Table, block: int, blocks: int, decoration: Mapping[str, str]
+) -> None:
     """Copy the rows of the first block for each of the others; surrogate keys are made by the database."""
     own_key = {"id"} if table in (file, diskfile, header) else set()
     columns = [c.name for c in table.columns if c.name != "id" or own_key]
@@ -138,6 +144,7 @@ def _copy_rows(connection: Connection, table: Table, block: int, blocks: int) ->
         f"then t.{name} + k * bigint '{_BLOCK_NIGHTS * 86400}' else t.{name} end"
         for name in _SECONDS
     }
+    changed |= {name: sql.format(id=f"(t.id + k * {block})") for name, sql in decoration.items()}
     if table in (file, diskfile):
         column = "name" if table is file else "filename"
         changed[column] = f"'N' || lpad((t.id + k * {block})::text, 12, '0') || '.fits'"

@@ -11,12 +11,14 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import requests
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
 from benchmarks.latency import measure_latency
+from fits_dagster.cli.paths import progress_bar
 from fits_dagster.database.server import stop_embedded_server
 from fits_dagster.ledger.loop import drain
 from fits_dagster.requeue.rescan import rescan
@@ -37,12 +39,18 @@ _ASSETS: Final = ("dataflow_files", "header_updates", "observations", "exports")
 #: Files that the backfill has done when the measurement begins.
 _UNDER_WAY: Final = 20
 _START_S: Final = 180.0
+_LOOK_S: Final = 1.0
 
 _LAUNCH: Final = """
 mutation Launch($params: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $params) {
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
   }
+}
+"""
+_STATE: Final = """
+query State($key: String!) {
+  partitionBackfillOrError(backfillId: $key) { __typename ... on PartitionBackfill { status } }
 }
 """
 
@@ -54,8 +62,11 @@ class _Backfill:
     nights: int
     files_per_night: int
     home: Path | None
+    to_the_end: bool = False
     begun: datetime | None = None
     done: dict[str, float] = field(default_factory=dict)
+    _person: requests.Session = field(default_factory=requests.Session)
+    _key: str = ""
 
     @property
     def labels(self) -> list[str]:
@@ -102,25 +113,19 @@ class _Backfill:
         password = generate_password()
         with opened_site(system.settings, "summit") as summit:
             add_user(summit.engine, "backfill", password, role="operator")
-            url = system.urls["summit"]
-            with requests.Session() as session:
-                form = {"username": "backfill", "password": password}
-                session.post(f"{url}/login/", data=form, timeout=30).raise_for_status()
-                params = {
-                    "assetSelection": [{"path": ["summit", asset]} for asset in _ASSETS],
-                    "partitionNames": self.labels,
-                    "tags": [{"key": "fits_dagster/force", "value": "true"}],
-                    "title": "bench",
-                }
-                answer = session.post(
-                    f"{url}/dagster/graphql",
-                    json={"query": _LAUNCH, "variables": {"params": params}},
-                    timeout=120,
-                )
-                answer.raise_for_status()
-                launched = answer.json()["data"]["launchPartitionBackfill"]
+            form = {"username": "backfill", "password": password}
+            url = f"{system.urls['summit']}/login/"
+            self._person.post(url, data=form, timeout=30).raise_for_status()
+            params = {
+                "assetSelection": [{"path": ["summit", asset]} for asset in _ASSETS],
+                "partitionNames": self.labels,
+                "tags": [{"key": "fits_dagster/force", "value": "true"}],
+                "title": "bench",
+            }
+            launched = self._ask(system, _LAUNCH, params=params)["launchPartitionBackfill"]
             if launched["__typename"] != "LaunchBackfillSuccess":
                 raise RuntimeError(f"the backfill was refused: {launched}")
+            self._key = launched["backfillId"]
             self.begun = datetime.now(UTC)
             deadline = time.monotonic() + _START_S
             while self._ingested(summit) < _UNDER_WAY:
@@ -131,11 +136,52 @@ class _Backfill:
             self.done["at_the_first_live_file"] = self._ingested(summit)
 
     def look(self, system: System) -> None:
-        """Note how far it has come while the live files travelled."""
+        """Note how far it has come beside the live files, and wait for its end where that is asked."""
         assert self.begun is not None
         with opened_site(system.settings, "summit") as summit:
             self.done["at_the_last_live_file"] = self._ingested(summit)
-        self.done["seconds"] = round((datetime.now(UTC) - self.begun).total_seconds(), 1)
+            self.done["seconds"] = round((datetime.now(UTC) - self.begun).total_seconds(), 1)
+            if self.to_the_end:
+                self._follow(system, summit)
+
+    def _follow(self, system: System, summit: Site) -> None:
+        """Wait until every file is done and Dagster calls the backfill ended; what it took, by itself."""
+        assert self.begun is not None
+        whole, done, moved = self.nights * self.files_per_night, 0, time.monotonic()
+        first, began, busy = self._ingested(summit), time.monotonic(), psutil.cpu_times()
+        with progress_bar(Console(stderr=True)) as bar:
+            task = bar.add_task("files of the backfill", total=whole)
+            while (ended := self._ended(system)) is None or done < whole:
+                system.look()
+                if (now := self._ingested(summit)) != done:
+                    done, moved = now, time.monotonic()
+                bar.update(task, completed=done)
+                if time.monotonic() > moved + _START_S:
+                    raise RuntimeError(f"the backfill stands still at {done} of {whole} files ({ended})")
+                if done >= whole and "rate" not in self.done:
+                    seconds, used = time.monotonic() - began, psutil.cpu_times()
+                    idle = (used.idle + used.iowait) - (busy.idle + busy.iowait)
+                    self.done["rate"] = round((done - first) / seconds, 1)
+                    self.done["processors_busy"] = round(1 - idle / seconds / (os.cpu_count() or 1), 2)
+                time.sleep(_LOOK_S)
+        self.done["whole_seconds"] = round((datetime.now(UTC) - self.begun).total_seconds(), 1)
+        if ended != "COMPLETED_SUCCESS":
+            raise RuntimeError(f"the backfill ended as {ended}")
+
+    def _ended(self, system: System) -> str | None:
+        """Return the state in which Dagster ended the backfill, and None while it has not."""
+        found = self._ask(system, _STATE, key=self._key)["partitionBackfillOrError"]
+        state = str(found.get("status"))
+        return state if state.startswith(("COMPLETED", "FAILED", "CANCELED")) else None
+
+    def _ask(self, system: System, query: str, **variables: object) -> dict[str, Any]:
+        answer = self._person.post(
+            f"{system.urls['summit']}/dagster/graphql",
+            json={"query": query, "variables": variables},
+            timeout=120,
+        )
+        answer.raise_for_status()
+        return dict(answer.json()["data"])
 
     def _ingested(self, summit: Site) -> int:
         with summit.engine.connect() as connection:
@@ -152,7 +198,13 @@ class _Backfill:
 
 
 def measure_backfill(
-    home: Path | None, *, nights: int = 300, files_per_night: int = 10, files: int = 40, seconds: float = 20.0
+    home: Path | None,
+    *,
+    nights: int = 300,
+    files_per_night: int = 10,
+    files: int = 40,
+    seconds: float = 20.0,
+    to_the_end: bool = False,
 ) -> dict[str, Any]:
     """Time the files of tonight, first alone, then while a backfill of old nights is under way.
 
@@ -164,6 +216,8 @@ def measure_backfill(
         What the backfill ingests again, with ``force``.
     files, seconds
         Live files, and the time over which they are fed.
+    to_the_end
+        Wait until the backfill has ended, and tell its rate by itself, after the live files.
 
     Returns
     -------
@@ -172,11 +226,12 @@ def measure_backfill(
         of the 95th percentiles.
     """
     alone = measure_latency(home, files=files, seconds=seconds)
-    backfill = _Backfill(nights, files_per_night, home)
+    backfill = _Backfill(nights, files_per_night, home, to_the_end)
     beside = measure_latency(
         home,
         files=files,
         seconds=seconds,
+        first_night=backfill.labels[0],
         prepare=backfill.prepare,
         before=backfill.launch,
         after=backfill.look,
@@ -218,3 +273,9 @@ def print_backfill(figures: dict[str, Any], console: Console) -> None:
         style="dim",
         highlight=False,
     )
+    if "whole_seconds" in done:
+        console.print(
+            f"the backfill ended after {done['whole_seconds']:.0f} s; by itself {done['rate']} files "
+            f"a second, the processors {done['processors_busy']:.0%} busy",
+            highlight=False,
+        )

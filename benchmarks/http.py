@@ -26,7 +26,7 @@ from fits_dagster.storage.landing import md5_of
 from fits_dagster.system.ports import free_port, wait_until_listening
 from fits_dagster.web.accounts import add_user, generate_password
 
-__all__ = ["measure_http"]
+__all__ = ["DECORATION", "Question", "measure_http", "questions"]
 
 _ROUNDS: Final = 9
 _TIMEOUT_S: Final = 60.0
@@ -35,19 +35,28 @@ _READER: Final = "reader"
 _FILE_BYTES: Final = 28_000_000
 _SHARE_AIM: Final = 0.8
 _THUMBNAILS: Final = 12
-#: What simulated records lack and people ask for; written while there are no indexes.
-_DECORATION: Final = """
-update header set program_id = 'GN-2018A-Q-' || (id % 5000), telescope = 'Gemini-North',
-    data_label = 'GN-2018A-Q-' || (id % 5000) || '-' || id, release = '2020-01-01', filter_name = 'r',
-    object = 'Field ' || (id * 7919 % 150000), ra = 360 * random(), dec = degrees(asin(2 * random() - 1)),
-    site_monitoring = false, science_verification = false, proprietary_coordinates = false
-"""
+#: What simulated records lack and people ask for. A program has two hundred files and an object seven,
+#: however many there are.
+_PROGRAM: Final = "'GN-2018A-Q-' || ({id} / 5000 * 25 + mod({id}, 25))"
+DECORATION: Final = {
+    "program_id": _PROGRAM,
+    "data_label": _PROGRAM + " || '-' || {id}",
+    "telescope": "'Gemini-North'",
+    "release": "date '2020-01-01'",
+    "filter_name": "'r'",
+    "object": "'Field ' || ({id} / 1000000 * 150000 + mod({id} * 7919, 150000))",
+    "ra": "360 * random()",
+    "dec": "degrees(asin(2 * random() - 1))",
+    "site_monitoring": "false",
+    "science_verification": "false",
+    "proprietary_coordinates": "false",
+}
 _FLOOR: Final = "the least answer of the same server, /health"
 
 
 @dataclass(frozen=True)
-class _Row:
-    """One question."""
+class Question:
+    """One question over HTTP."""
 
     name: str
     path: str
@@ -65,9 +74,9 @@ def measure_http(home: Path | None, *, headers: int = 1_000_000) -> list[Figures
         In the archive; rounded up to whole blocks of nights.
     """
     with bench_home(home) as settings, bench_site(settings, "archive") as site:
-        made = fill_archive(site.engine, headers, decoration=_DECORATION)
+        made = fill_archive(site.engine, headers, decoration=DECORATION)
         with site.engine.begin() as connection:
-            rows = _questions(connection, made)
+            rows = questions(connection, made)
             picture = _add_previews(site, connection, made)
             name = _add_file(site, connection)
         with site.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -81,7 +90,7 @@ def measure_http(home: Path | None, *, headers: int = 1_000_000) -> list[Figures
     return figures
 
 
-def _questions(connection: Connection, made: LargeArchive) -> list[_Row]:
+def questions(connection: Connection, made: LargeArchive) -> list[Question]:
     """Return what is asked, about the middle of the last nights."""
     night = made.night(1)
     found = connection.execute(
@@ -102,22 +111,22 @@ def _questions(connection: Connection, made: LargeArchive) -> list[_Row]:
     span = f"{first:%Y-%m-%dT%H:%M:%S}--{last:%Y-%m-%dT%H:%M:%S}"
     cone = f"ra={found.ra:.5f}/dec={found.dec:.5f}/sr=300"
     return [
-        _Row("jsonsummary, 500 rows", f"jsonsummary/daterange={span}", 60),
-        _Row("cone search", f"jsonsummary/{cone}", 30),
-        _Row("program", f"jsonsummary/{found.program_id}", 30),
-        _Row("object", f"jsonsummary/object={found.object}", 30),
-        _Row("api, first 100 of an instrument", f"api/v1/records?inst={found.instrument}", 300),
-        _Row("search page, a night", f"searchform/night={day}/NotFail/notengineering?show=500", 300),
-        _Row(
+        Question("jsonsummary, 500 rows", f"jsonsummary/daterange={span}", 60),
+        Question("cone search", f"jsonsummary/{cone}", 30),
+        Question("program", f"jsonsummary/{found.program_id}", 30),
+        Question("object", f"jsonsummary/object={found.object}", 30),
+        Question("api, first 100 of an instrument", f"api/v1/records?inst={found.instrument}", 300),
+        Question("search page, a night", f"searchform/night={day}/NotFail/notengineering?show=500", 300),
+        Question(
             "search page, an instrument by time",
             f"searchform/inst={found.instrument}?orderby=ut_datetime_desc",
             300,
         ),
-        _Row("search page, a cone", f"searchform/{cone}", 300),
-        _Row("file page", f"about/{found.name}", 300),
-        _Row("night page", f"night/{day}", 300),
-        _Row("night page, with a role", f"night/{day}", 300, is_reader=True),
-        _Row("nights", "api/v1/nights", 300),
+        Question("search page, a cone", f"searchform/{cone}", 300),
+        Question("file page", f"about/{found.name}", 300),
+        Question("night page", f"night/{day}", 300),
+        Question("night page, with a role", f"night/{day}", 300, is_reader=True),
+        Question("nights", "api/v1/nights", 300),
     ]
 
 
@@ -181,7 +190,9 @@ def _signed_in(site: Site, url: str) -> Iterator[requests.Session]:
         yield session
 
 
-def _measured(session: requests.Session, url: str, row: _Row, made: LargeArchive, floor: float) -> Figures:
+def _measured(
+    session: requests.Session, url: str, row: Question, made: LargeArchive, floor: float
+) -> Figures:
     body = _answer(session, f"{url}/{row.path}")
     seconds = _median(lambda: _answer(session, f"{url}/{row.path}"))
     return _figures(row.name, seconds, floor, row.aim_ms, len(body), {"headers": made.headers})

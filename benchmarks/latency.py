@@ -54,6 +54,7 @@ def measure_latency(
     warm_files: int = 0,
     quiet_rounds: int = 0,
     quiet_seconds: float = 60.0,
+    first_night: str = "",
     prepare: Callable[[Settings], None] = lambda _: None,
     before: Callable[[System], None] = lambda _: None,
     after: Callable[[System], None] = lambda _: None,
@@ -74,6 +75,8 @@ def measure_latency(
         So often a single file is fed after nothing has happened for a while: all runs have ended.
     quiet_seconds
         For so long nothing happens before each of them.
+    first_night
+        Label of the earliest night that Dagster knows; by default that of the files.
     prepare, before, after
         Called with the settings of the home before it starts, with the running system before the first file,
         and when all have settled.
@@ -105,7 +108,7 @@ def measure_latency(
     ) as name:
         # what the demonstration tells while it runs must not come between the figures
         console = Console(file=sys.stderr)
-        options = DemoOptions(home=Path(name), files=files, seconds=seconds)
+        options = DemoOptions(home=Path(name), files=files, seconds=seconds, first_night=first_night)
         report = run_demo(options, console, prepare=prepare, before=before, after=look)
     latency = {place: asdict(value) for place, value in report.latency.items()}
     figures = {"cold": latency["archive_preview"], **{name: _percentiles(t) for name, t in taken.items()}}

@@ -1,8 +1,9 @@
 """What the daily work costs beside ten thousand rows, and a million: the same, if nothing looks through all.
 
 Every size has a site of its own, filled with file versions, their records, match keys and cache, the history
-of the ledger, and what was copied through the years. The same work is done at each in turns. A table that is
-large and that something read from one end to the other is named.
+of the ledger, and what was copied through the years. The same work is done at each in turns, then the same is
+asked over HTTP. A table that is large and that something read from one end to the other is named, and so is
+the statement that took longest where the work has grown.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import requests
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
-from benchmarks.archive import fill_archive
-from benchmarks.home import bench_home, bench_site
+from benchmarks.archive import LargeArchive, fill_archive
+from benchmarks.home import bench_home, bench_site, served_archive
+from benchmarks.http import DECORATION, questions
 from benchmarks.samples import NIGHT, niri_sample
 from fits_dagster.checks.standing import checks_of
 from fits_dagster.intake.dhs import scan_dhs
@@ -31,6 +34,7 @@ from fits_dagster.ledger.pending import queue_depths
 from fits_dagster.ledger.views import last_files, queue_views
 from fits_dagster.records.history import file_history
 from fits_dagster.requeue.rescan import rescan
+from fits_dagster.settings import Settings
 from fits_dagster.sites import Site
 from fits_dagster.stages import associate, ingest
 from fits_dagster.stages.registry import stages_of
@@ -46,6 +50,9 @@ _ON_DHS: Final = 1000
 _ITEMS: Final = 500
 #: A table of so many rows is not to be read from one end to the other.
 _LARGE: Final = 50_000
+#: Characters of a statement that are enough to find it.
+_STATEMENT: Final = 160
+_TIMEOUT_S: Final = 120.0
 
 _HISTORY: Final = text("""
 insert into event (at, stage, outcome, filename, night)
@@ -71,7 +78,8 @@ select relname, seq_tup_read from pg_stat_user_tables where schemaname = 'public
 class _Size:
     """A site with so many file versions."""
 
-    rows: int
+    made: LargeArchive
+    settings: Settings
     site: Site
     summit: Site
     filled_s: float
@@ -79,19 +87,47 @@ class _Size:
     taken: dict[str, list[float]] = field(default_factory=dict)
     #: Large tables that were read from one end to the other, by the work.
     scans: dict[str, set[str]] = field(default_factory=dict)
+    #: Seconds of the statement that took longest in each round, and its beginning, by the work.
+    longest: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return self.made.headers
 
     def measure(self, name: str, work: Callable[[], object], *, counts: bool) -> None:
         """Do some work once; ``counts`` is false for what is done for the first time."""
         before = self._read()
-        began = time.perf_counter()
-        work()
-        seconds = time.perf_counter() - began
+        with _timed_statements(self.site, self.summit) as statements:
+            began = time.perf_counter()
+            work()
+            seconds = time.perf_counter() - began
         if not counts:
             return
         self.taken.setdefault(name, []).append(seconds)
+        self.longest.setdefault(name, []).append(max(statements, default=(0.0, "")))
         after = self._read()
         large = {table for table in after if after[table] - before.get(table, 0) >= _LARGE}
         self.scans.setdefault(name, set()).update(large)
+
+    def ask(self) -> None:
+        """Ask the archive over HTTP, with its web application in a process of its own."""
+        with self.site.engine.connect() as connection:
+            asked = questions(connection, self.made)
+        before = self._read()
+        url = f"http://127.0.0.1:{self.site.settings.port}"
+        with served_archive(self.settings), requests.Session() as session:
+            for number in range(_ROUNDS + 1):
+                for each in asked:
+                    began = time.perf_counter()
+                    answer = session.get(f"{url}/{each.path}", timeout=_TIMEOUT_S)
+                    answer.raise_for_status()
+                    if number:
+                        self.taken.setdefault(each.name, []).append(time.perf_counter() - began)
+        # the sessions of the application have told what they read when they ended: together
+        after = self._read()
+        large = {table for table in after if after[table] - before.get(table, 0) >= _LARGE}
+        for each in asked:
+            self.scans[each.name] = large
 
     def _read(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -124,6 +160,8 @@ def measure_rows(home: Path | None, *, rows: Sequence[int]) -> dict[str, Any]:
                 for name, prepare, work in _works(size, number):
                     prepare()
                     size.measure(name, work, counts=number > 0)
+        for size in sizes:
+            size.ask()
         return _told(sizes)
 
 
@@ -135,7 +173,7 @@ def _filled(home: Path | None, rows: int) -> Iterator[_Size]:
         bench_site(settings, "summit") as summit,
     ):
         began = time.perf_counter()
-        made = fill_archive(archive.engine, rows)
+        made = fill_archive(archive.engine, rows, decoration=DECORATION)
         for site in (archive, summit):
             stages = [stage.name for stage in stages_of(site.settings)]
             with site.engine.begin() as connection:
@@ -150,7 +188,26 @@ def _filled(home: Path | None, rows: int) -> Iterator[_Size]:
         for site in (archive, summit):
             with site.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("vacuum analyze")
-        yield _Size(made.headers, archive, summit, time.perf_counter() - began)
+        yield _Size(made, settings, archive, summit, time.perf_counter() - began)
+
+
+@contextmanager
+def _timed_statements(*sites: Site) -> Iterator[list[tuple[float, str]]]:
+    """Collect the seconds and the beginning of each statement that the sites' engines execute."""
+    timed: list[tuple[float, str]] = []
+
+    def before(connection: Connection, *_: object) -> None:
+        connection.info["bench_began"] = time.perf_counter()
+
+    def after(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        timed.append((time.perf_counter() - connection.info["bench_began"], " ".join(statement.split())))
+
+    with ExitStack() as stack:
+        for site in sites:
+            for name, hear in (("before_cursor_execute", before), ("after_cursor_execute", after)):
+                event.listen(site.engine, name, hear)
+                stack.callback(event.remove, site.engine, name, hear)
+        yield timed
 
 
 def _land(connection: Connection, directory: Path) -> None:
@@ -218,6 +275,10 @@ def print_rows(figures: Mapping[str, Any], console: Console) -> None:
             work["work"], *(f"{ms:.1f}" for ms in work["ms"].values()), growth, ", ".join(work["read_whole"])
         )
     console.print(table)
+    for work in figures["works"]:
+        if work["growth"] > _AIM:
+            for rows, (ms, statement) in work["longest_statement"].items():
+                console.print(f"{work['work']}, {rows:,} rows: {ms:.1f} ms in {statement}", highlight=False)
     console.print(f"aim: {figures['aim']}; {'reached' if figures['reached'] else 'not reached'}")
 
 
@@ -231,6 +292,7 @@ def _told(sizes: Sequence[_Size]) -> dict[str, Any]:
                 "ms": ms,
                 "growth": round(ms[sizes[-1].rows] / ms[sizes[0].rows], 2),
                 "read_whole": sorted(set().union(*(size.scans[name] for size in sizes))),
+                "longest_statement": {size.rows: _longest(size.longest.get(name, ())) for size in sizes},
             }
         )
     return {
@@ -241,6 +303,14 @@ def _told(sizes: Sequence[_Size]) -> dict[str, Any]:
         "aim": f"growth <= {_AIM:g}, or less than {_SMALL_MS:g} ms; no large table read whole",
         "reached": all(_is_flat(work) for work in works),
     }
+
+
+def _longest(rounds: Sequence[tuple[float, str]]) -> tuple[float, str]:
+    """Return milliseconds and beginning of the longest statement in the round of the median."""
+    if not rounds:
+        return 0.0, ""
+    seconds, statement = sorted(rounds)[len(rounds) // 2]
+    return round(seconds * 1e3, 2), statement[:_STATEMENT]
 
 
 def _is_flat(work: Mapping[str, Any]) -> bool:

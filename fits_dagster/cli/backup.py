@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
 
 from fits_dagster.cli.options import home_option, sites_option
 from fits_dagster.settings import SiteName, load_settings
 
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
 __all__ = ["backup", "restore"]
+
+
+_DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
@@ -23,6 +33,13 @@ __all__ = ["backup", "restore"]
 )
 @click.option("--keep", type=click.IntRange(min=1), help="Delete all but the newest N of each site.")
 @click.option("--verify", "verified", is_flag=True, help="Restore each into a scratch database, and compare.")
+@click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d %H:%M:%S"]),
+    help="A past moment, UTC: from a base backup and the log that your PostgreSQL archived.",
+)
+@click.option("--base", type=_DIRECTORY, help="Base backup that ended before that moment (pg_basebackup).")
+@click.option("--log", type=_DIRECTORY, help="Where the server archives its log.")
 @click.option("--list", "only_list", is_flag=True, help="Only list the backups that are there.")
 @sites_option(required=False, help="Which site.  [default: all that run here]")
 @home_option
@@ -30,6 +47,9 @@ def backup(
     directory: Path | None,
     keep: int | None,
     verified: bool,
+    as_of: datetime | None,
+    base: Path | None,
+    log: Path | None,
     only_list: bool,
     sites: Sequence[SiteName],
     home: Path,
@@ -37,6 +57,7 @@ def backup(
     """Back up the databases of the sites, while they are at work.
 
     What the store holds is not in it: files are in the store, and previews and associations follow from them.
+    With --as-of it is the databases as they were at a past moment, for the restore command to put back.
     """
     from fits_dagster.backup.dump import delete_old, find_backups, make_backup, verify
 
@@ -47,15 +68,41 @@ def backup(
             size = found.dump.stat().st_size / 1e6
             click.echo(f"{found.dump}  {found.rows} rows  {size:.1f} MB  schema {found.schema}")
         return
-    for site in sites or settings.sites:
-        made = make_backup(settings, site, place)
-        click.echo(f"{made.dump}: {made.rows} rows of {len(made.tables)} tables")
-        if verified:
-            verify(settings, made)
-            click.echo(f"{made.dump}: restored into a scratch database, every table is the same")
-        if keep is not None:
-            for old in delete_old(find_backups(place, site), keep):
-                click.echo(f"{old.dump}: deleted")
+    with _server(as_of, base, log) as server:
+        for site in sites or settings.sites:
+            made = make_backup(
+                settings, site, place, server=server, moment=as_of and as_of.replace(tzinfo=UTC)
+            )
+            click.echo(f"{made.dump}: {made.rows} rows of {len(made.tables)} tables")
+            if verified:
+                verify(settings, made)
+                click.echo(f"{made.dump}: restored into a scratch database, every table is the same")
+            if keep is not None:
+                for old in delete_old(find_backups(place, site), keep):
+                    click.echo(f"{old.dump}: deleted")
+
+
+@contextmanager
+def _server(as_of: datetime | None, base: Path | None, log: Path | None) -> Iterator[URL | None]:
+    """Run a server with the databases of a past moment where one is asked for; None means the usual one."""
+    if len({as_of is None, base is None, log is None}) > 1:
+        raise click.UsageError("--as-of, --base and --log go together")
+    if as_of is None or base is None or log is None:
+        yield None
+        return
+    from fits_dagster.backup.past import server_as_of
+
+    moment = as_of.replace(tzinfo=UTC)
+    if moment > datetime.now(UTC):
+        raise click.BadParameter(f"{moment:%Y-%m-%d %H:%M:%S} UTC has not come yet", param_hint="--as-of")
+    with ExitStack() as stack:
+        with Console(stderr=True).status("a copy of the base backup") as status:
+
+            def tell(seconds: float) -> None:
+                status.update(f"bringing it forward to {moment:%Y-%m-%d %H:%M:%S} UTC: {seconds:.0f} s")
+
+            url = stack.enter_context(server_as_of(base, log, moment, tell=tell))
+        yield url
 
 
 @click.command()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -40,47 +38,41 @@ def rebuild(here: int | None, no_wait: bool, dry_run: bool, site: SiteName, home
     from fits_dagster.requeue.rebuild import progress_of, queue_store
     from fits_dagster.sites import opened_site
     from fits_dagster.system.database import prepare_databases
+    from fits_dagster.system.drains import draining
 
     settings = load_settings(home)
     console = Console(stderr=True)
     prepare_databases(settings)
-    with ExitStack() as stack:
-        opened = stack.enter_context(opened_site(settings, site))
+    with opened_site(settings, site) as opened:
+        failed_before = progress_of(opened).failed
         seen = queued = 0
         with console.status("looking at the store") as status:
             for path, report in queue_store(opened, dry_run=dry_run):
                 seen, queued = seen + report.seen, queued + report.changed
                 status.update(f"looking at the store: {path or 'its root'}, {seen} files")
-        click.echo(f"{seen} files in the store, {queued} {'would be queued' if dry_run else 'queued'}")
-        if dry_run or no_wait:
-            return
-        helpers = [_drain(site, home) for _ in range(here or 0)]
-        stack.callback(_end, helpers)
-        failed_before = progress_of(opened).failed
-        most = 0
-        with progress_bar(console) as bar:
+    click.echo(f"{seen} files in the store, {queued} {'would be queued' if dry_run else 'queued'}")
+    if dry_run or no_wait:
+        return
+    left, failed, most = 1, 0, 0
+    while left:
+        # the processes of a round end when nothing is due; what is tried again later has a round of its own
+        with (
+            draining(settings, site, here or 0) as drains,
+            opened_site(settings, site) as opened,
+            progress_bar(console) as bar,
+        ):
             task = bar.add_task("items", total=None)
             while True:
+                goes_on = drains.are_at_work or not here
                 found = progress_of(opened)
-                most = max(most, found.left)
+                left, failed = found.left, found.failed - failed_before
+                most = max(most, left)
                 # what follows from an ingest is added while it goes on, so the whole grows
-                bar.update(task, total=most, completed=most - found.left)
-                if not found.left:
+                bar.update(task, total=most, completed=most - left)
+                if not left or not goes_on:
                     break
-                if helpers and all(helper.poll() is not None for helper in helpers):
-                    # they ended before the last items came due
-                    helpers[:] = [_drain(site, home)]
                 time.sleep(_LOOK_S)
-        failed = found.failed - failed_before
+        if left and drains.have_failed:
+            raise click.ClickException(f"a process died, {left} items are left: begin the rebuild again")
     click.echo(f"done: {queued} files{f', {failed} failed' if failed else ''}")
     sys.exit(1 if failed else 0)
-
-
-def _end(helpers: list[subprocess.Popen[bytes]]) -> None:
-    for helper in helpers:
-        helper.terminate()
-
-
-def _drain(site: SiteName, home: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "fits_dagster", "queue", "drain", "--site", site, "--home", str(home)]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -43,6 +43,8 @@ class DemoOptions:
     full_size: bool = False
     from_directory: Path | None = None
     summits: int = 1
+    #: Label of the earliest night that people see; by default that of the earliest file.
+    first_night: str = ""
 
 
 #: The summits by their number, with the hours by which the labels of their nights run ahead.
@@ -64,9 +66,11 @@ def _origin(name: str, settings: Settings) -> SiteName:
     return "south" if name.startswith("S") and "south" in settings.sites else settings.sites[0]
 
 
-def _beginning_with(settings: Settings, sources: Sequence[Path]) -> Settings:
-    """Return settings with which people see no nights before those of the files."""
+def _beginning_with(settings: Settings, sources: Sequence[Path], first_night: str) -> Settings:
+    """Return settings with which people see no nights before those of the files, or another one."""
     labels = [label for each in sources if (label := night_label(each.name)) != UNDATED]
+    if first_night:
+        labels.append(first_night)
     if not labels:
         return settings
     work = settings.work.model_copy(update={"first_night": min(labels)})
@@ -111,7 +115,7 @@ def run_demo(
                 full_size=options.full_size,
                 summits=options.summits,
             )
-        settings = _beginning_with(settings, sources)
+        settings = _beginning_with(settings, sources, options.first_night)
         system_context = running_system(settings, tell=lambda what: status.update(f"starting: {what}"))
         system = system_context.__enter__()
     try:

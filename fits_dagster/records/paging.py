@@ -22,7 +22,7 @@ from fits_dagster.records.tables import diskfile
 __all__ = ["COUNTED", "Page", "count_up_to", "read_page"]
 
 #: Rows of a selection that are counted at most.
-COUNTED: Final = 10_000
+COUNTED: Final = 2_000
 _LONGEST: Final = 1000
 _READERS: Final[Mapping[type, Callable[[str], Any]]] = {
     str: str,

@@ -34,8 +34,8 @@ from fits_dagster.system.home import ensure_directories, read_running
 
 __all__ = ["LoadReport", "initial_load"]
 
-#: Files that are stored before they are queued together, and that are asked for together.
-_QUEUE_BATCH: Final = 100
+#: Files that are stored before they are worked at together, and that are asked for together.
+_BATCH: Final = 100
 #: A process has so many files at the least: to begin one costs what some files cost.
 _LEAST_SHARE: Final = 10
 #: For a process that has told all to end.
@@ -128,35 +128,43 @@ def _opened(load: _Load) -> Iterator[Site]:
 
 
 def _share(site: Site, load: _Load, paths: Sequence[Path], progress: _Progress, report: LoadReport) -> None:
-    """Store and queue files, then work at all that waits, here; adds to the report."""
+    """Store and queue files, and work at all that waits, here; adds to the report.
+
+    A hundred files go through all stages before the next: each stage finds them still in memory.
+    """
     first = arrivals(site.settings)[0]
     # what goes elsewhere is left to the running system
     stages = (first, *(each for each in followers(site.settings, first.name) if each.is_local))
-    total = len(paths)
-    stored: list[str] = []
+    worked = Counter[str]()
+    stored = 0
     if paths:
         first.begin()
     try:
-        for index, path in enumerate(paths, 1):
-            try:
-                if copied := _store(site, path, load.store_path):
-                    report.copied[path.name] = copied
-                stored.append(path.name)
-            except Exception as error:  # one bad file never stops the others
-                reason, _, line, trace = describe_error(error)
-                report.failures.append(FileFailure(path.name, load.store_path, "", reason, line, trace))
-            progress("store", index, total)
-            if index % _QUEUE_BATCH == 0 or index == total:
-                _queue(site, first.name, stored[report.outcomes.get("store", {}).get("stored", 0) :], load)
-                report.outcomes["store"] = {"stored": len(stored)}
-        for stage in stages:
+        for begin in range(0, max(len(paths), 1), _BATCH):
+            names = []
+            for index, path in enumerate(paths[begin : begin + _BATCH], begin + 1):
+                try:
+                    if copied := _store(site, path, load.store_path):
+                        report.copied[path.name] = copied
+                    names.append(path.name)
+                except Exception as error:  # one bad file never stops the others
+                    reason, _, line, trace = describe_error(error)
+                    report.failures.append(FileFailure(path.name, load.store_path, "", reason, line, trace))
+                progress("store", index, len(paths))
+            if paths:
+                stored += len(names)
+                _queue(site, first.name, names, load)
+                report.outcomes["store"] = {"stored": stored}
+            for stage in stages:
 
-            def show(so_far: DrainReport, stage_name: str = stage.name) -> None:
-                progress(stage_name, so_far.done + len(so_far.failures), len(stored))
+                def show(so_far: DrainReport, stage_name: str = stage.name) -> None:
+                    done = worked[stage_name] + so_far.done + len(so_far.failures)
+                    progress(stage_name, done, len(paths))
 
-            done = drain(site, stage, on_round=show)
-            report.add(stage.name, done.outcomes)
-            report.failures += done.failures
+                done = drain(site, stage, on_round=show)
+                worked[stage.name] += done.done + len(done.failures)
+                report.add(stage.name, done.outcomes)
+                report.failures += done.failures
     finally:
         # they share what they keep
         for stage in stages:
@@ -166,9 +174,9 @@ def _share(site: Site, load: _Load, paths: Sequence[Path], progress: _Progress, 
 def _altered(site: Site, load: _Load, copied: Mapping[str, ObjectInfo]) -> Iterator[FileFailure]:
     """Yield the files whose bytes were not those of their source when they were read from the store."""
     places = sorted((FileKey(load.store_path, each).name, load.store_path) for each in copied)
-    for begin in range(0, len(places), _QUEUE_BATCH):
+    for begin in range(0, len(places), _BATCH):
         with site.engine.connect() as connection:
-            found = present_versions(connection, places[begin : begin + _QUEUE_BATCH])
+            found = present_versions(connection, places[begin : begin + _BATCH])
         for version in found.values():
             info = copied.get(version.filename)
             # a version of another time is not of what was copied here

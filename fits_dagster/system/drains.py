@@ -1,0 +1,103 @@
+"""Queues worked through by processes of this machine, without Dagster: a rebuild where no worker runs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.context import ForkProcess
+from typing import Any, Final
+
+from fits_dagster.ledger.loop import drain
+from fits_dagster.ledger.report import DrainReport
+from fits_dagster.ledger.stage import Stage
+from fits_dagster.settings import Settings, SiteName
+from fits_dagster.sites import Site, opened_site
+from fits_dagster.stages.registry import stages_of
+
+__all__ = ["Drains", "draining"]
+
+#: Files of a stage before the next one has its turn.
+_TURN: Final = 64
+#: For a process that was told to end.
+_LAST_WORDS_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Drains:
+    """Processes that work through the queues of a site."""
+
+    processes: Sequence[ForkProcess]
+
+    @property
+    def are_at_work(self) -> bool:
+        """Whether any of them has not ended yet."""
+        return any(process.is_alive() for process in self.processes)
+
+    @property
+    def have_failed(self) -> bool:
+        """Whether any of them ended before its time."""
+        return any(process.exitcode for process in self.processes)
+
+
+@contextmanager
+def draining(settings: Settings, site: SiteName, processes: int) -> Iterator[Drains]:
+    """Work through all queues of a site in processes, for the time of the context.
+
+    They are forks: no connection to the database may be open in this process when the context begins.
+    They end when nothing is due. When the context ends before, what they have in hand is released.
+
+    Parameters
+    ----------
+    processes
+        How many, of one thread each.
+
+    Yields
+    ------
+    Drains
+        The processes.
+    """
+    context = multiprocessing.get_context("fork")
+    started = [context.Process(target=_drain, args=(settings, site)) for _ in range(processes)]
+    for process in started:
+        process.start()
+    try:
+        yield Drains(started)
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.join(_LAST_WORDS_S)
+            process.kill()
+            process.join()
+
+
+def _drain(settings: Settings, name: SiteName) -> None:
+    # Ctrl-C is its parent's to hear of
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with opened_site(settings, name) as opened:
+        site = replace(opened, work=opened.work.model_copy(update={"workers": 1}))
+        stages = stages_of(site.settings)
+        try:
+            # by turns: what follows from an ingest finds the file still in memory
+            while sum(_turn(site, stage) for stage in stages):
+                pass
+        finally:
+            for stage in stages:
+                stage.end()
+
+
+def _turn(site: Site, stage: Stage[Any]) -> int:
+    """Work at one stage until nothing is due, or for some files; returns how many there were."""
+    enough = False
+
+    def look(report: DrainReport) -> None:
+        nonlocal enough
+        enough = report.done >= _TURN
+
+    report = drain(site, stage, stop=lambda: enough, on_round=look)
+    return report.done + len(report.failures) + len(report.retrying)
