@@ -21,7 +21,7 @@ from fits_dagster.settings import load_settings
 from fits_dagster.system.ports import free_port, wait_until_listening
 from fits_dagster_tests.system.conftest import command, environment, wait_until
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 PASSWORD = "a-broker-of-the-tests"
 
@@ -151,7 +151,6 @@ def rabbitmq_url(tmp_path: Path) -> Iterator[str]:
                 process.terminate()
 
 
-@pytest.mark.slow
 def test_a_rabbitmq_serves_as_well(tmp_path: Path, rabbitmq_url: str, night: list[Path]) -> None:
     home = tmp_path / "home"
     with system(home, rabbitmq_url, "north"):
