@@ -46,11 +46,15 @@ class Stretch:
     own_processor: float = 0.0
     #: Seconds of wall clock time of one file, by site and stage.
     stages: dict[str, float] = field(default_factory=dict)
+    #: How often each stage was done, by site.
+    done: dict[str, int] = field(default_factory=dict)
     #: Seconds of what is done each morning, for one night.
     upkeep: dict[str, float] = field(default_factory=dict)
     #: Largest proportional set size of a process of each kind, MB (10^6 bytes), and largest sum of all.
     memory: dict[str, float] = field(default_factory=dict)
     memory_sum: float = 0.0
+    #: Most processes at once.
+    processes: int = 0
     #: At its end: bytes of the databases and of the home's directories, and rows of Dagster's tables.
     bytes: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
@@ -98,7 +102,9 @@ class Meters:
             return
         self._sampled = time.monotonic()
         stretch, total = self.stretches[-1], 0.0
-        for usage in usage_by_process(self._system).values():
+        found = usage_by_process(self._system).values()
+        stretch.processes = max(stretch.processes, len(found))
+        for usage in found:
             total += usage.pss_mb
             stretch.memory[usage.name] = max(stretch.memory.get(usage.name, 0.0), usage.pss_mb)
         stretch.memory_sum = max(stretch.memory_sum, total)
@@ -124,6 +130,7 @@ class Meters:
             with site.engine.connect() as connection:
                 for row in connection.execute(_STAGES, values):
                     stretch.stages[f"{name} {row.stage}"] = row.seconds / row.files
+                    stretch.done[f"{name} {row.stage}"] = row.files
                 stretch.bytes[f"database {name}"] = int(connection.scalar(_SIZE) or 0)
         with self._dagster.connect() as connection:
             stretch.bytes["database dagster"] = int(connection.scalar(_SIZE) or 0)

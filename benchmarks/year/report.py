@@ -59,7 +59,15 @@ def print_year(year: Year, console: Console) -> None:
     _print_verdict(year, console)
     stretches = year.stretches
     table = Table(
-        "from", "nights", "files", "s a file", "CPU ms a file", "memory MB", "Dagster runs", "its events"
+        "from",
+        "nights",
+        "files",
+        "s a file",
+        "CPU ms a file",
+        "memory MB",
+        "processes",
+        "Dagster runs",
+        "its events",
     )
     for each in stretches:
         table.add_row(
@@ -69,6 +77,7 @@ def print_year(year: Year, console: Console) -> None:
             f"{each.seconds_per_file:.3f}",
             f"{each.processor_per_file * 1e3:.0f}",
             f"{each.memory_sum:.0f}",
+            f"{each.processes}",
             f"{each.rows.get('runs', 0):,}",
             f"{each.rows.get('event_logs', 0):,}",
         )
@@ -76,6 +85,7 @@ def print_year(year: Year, console: Console) -> None:
     _print_kinds("CPU ms a file", stretches, console, lambda s: _per_file(s.processor, s), "{:.1f}")
     _print_kinds("largest process, MB", stretches, console, lambda s: s.memory, "{:.0f}")
     _print_kinds("ms of a stage a file", stretches, console, lambda s: _in_ms(s.stages), "{:.0f}")
+    _print_kinds("times a stage was done, a file", stretches, console, _times, "{:.2f}")
     _print_kinds("s each morning", stretches, console, lambda s: s.upkeep, "{:.2f}")
     _print_kinds("MB at the end", stretches, console, lambda s: _in_mb(s.bytes), "{:.1f}")
     sizes = ", ".join(f"{what} {value / 1e6:.1f}" for what, value in _bytes_per_1000(stretches).items())
@@ -150,6 +160,10 @@ def _print_kinds(
 
 def _per_file(values: Mapping[str, float], stretch: Stretch) -> Mapping[str, float]:
     return {kind: value / max(1, stretch.files) * 1e3 for kind, value in values.items()}
+
+
+def _times(stretch: Stretch) -> Mapping[str, float]:
+    return {stage: number / max(1, stretch.files) for stage, number in stretch.done.items()}
 
 
 def _in_ms(values: Mapping[str, float]) -> Mapping[str, float]:

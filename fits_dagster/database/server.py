@@ -71,6 +71,7 @@ WORK: Final = LostPeer(idle=5, interval=3, count=3)
 #: Within half a minute: a run whose connection has gone for less is well.
 PRESENCE: Final = LostPeer(idle=10, interval=5, count=3)
 _LONGEST_SOCKET_DIRECTORY = 85
+_SESSION = "-c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0"
 #: Each run at work has a few connections; and processes for reading ahead are not worth their while here.
 _CONFIGURATION = """# fits_dagster
 max_connections = 300
@@ -179,7 +180,11 @@ def dagster_url(settings: Settings) -> URL:
 
 
 def open_engine(settings: Settings, site: SiteName, *, pool_size: int = 2) -> Engine:
-    """Open an engine on a site's database; every session works in UTC."""
+    """Open an engine on a site's database; every session works in UTC.
+
+    Questions are answered by one process of the server: estimates of a large archive ask for helpers, whose
+    start costs more than what they are to help with, and the processors have other work.
+    """
     return create_engine(
         database_url(settings, site),
         pool_size=pool_size,
@@ -187,7 +192,7 @@ def open_engine(settings: Settings, site: SiteName, *, pool_size: int = 2) -> En
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": _CONNECT_TIMEOUT_S,
-            "options": f"-c timezone=UTC -c jit=off {WORK.at_the_server()}",
+            "options": f"{_SESSION} {WORK.at_the_server()}",
             **WORK.at_the_client(),
             "application_name": f"fits_dagster {site}",
         },
