@@ -26,6 +26,7 @@ from fits_dagster_tests.builders.sites import HttpServer, brisk_settings, served
 LONGEST = (
     "system/test_up.py",
     "system/test_dagster_dev.py",
+    "demo/test_two_summits.py",
     "system/test_runs.py",
     "test_package.py",
     "system/test_upgrade.py",
@@ -80,7 +81,7 @@ def _cheap_passwords() -> Iterator[None]:
     """Let passwords cost next to nothing in this process: people sign in for most tests of pages."""
     with pytest.MonkeyPatch.context() as patch:
         cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-        patch.setattr("fits_dagster.web.accounts._hasher", cheap)
+        patch.setattr("fits_dagster.web.accounts.HASHER", cheap)
         yield
 
 

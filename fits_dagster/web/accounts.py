@@ -49,7 +49,8 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 _MIN_LENGTH: Final = 14
 #: Browsers of one user that may be signed in at a time; the oldest session gives way.
 _MOST_SESSIONS: Final = 100
-_hasher = PasswordHasher()
+#: Tests let it cost less.
+HASHER: Final = PasswordHasher()
 
 
 class AccountsBusyError(Exception):
@@ -149,7 +150,7 @@ def add_user(
             role = before.role
         connection.execute(
             RECORDS["add_user"],
-            {"username": username, "fullname": fullname, "hash": _hasher.hash(password), "role": role},
+            {"username": username, "fullname": fullname, "hash": HASHER.hash(password), "role": role},
         )
         connection.execute(
             RECORDS["end_sessions"],
@@ -271,7 +272,7 @@ def _verified(connection: Connection, username: str, password: str) -> int | Non
         {"u": username.replace("\x00", "\ufffd")},
     ).one_or_none()
     try:
-        _hasher.verify(row.password_hash if row is not None else _hash_of_nobody(), password)
+        HASHER.verify(row.password_hash if row is not None else _hash_of_nobody(), password)
     except (VerificationError, InvalidHashError):
         return None
     return int(row.id) if row is not None else None
@@ -281,9 +282,9 @@ def _hash_of_nobody() -> str:
     """Return a hash that no password has: made up, which is free, where to verify it costs as much as any."""
     salt, digest = (
         b64encode(secrets.token_bytes(length)).rstrip(b"=").decode()
-        for length in (_hasher.salt_len, _hasher.hash_len)
+        for length in (HASHER.salt_len, HASHER.hash_len)
     )
-    cost = f"m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}"
+    cost = f"m={HASHER.memory_cost},t={HASHER.time_cost},p={HASHER.parallelism}"
     return f"$argon2id$v={low_level.ARGON2_VERSION}${cost}${salt}${digest}"
 
 
