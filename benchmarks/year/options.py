@@ -22,6 +22,8 @@ class YearOptions:
     files_per_night: int = 100
     #: Simulated seconds in a real one; 0: as fast as the files arrive.
     speed: float = 0.0
+    #: Nights that may be on their way before another one begins.
+    ahead: int = 2
     seed: int = 1
     #: First night; default: so that the last one is some days ago.
     first: date | None = None

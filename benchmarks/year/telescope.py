@@ -43,10 +43,10 @@ from fits_dagster.system.up import System, environment
 
 __all__ = ["Telescope"]
 
-#: Nights whose files may be on their way at once.
-_AHEAD: Final = 2
-#: Nights after which the telescope's directory is cleared, and nobody changes a file any more.
+#: Nights after which the telescope's directory is cleared, and nobody changes a file any more; and so many
+#: more than those that may be on their way.
 _SETTLED_NIGHTS: Final = 5
+_SETTLING_NIGHTS: Final = 3
 #: A year in which nothing moves for this long has failed, seconds.
 _PATIENCE_S: Final = 240.0
 _LOOK_EVERY_S: Final = 0.5
@@ -132,12 +132,12 @@ class Telescope:
                 raise
 
     def _night(self, number: int) -> None:
-        plan = self.plan.night(number)
+        plan, options = self.plan.night(number), self.year.options
         if number % self.year.options.row_nights == 0:
             if self.meters.stretches:
                 self.meters.end()
             self.meters.begin(str(plan.night))
-        self._wait(lambda: len(found := self._on_their_way()) >= _AHEAD and found, "earlier nights")
+        self._wait(lambda: len(found := self._on_their_way()) >= options.ahead and found, "earlier nights")
         self.morning.began[plan.night] = datetime.now(UTC)
         given = _Given(plan.night)
         self.given.append(given)
@@ -163,7 +163,7 @@ class Telescope:
         self._until(began, dawn, dawn)
         self._by_hand(number, plan, given)
         self.morning.do(number, plan.night)
-        while len(self.given) > _SETTLED_NIGHTS:
+        while len(self.given) > max(_SETTLED_NIGHTS, options.ahead + _SETTLING_NIGHTS):
             self._wait(lambda: not self.given[0].settled and self._on_their_way(), "the oldest night")
             self._clear(self.given.popleft())
         stretch = self.meters.stretches[-1]

@@ -27,6 +27,13 @@ __all__ = ["simulate_year"]
     type=click.FloatRange(0.0),
     help="Simulated seconds in a real one, 1440: a day in a minute; 0: as fast as the files arrive.",
 )
+@click.option(
+    "--ahead",
+    default=2,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Nights that may be on their way before another one begins.",
+)
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same nights.")
 @click.option(
     "--first-night",
@@ -66,6 +73,7 @@ def simulate_year(
     nights: int,
     files_per_night: int,
     speed: float,
+    ahead: int,
     seed: int,
     first_night: datetime | None,
     broken: float,
@@ -96,6 +104,7 @@ def simulate_year(
         nights=nights,
         files_per_night=files_per_night,
         speed=speed,
+        ahead=ahead,
         seed=seed,
         first=None if first_night is None else first_night.date(),
         chances=Chances(broken=broken, late=late, edited=edited, outage=outages),
