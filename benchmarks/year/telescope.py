@@ -67,6 +67,8 @@ class _Given:
     files: dict[str, Expected] = field(default_factory=dict)
     #: Files that were edited or written anew, and have not arrived again.
     changed: set[str] = field(default_factory=set)
+    #: All of them have been given; before that nothing has settled.
+    is_whole: bool = False
     settled: bool = False
     #: Files that are on their way.
     left: set[str] = field(default_factory=set)
@@ -160,6 +162,7 @@ class Telescope:
                 for frame in frames:
                     self._give(given, frame, None)
             self.later.clear()
+        given.is_whole = True
         self._until(began, dawn, dawn)
         self._by_hand(number, plan, given)
         self.morning.do(number, plan.night)
@@ -275,7 +278,7 @@ class Telescope:
         if now - self._looked >= _LOOK_EVERY_S:
             self._looked = now
             for given in self.given:
-                if not given.settled:
+                if given.is_whole and not given.settled:
                     given.left = self._left(given)
                     given.settled = not given.left
 
