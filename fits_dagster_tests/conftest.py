@@ -33,7 +33,13 @@ LONGEST = (
     "benchmarks/test_bench.py",
     "web/test_pages.py",
     "web/test_openapi.py",
+    "web/test_visibility.py",
+    "headers/test_header_export.py",
+    "orchestration/test_definitions.py",
     "storage/test_s3_harm.py",
+    "web/test_browser.py",
+    "web/test_grammar.py",
+    "web/test_update_headers.py",
     "web/test_api.py",
 )
 
