@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +14,7 @@ from fits_dagster.ledger.stage import Stage
 from fits_dagster.settings import Settings, SiteName
 from fits_dagster.sites import Site, opened_site
 from fits_dagster.stages.registry import stages_of
+from fits_dagster.system.forks import start_fork
 
 __all__ = ["Drains", "draining"]
 
@@ -60,10 +58,7 @@ def draining(settings: Settings, site: SiteName, processes: int) -> Iterator[Dra
     Drains
         The processes.
     """
-    context = multiprocessing.get_context("fork")
-    started = [context.Process(target=_drain, args=(settings, site)) for _ in range(processes)]
-    for process in started:
-        process.start()
+    started = [start_fork(_drain, settings, site) for _ in range(processes)]
     try:
         yield Drains(started)
     finally:
@@ -76,9 +71,6 @@ def draining(settings: Settings, site: SiteName, processes: int) -> Iterator[Dra
 
 
 def _drain(settings: Settings, name: SiteName) -> None:
-    # Ctrl-C is its parent's to hear of
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with opened_site(settings, name) as opened:
         site = replace(opened, work=opened.work.model_copy(update={"workers": 1}))
         stages = stages_of(site.settings)

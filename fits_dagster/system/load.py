@@ -5,14 +5,12 @@ The processes share the work by the ledger, as workers on several hosts do.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -30,6 +28,7 @@ from fits_dagster.stages.registry import arrivals, followers
 from fits_dagster.storage import ObjectInfo
 from fits_dagster.storage.landing import md5_of
 from fits_dagster.system.database import prepare_databases
+from fits_dagster.system.forks import start_fork
 from fits_dagster.system.home import ensure_directories, read_running
 
 __all__ = ["LoadReport", "initial_load"]
@@ -201,15 +200,12 @@ def _in_processes(
     load: _Load, shares: Sequence[Sequence[Path]], total: int, progress: _Progress
 ) -> LoadReport:
     """Have each share loaded by a process, and gather what they report."""
-    # they have all modules of this process, and none of its connections: it has not opened any yet
-    context = multiprocessing.get_context("fork")
     report, done = LoadReport(), Counter[tuple[int, str]]()
     processes: dict[Connection[Any, Any], Any] = {}
     try:
         for share in shares:
-            ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_process, args=(load, share, theirs))
-            process.start()
+            ours, theirs = Pipe(duplex=False)
+            process = start_fork(_process, load, share, theirs)
             theirs.close()
             processes[ours] = process
         open_ends = {each: number for number, each in enumerate(processes)}
@@ -242,9 +238,6 @@ def _in_processes(
 
 
 def _process(load: _Load, paths: Sequence[Path], end: Connection[Any, Any]) -> None:
-    # Ctrl-C is its parent's to hear of; what it has in hand is released
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     report = LoadReport()
     with _opened(load) as site:
         _share(site, load, paths, lambda stage, done, _: end.send((stage, done)), report)
