@@ -53,7 +53,9 @@ def lose(site: Site) -> None:
     """Empty every table, as a new database is."""
     with site.engine.begin() as connection:
         tables = connection.scalars(
-            text("select tablename from pg_tables where schemaname = 'public' and tablename !~ 'alembic'")
+            text(
+                "select tablename from pg_tables where schemaname = 'public' and tablename !~ 'alembic|compatibility'"
+            )
         ).all()
         connection.execute(text(f"truncate {', '.join(tables)} restart identity cascade"))
 
