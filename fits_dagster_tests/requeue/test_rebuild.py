@@ -54,7 +54,8 @@ def lose(site: Site) -> None:
     with site.engine.begin() as connection:
         tables = connection.scalars(
             text(
-                "select tablename from pg_tables where schemaname = 'public' and tablename !~ 'alembic|compatibility'"
+                "select tablename from pg_tables where schemaname = 'public' "
+                "and tablename !~ 'alembic|compatibility'"
             )
         ).all()
         connection.execute(text(f"truncate {', '.join(tables)} restart identity cascade"))
