@@ -42,8 +42,14 @@ def _is_file(path: Path) -> bool:
         return True
 
 
-def progress_bar(console: Console) -> Progress:
-    """Make a bar that vanishes when the work is done."""
+def progress_bar(console: Console, *, auto_refresh: bool = True) -> Progress:
+    """Make a bar that vanishes when the work is done.
+
+    Parameters
+    ----------
+    auto_refresh
+        Draw it anew in a thread; without, at each update that says ``refresh``: where processes are forked.
+    """
     return Progress(
         TextColumn("{task.description:>10}"),
         BarColumn(),
@@ -51,4 +57,5 @@ def progress_bar(console: Console) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        auto_refresh=auto_refresh,
     )

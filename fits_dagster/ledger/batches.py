@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,7 +48,7 @@ def drain_once(
     int
         Number of items claimed, without those that were merely not ready.
     """
-    lease = ledger.new_lease(f"{socket.gethostname()}:{os.getpid()}", site.work.lease_seconds)
+    lease = ledger.new_lease(ledger.owner_of(os.getpid()), site.work.lease_seconds)
     limit = min(BACKGROUND_BATCH, site.work.batch_size) if scope.is_background else site.work.batch_size
     with site.engine.begin() as connection:
         items = ledger.claim(

@@ -17,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from fits_dagster.ledger.announcements import announce
-from fits_dagster.ledger.leases import ALONE_AFTER, Lease, forgive, new_lease, reap, renew
+from fits_dagster.ledger.leases import ALONE_AFTER, Lease, forgive, new_lease, owner_of, reap, renew
 from fits_dagster.ledger.queries import QUERIES
 from fits_dagster.ledger.scope import EVERYTHING, Scope
 from fits_dagster.nights import FileKey
@@ -35,6 +35,7 @@ __all__ = [
     "fail",
     "forgive",
     "new_lease",
+    "owner_of",
     "postpone",
     "reap",
     "release",

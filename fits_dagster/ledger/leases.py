@@ -9,6 +9,7 @@ their success the count is gone; a worker that turns out to live takes back what
 from __future__ import annotations
 
 import secrets
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +25,7 @@ __all__ = [
     "Lease",
     "forgive",
     "new_lease",
+    "owner_of",
     "reap",
     "renew",
 ]
@@ -43,6 +45,11 @@ class Lease:
     owner: str
     token: str
     seconds: float
+
+
+def owner_of(pid: int) -> str:
+    """Return what a process of this host is called as the owner of leases."""
+    return f"{socket.gethostname()}:{pid}"
 
 
 def new_lease(owner: str, seconds: float) -> Lease:
@@ -66,14 +73,21 @@ def renew(connection: Connection, lease: Lease, ids: Sequence[int]) -> set[int]:
     )
 
 
-def reap(connection: Connection) -> int:
+def reap(connection: Connection, dead: Sequence[str] = ()) -> int:
     """Take from dead workers what they held: items whose lease has run out wait again, or have failed.
+
+    Parameters
+    ----------
+    dead
+        Owners that are known to be dead (:func:`owner_of`); their leases are not waited for.
 
     Returns
     -------
     int
         Number of items that were held.
     """
+    if dead:
+        connection.execute(QUERIES["disown"], {"dead": list(dead)})
     given_up = len(connection.execute(QUERIES["give_up"], _DEATHS).all())
     return given_up + len(connection.execute(_LOSE).all())
 

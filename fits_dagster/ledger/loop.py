@@ -45,6 +45,7 @@ def drain(
     *,
     run_id: str = "",
     linger: float = 0.0,
+    for_queued_only: bool = False,
     stop: Callable[[], bool] = lambda: False,
     on_round: Callable[[DrainReport], None] = lambda _: None,
 ) -> DrainReport:
@@ -60,6 +61,8 @@ def drain(
     linger
         Seconds to wait for more after the last work, without the time that looks at files take which turn
         out not to be ready; 0 stops as soon as nothing is due.
+    for_queued_only
+        Wait only for what is queued and soon due, not for what may yet be queued.
     stop
         Asked between files; true ends the drain in good order.
     on_round
@@ -99,6 +102,8 @@ def drain(
                 report.seconds = last_work - began
                 on_round(report)
                 continue
+            if due_in is None and for_queued_only:
+                break
             if rounds == 1 or report.deferred > deferred:
                 # to look at files that are not ready yet is no silence, however long a busy machine takes
                 last_work += time.monotonic() - round_began

@@ -130,6 +130,11 @@ select id from killed
 -- Condition of the items whose worker is gone. What a frozen one has locked does not hold the others up.
 state = 'running' and lease_expires < now()
 
+-- disown --
+-- End the leases of workers that are known to be dead.
+update work_item set lease_expires = now() - interval '1 second'
+where state = 'running' and lease_owner = any(:dead)
+
 -- lose --
 -- What is set of an item that was taken from a dead worker.
 lost_lease = m.lease_token, not_before = now(), reason = 'worker_lost',
@@ -222,6 +227,11 @@ select stage, count(*) filter (where state = 'waiting') as waiting,
        count(*) filter (where state = 'running') as running,
        count(*) filter (where state = 'failed') as failed
 from work_item group by stage
+
+-- left_and_failed --
+-- Items of some stages that wait or are in hand, and those that have failed since a time.
+select count(*) filter (where state <> 'failed'), count(*) filter (where failed_at >= :since)
+from work_item where stage = any(:stages)
 
 -- backlogs --
 -- Stages with much to do, what they did of late, and which nights they are at.

@@ -146,6 +146,8 @@ def _work(
                 scope,
                 run_id=context.run_id,
                 linger=_linger(site, scope, _unit(context)),
+                # what a person has asked for is queued by now
+                for_queued_only=scope.is_background and _unit(context) is None,
                 stop=stop_requested,
             )
         finally:

@@ -168,5 +168,7 @@ def _bias(image: Image, stored: Pixels, section: Section | None) -> float:
         return -image.zero / image.scale
     strip = stored[section.y1 : section.y2, section.x1 : section.x2]
     step = max(1, strip.size // OVERSCAN_SAMPLE)
-    median = float(np.median(strip[::step].astype(np.float32)))
-    return median if np.isfinite(median) else 0.0
+    # what is no number is sorted to the end
+    values = np.sort(strip[::step].astype(np.float32), axis=None)
+    middle = float(values[(values.size - 1) // 2 : values.size // 2 + 1].mean())
+    return middle if np.isfinite(middle) and not np.isnan(values[-1]) else 0.0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from fits_dagster.ledger.items import BACKGROUND
-from fits_dagster.ledger.pending import queue_depths
+from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.requeue.rescan import RescanReport, rescan
 from fits_dagster.sites import Site
 from fits_dagster.stages.registry import stages_of
@@ -21,7 +22,7 @@ class Progress:
 
     #: Items that wait or are in hand, of all stages.
     left: int
-    #: Items that failed, and are kept with their reasons.
+    #: Items that have failed since it began, and are kept with their reasons.
     failed: int
 
 
@@ -48,9 +49,15 @@ def queue_store(site: Site, *, dry_run: bool = False) -> Iterator[tuple[str, Res
             yield path, rescan(site, path, priority=BACKGROUND, dry_run=dry_run)
 
 
-def progress_of(site: Site) -> Progress:
-    """Look at the queues of a site's stages."""
-    names = {stage.name for stage in stages_of(site.settings)}
+def progress_of(site: Site, since: datetime) -> Progress:
+    """Look at the queues of a site's stages.
+
+    Parameters
+    ----------
+    since
+        When the rebuild began, by the database's clock.
+    """
+    names = [stage.name for stage in stages_of(site.settings)]
     with site.engine.connect() as connection:
-        depths = [depth for name, depth in queue_depths(connection).items() if name in names]
-    return Progress(sum(d.waiting + d.running for d in depths), sum(d.failed for d in depths))
+        left, failed = connection.execute(LEDGER["left_and_failed"], {"stages": names, "since": since}).one()
+    return Progress(left, failed)

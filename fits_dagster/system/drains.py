@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import connection
 from multiprocessing.context import ForkProcess
 from typing import Any, Final
 
@@ -14,12 +15,14 @@ from fits_dagster.ledger.stage import Stage
 from fits_dagster.settings import Settings, SiteName
 from fits_dagster.sites import Site, opened_site
 from fits_dagster.stages.registry import stages_of
-from fits_dagster.system.forks import start_fork
+from fits_dagster.system.forks import killed, start_fork
 
 __all__ = ["Drains", "draining"]
 
 #: Files of a stage before the next one has its turn.
 _TURN: Final = 64
+#: Files that a process claims together: so few that none is left with much when the others have ended.
+_BATCH: Final = 16
 #: For a process that was told to end.
 _LAST_WORDS_S: Final = 10.0
 
@@ -35,10 +38,19 @@ class Drains:
         """Whether any of them has not ended yet."""
         return any(process.is_alive() for process in self.processes)
 
+    def wait(self, seconds: float) -> None:
+        """Wait for some time, or until one of them has ended."""
+        connection.wait([each.sentinel for each in self.processes if each.is_alive()], seconds)
+
     @property
     def have_failed(self) -> bool:
-        """Whether any of them ended before its time."""
-        return any(process.exitcode for process in self.processes)
+        """Whether any of them ended by an error; it has told which."""
+        return any(process.exitcode is not None and process.exitcode > 0 for process in self.processes)
+
+    @property
+    def killed(self) -> Sequence[str]:
+        """Owners of the leases of those that were killed."""
+        return killed(self.processes)
 
 
 @contextmanager
@@ -46,7 +58,8 @@ def draining(settings: Settings, site: SiteName, processes: int) -> Iterator[Dra
     """Work through all queues of a site in processes, for the time of the context.
 
     They are forks: no connection to the database may be open in this process when the context begins.
-    They end when nothing is due. When the context ends before, what they have in hand is released.
+    They end when nothing is due. Those that are still at work when the context ends are told to end, and
+    release what they have in hand.
 
     Parameters
     ----------
@@ -72,7 +85,7 @@ def draining(settings: Settings, site: SiteName, processes: int) -> Iterator[Dra
 
 def _drain(settings: Settings, name: SiteName) -> None:
     with opened_site(settings, name) as opened:
-        site = replace(opened, work=opened.work.model_copy(update={"workers": 1}))
+        site = replace(opened, work=opened.work.model_copy(update={"workers": 1, "batch_size": _BATCH}))
         stages = stages_of(site.settings)
         try:
             # by turns: what follows from an ingest finds the file still in memory

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from fits_dagster.database.server import stop_embedded_server
 from fits_dagster.errors import describe_error
-from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.items import NewWork, add_work, reap
 from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.report import DrainReport, FileFailure
 from fits_dagster.nights import FileKey
@@ -28,7 +29,7 @@ from fits_dagster.stages.registry import arrivals, followers
 from fits_dagster.storage import ObjectInfo
 from fits_dagster.storage.landing import md5_of
 from fits_dagster.system.database import prepare_databases
-from fits_dagster.system.forks import start_fork
+from fits_dagster.system.forks import killed, start_fork
 from fits_dagster.system.home import ensure_directories, read_running
 
 __all__ = ["LoadReport", "initial_load"]
@@ -201,7 +202,7 @@ def _in_processes(
 ) -> LoadReport:
     """Have each share loaded by a process, and gather what they report."""
     report, done = LoadReport(), Counter[tuple[int, str]]()
-    processes: dict[Connection[Any, Any], Any] = {}
+    processes: dict[Connection[Any, Any], ForkProcess] = {}
     try:
         for share in shares:
             ours, theirs = Pipe(duplex=False)
@@ -234,7 +235,15 @@ def _in_processes(
             end.close()
             process.terminate()
             process.join()
+        if dead := killed(processes.values()):
+            _take_back(load, dead)
     return report
+
+
+def _take_back(load: _Load, dead: Sequence[str]) -> None:
+    """Free what killed processes had in hand: another load would find it in their hands."""
+    with opened_site(load.settings, load.site) as site, site.engine.begin() as connection:
+        reap(connection, dead)
 
 
 def _process(load: _Load, paths: Sequence[Path], end: Connection[Any, Any]) -> None:

@@ -52,3 +52,12 @@ def test_a_drain_does_not_linger_longer_for_what_is_never_ready(summit: Site) ->
         add_work(connection, [NewWork(stage="ingest", filename="N20251123S0001.fits")])
     report = drain(summit, NeverReady(), linger=0.3)
     assert (report.deferred > 1, report.done) == (True, 0)
+
+
+def test_a_drain_of_what_is_queued_waits_for_what_was_put_off_and_for_nothing_else(summit: Site) -> None:
+    with summit.engine.begin() as connection:
+        add_work(connection, [NewWork(stage="ingest", filename="N20251123S0001.fits")])
+    began = time.monotonic()
+    report = drain(summit, HesitantStage(), linger=60, for_queued_only=True)
+    assert (report.deferred, report.done) == (1, 1)
+    assert time.monotonic() - began < 30

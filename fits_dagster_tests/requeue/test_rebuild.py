@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.items import NewWork, add_work, claim, new_lease
 from fits_dagster.ledger.loop import drain
 from fits_dagster.requeue.rebuild import progress_of, queue_store
 from fits_dagster.settings import Settings
@@ -31,6 +32,24 @@ select f.name, a.caltype, cardinality(a.cal_hids) as number from calibration_ans
 join header h on h.id = a.header_id join diskfile d on d.id = h.diskfile_id join file f on f.id = d.file_id
 order by 1, 2
 """)
+#: The command line, whose first process at a file is killed.
+DEADLY = """
+import os, signal
+from fits_dagster.cli import main
+from fits_dagster.stages import ingest
+
+work = type(ingest.STAGE).work
+
+
+def deadly(stage, site, item, known):
+    if item.filename == os.environ["DEADLY"] and not item.deaths:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return work(stage, site, item, known)
+
+
+type(ingest.STAGE).work = deadly
+main()
+"""
 
 
 def fill(site: Site, night: list[Path]) -> None:
@@ -67,13 +86,13 @@ def test_the_store_gives_back_what_the_database_held(archive: Site, night: list[
     assert len(before[0]) == 10 and before[1]
     lose(archive)
     assert sum(report.changed for _, report in queue_store(archive, dry_run=True)) == 10
-    assert progress_of(archive).left == 0
+    assert progress_of(archive, datetime.now(UTC)).left == 0
     found = {path: report.changed for path, report in queue_store(archive)}
     assert {path: found[path] for path in PATHS} == {"": 5, "processed/science": 5}
     assert archive.settings.preview_path not in found
     # interrupted, and begun again
     assert sum(report.changed for _, report in queue_store(archive)) == 10
-    assert progress_of(archive).left == 10
+    assert progress_of(archive, datetime.now(UTC)).left == 10
     for stage in (ingest.STAGE, preview.STAGE, associate.STAGE):
         drain(archive, stage)
     assert state(archive) == before
@@ -91,22 +110,72 @@ def test_the_same_from_s3(archive: Site, night: list[Path], with_bucket: Callabl
     assert state(on_s3) == before
 
 
+def by_the_command_line(
+    archive: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch, *program: str
+) -> subprocess.CompletedProcess[str]:
+    for name in ("summit", "archive"):
+        url = settings.site(name).database_url
+        monkeypatch.setenv(f"FITS_DAGSTER_{name.upper()}__DATABASE_URL", url)
+    server = archive.engine.url.set(database="postgres").render_as_string(hide_password=False)
+    monkeypatch.setenv("FITS_DAGSTER_DATABASE_URL", server)
+    command = [sys.executable, *program, "rebuild", "--here", "2", "--home", str(settings.home)]
+    return subprocess.run(
+        command, env=dict(os.environ), capture_output=True, text=True, timeout=150, check=False
+    )
+
+
 def test_by_the_command_line_in_processes_of_its_own(
     archive: Site, settings: Settings, night: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(archive, night)
     before = state(archive)
     lose(archive)
-    for name in ("summit", "archive"):
-        url = settings.site(name).database_url
-        monkeypatch.setenv(f"FITS_DAGSTER_{name.upper()}__DATABASE_URL", url)
-    server = archive.engine.url.set(database="postgres").render_as_string(hide_password=False)
-    monkeypatch.setenv("FITS_DAGSTER_DATABASE_URL", server)
-    command = [sys.executable, "-m", "fits_dagster", "rebuild", "--here", "2", "--home", str(settings.home)]
-    done = subprocess.run(
-        command, env=dict(os.environ), capture_output=True, text=True, timeout=150, check=False
-    )
+    done = by_the_command_line(archive, settings, monkeypatch, "-m", "fits_dagster")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10 files in the store, 10 queued" in done.stdout
     assert "done: 10 files" in done.stdout
     assert state(archive) == before
+
+
+def test_what_a_killed_process_had_in_hand_is_taken_up_by_another_at_once(
+    archive: Site, settings: Settings, night: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fill(archive, night)
+    before = state(archive)
+    lose(archive)
+    program = tmp_path / "program.py"
+    program.write_text(DEADLY)
+    monkeypatch.setenv("DEADLY", night[4].name)
+    # no test waits so long: they are not waited for
+    monkeypatch.setenv("FITS_DAGSTER_WORK__LEASE_SECONDS", "600")
+    done = by_the_command_line(archive, settings, monkeypatch, str(program))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr.count("a process was killed, its files are taken up again") == 1
+    assert "done: 10 files" in done.stdout
+    assert state(archive) == before
+
+
+def test_what_a_killed_command_had_in_hand_is_taken_up_when_its_lease_ends(
+    archive: Site, settings: Settings, night: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(archive, night)
+    before = state(archive)
+    lose(archive)
+    for _ in queue_store(archive):
+        pass
+    with archive.engine.begin() as connection:
+        assert len(claim(connection, "ingest", new_lease("another host:1", 5.0), limit=3)) == 3
+    done = by_the_command_line(archive, settings, monkeypatch, "-m", "fits_dagster")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert state(archive) == before
+
+
+def test_a_file_that_fails_is_told_however_often_the_rebuild_is_begun(
+    archive: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = tmp_path / "N20251123S0009.fits"
+    source.write_bytes(b"not FITS" * 400)
+    archive.store.put(source, source.name, md5=md5_of(source))
+    for _ in range(2):
+        done = by_the_command_line(archive, settings, monkeypatch, "-m", "fits_dagster")
+        assert (done.returncode, "done: 1 files, 1 failed" in done.stdout) == (1, True), done.stderr

@@ -5,15 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 from sqlalchemy import text
 
+from fits_dagster.ledger.items import NewWork, add_work, claim, new_lease, owner_of
 from fits_dagster.settings import Settings
 from fits_dagster.simulator import simulate_night
-from fits_dagster.sites import Site
+from fits_dagster.sites import Site, opened_site
 from fits_dagster.storage import ObjectInfo, directory
 from fits_dagster.storage.directory import DirectoryStore
 from fits_dagster.storage.landing import copy_hashed
@@ -67,7 +69,11 @@ def test_a_process_that_dies_is_no_silent_loss(
     settings: Settings, archive: Site, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(*_: object) -> None:
-        raise SystemExit(1)
+        with opened_site(settings, "archive") as site, site.engine.begin() as connection:
+            add_work(connection, [NewWork(stage="ingest", filename=files[0].name)])
+        with opened_site(settings, "archive") as site, site.engine.begin() as connection:
+            claim(connection, "ingest", new_lease(owner_of(os.getpid()), 600.0), limit=1)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(load, "_process", dies)
     with pytest.raises(RuntimeError, match="load again"):
