@@ -21,8 +21,6 @@ __all__ = ["Drains", "draining"]
 
 #: Files of a stage before the next one has its turn.
 _TURN: Final = 64
-#: Files that a process claims together: so few that none is left with much when the others have ended.
-_BATCH: Final = 16
 #: For a process that was told to end.
 _LAST_WORDS_S: Final = 10.0
 
@@ -85,7 +83,7 @@ def draining(settings: Settings, site: SiteName, processes: int) -> Iterator[Dra
 
 def _drain(settings: Settings, name: SiteName) -> None:
     with opened_site(settings, name) as opened:
-        site = replace(opened, work=opened.work.model_copy(update={"workers": 1, "batch_size": _BATCH}))
+        site = replace(opened, work=opened.work.model_copy(update={"workers": 1}))
         stages = stages_of(site.settings)
         try:
             # by turns: what follows from an ingest finds the file still in memory
