@@ -160,6 +160,17 @@ def rebuild(files: int, megabytes: float, home: Path | None, as_json: bool) -> N
     show("rebuild", measure_rebuild(home, files=files, megabytes=megabytes), as_json)
 
 
+@click.command("rebuild-store")
+@click.option("--objects", default=10_000, show_default=True, type=click.IntRange(20), help="In the store.")
+@home_option
+@json_option
+def rebuild_store(objects: int, home: Path | None, as_json: bool) -> None:
+    """The database made again from a store of many small files while processes are killed: complete."""
+    from benchmarks.large_rebuild import measure_large_rebuild, print_large_rebuild
+
+    show_object(measure_large_rebuild(home, objects=objects), print_large_rebuild, as_json)
+
+
 @click.command("scale-rows")
 @click.option(
     "--rows",
@@ -189,4 +200,4 @@ def http(headers: int, home: Path | None, as_json: bool) -> None:
     show("http", measure_http(home, headers=headers), as_json)
 
 
-COMMANDS = (latency, idle, runs, scale, crowd, backfill, load, rebuild, scale_rows, http)
+COMMANDS = (latency, idle, runs, scale, crowd, backfill, load, rebuild, rebuild_store, scale_rows, http)
