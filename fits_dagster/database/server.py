@@ -71,7 +71,9 @@ WORK: Final = LostPeer(idle=5, interval=3, count=3)
 #: Within half a minute: a run whose connection has gone for less is well.
 PRESENCE: Final = LostPeer(idle=10, interval=5, count=3)
 _LONGEST_SOCKET_DIRECTORY = 85
-_SESSION = "-c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0"
+#: No helper processes for questions of a millisecond; and what is read of a large table until there is enough
+#: (the count of a search) begins where it began before, in memory.
+_SESSION = "-c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0 -c synchronize_seqscans=off"
 #: Each run at work has a few connections; and processes for reading ahead are not worth their while here.
 _CONFIGURATION = """# fits_dagster
 max_connections = 300
