@@ -125,7 +125,9 @@ class _Size:
                         self.taken.setdefault(each.name, []).append(time.perf_counter() - began)
         # the sessions of the application have told what they read when they ended: together
         after = self._read()
-        large = {table for table in after if after[table] - before.get(table, 0) >= _LARGE}
+        # all of them together, in one round: whoever read a large table whole would be seen
+        rounds = _ROUNDS + 1
+        large = {table for table in after if after[table] - before.get(table, 0) >= rounds * _LARGE}
         for each in asked:
             self.scans[each.name] = large
 

@@ -28,8 +28,9 @@ __all__ = ["drain_once"]
 
 log = logging.getLogger(__name__)
 
-#: A transaction takes what has come within this time.
+#: A transaction takes what has come within this time: of files that somebody waits for, and of others.
 _GROUP_SECONDS: Final = 0.2
+_BACKGROUND_GROUP_SECONDS: Final = 1.0
 
 
 def drain_once(
@@ -103,26 +104,28 @@ def _worked(
     def unless_stopped(item: WorkItem) -> Finished | None:
         return None if stop() else one(item)
 
+    is_background = all(item.priority <= ledger.BACKGROUND for item in items)
+    seconds = _BACKGROUND_GROUP_SECONDS if is_background else _GROUP_SECONDS
     threads = min(site.workers, len(items)) if stage.parallel else 1
     if threads == 1 and not niceness:
         results: Iterable[Finished | None] = map(unless_stopped, items)
-        yield from _grouped((r for r in results if r is not None), stage.group_size)
+        yield from _grouped((r for r in results if r is not None), stage.group_size, seconds)
         return
     with ThreadPoolExecutor(
         threads, thread_name_prefix=stage.name, initializer=lower_priority, initargs=(niceness,)
     ) as pool:
         pending = [pool.submit(unless_stopped, item) for item in items]
         results = (future.result() for future in as_completed(pending))
-        yield from _grouped((r for r in results if r is not None), stage.group_size)
+        yield from _grouped((r for r in results if r is not None), stage.group_size, seconds)
 
 
-def _grouped(finished: Iterable[Finished], size: int) -> Iterator[list[Finished]]:
+def _grouped(finished: Iterable[Finished], size: int, seconds: float) -> Iterator[list[Finished]]:
     """Gather results that come in quick succession, so that they share a transaction."""
     group: list[Finished] = []
     began = time.monotonic()
     for one in finished:
         group.append(one)
-        if len(group) >= size or time.monotonic() - began > _GROUP_SECONDS:
+        if len(group) >= size or time.monotonic() - began > seconds:
             yield group
             group, began = [], time.monotonic()
     if group:
