@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, TextClause, text
 
 from fits_dagster.calibration.match_keys import forget_headers, index_headers, load_facts, write_index
 from fits_dagster.calibration.queries import NO_TAG, compile_ruleset, fits, need_slot, offer_slot, remoteness
@@ -20,6 +20,8 @@ __all__ = [
     "associate_headers",
     "count_current_headers",
     "follow_ups",
+    "nobody_is_associated",
+    "owed",
     "ranked_statement",
     "rebuild_match_keys",
     "replace_statement",
@@ -153,6 +155,10 @@ def replace_statement() -> str:
     return _REPLACE
 
 
+_BEGIN = text("""
+insert into association_begun (id) select 1 where not exists (select from association_begun)
+on conflict do nothing
+""")
 _BARRIER = text("select pg_advisory_lock(:key), pg_advisory_unlock(:key)")
 _CURRENT = text("""
 select h.id from header h join diskfile d on d.id = h.diskfile_id where h.id = any(:ids) and d.canonical
@@ -183,6 +189,7 @@ def associate_headers(connection: Connection, header_ids: Sequence[int]) -> Mapp
     ids = sorted(set(header_ids))
     if not ids:
         return {}
+    connection.execute(_BEGIN)
     connection.execute(_BARRIER, {"key": INGEST_BARRIER})
     current = list(connection.scalars(_CURRENT, {"ids": ids}))
     rows = connection.execute(text(_REPLACE), {"ids": current, "replaced": ids})
@@ -239,6 +246,16 @@ where a.farthest[n.part + 1] is null or {remoteness("o", "n")} <= a.farthest[n.p
 
 _AFFECTED_BY_ARRIVAL = text(arrival_statement())
 
+# Later, when the calibration has an answer of its own: who has it already was associated after it came, and
+# who still waits will find it.
+_AFFECTED_SINCE = text(f"""
+select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
+where ((a.farthest[n.part + 1] is null or {remoteness("o", "n")} <= a.farthest[n.part + 1])
+       and not o.header_id = any(coalesce(a.cal_hids, cast(array[] as bigint[]))) or {RUNNING})
+  and not exists (select 1 from work_item w where w.state = 'waiting' and w.stage = '{_STAGE}'
+                  and w.path = d.path and w.filename = d.filename and w.destination = '')
+""")
+
 # whoever has a calibration in its list is met by one of the calibration's offers
 _AFFECTED_BY_LOSS = text(f"""
 select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
@@ -246,7 +263,9 @@ where o.header_id = any(a.cal_hids) or {RUNNING}
 """)
 
 
-def follow_ups(connection: Connection, header_ids: Sequence[int], *, priority: int = 0) -> list[NewWork]:
+def follow_ups(
+    connection: Connection, header_ids: Sequence[int], *, priority: int = 0, others_later: bool = False
+) -> list[NewWork]:
     """Index headers that were just ingested, and tell whose associations they change.
 
     It writes their offers and needs, and removes the offers, needs and cached associations of the versions
@@ -259,6 +278,8 @@ def follow_ups(connection: Connection, header_ids: Sequence[int], *, priority: i
         older versions were written.
     priority
         Priority of the work that follows.
+    others_later
+        Do not look for whom they concern: :func:`owed` will, when they are associated themselves.
 
     Returns
     -------
@@ -269,13 +290,44 @@ def follow_ups(connection: Connection, header_ids: Sequence[int], *, priority: i
     connection.execute(_HOLD, {"key": INGEST_BARRIER})
     older = list(connection.scalars(_SUPERSEDED, {"ids": list(header_ids)}))
     affected = _withdraw(connection, older) if older else {}
-    if write_index(connection, load_facts(connection, header_ids)):
-        affected |= _affected(connection, header_ids, arrived=True)
+    if write_index(connection, load_facts(connection, header_ids)) and not others_later:
+        affected |= _affected(connection, header_ids, _AFFECTED_BY_ARRIVAL)
+    return as_work({h: place for h, place in affected.items() if h not in header_ids}, priority)
+
+
+_NOBODY_ASSOCIATED = text(f"""
+select not exists (select from association_begun)
+   and not exists (select from work_item where stage = '{_STAGE}' and state = 'running')
+""")
+
+
+def nobody_is_associated(connection: Connection) -> bool:
+    """Tell whether no target has been associated yet, nor is: all of them will find what comes now.
+
+    Asked in the transaction of an ingest, after :func:`follow_ups`.
+    """
+    return bool(connection.scalar(_NOBODY_ASSOCIATED))
+
+
+def owed(connection: Connection, header_ids: Sequence[int], *, priority: int = 0) -> list[NewWork]:
+    """Return associations of targets that headers concern which were ingested with ``others_later``.
+
+    Where many files come at once, each without an answer yet, every calibration among them would concern all
+    of its reach, again and again. So it is asked when the calibration itself has been associated.
+
+    Parameters
+    ----------
+    connection
+        The transaction in which the headers have just been associated.
+    priority
+        Priority of the work that follows.
+    """
+    affected = _affected(connection, header_ids, _AFFECTED_SINCE)
     return as_work({h: place for h, place in affected.items() if h not in header_ids}, priority)
 
 
 def _withdraw(connection: Connection, header_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
-    affected = _affected(connection, header_ids, arrived=False)
+    affected = _affected(connection, header_ids, _AFFECTED_BY_LOSS)
     forget_headers(connection, header_ids)
     connection.execute(_CLEAR, {"ids": list(header_ids)})
     return {target: place for target, place in affected.items() if target not in header_ids}
@@ -290,7 +342,7 @@ where o.header_id = any(:ids) and o.tag_rank >= {NO_TAG}
 
 
 def _affected(
-    connection: Connection, header_ids: Sequence[int], *, arrived: bool
+    connection: Connection, header_ids: Sequence[int], statement: TextClause
 ) -> dict[int, tuple[str, str]]:
     """Return path and file name of the targets that the offers of headers concern, by header."""
     offered = connection.execute(_OFFERED, {"ids": list(header_ids)}).all()
@@ -303,7 +355,7 @@ def _affected(
         "firsts": [first for first, _ in reaches],
         "lasts": [last for _, last in reaches],
     }
-    rows = connection.execute(_AFFECTED_BY_ARRIVAL if arrived else _AFFECTED_BY_LOSS, places)
+    rows = connection.execute(statement, places)
     return {header: (path, filename) for header, path, filename in rows}
 
 

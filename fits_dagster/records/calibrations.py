@@ -12,6 +12,7 @@ from sqlalchemy import (
     DDL,
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Double,
     ForeignKey,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     event,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -107,6 +109,15 @@ calibration_answer = Table(
     #: nothing.
     Column("farthest", ARRAY(BigInteger), nullable=False),
     PrimaryKeyConstraint("header_id", "caltype"),
+)
+
+#: One row, or none as long as no target has ever been associated.
+association_begun = Table(
+    "association_begun",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("at", timestamp, nullable=False, server_default=func.now()),
+    CheckConstraint("id = 1", name="association_begun_one"),
 )
 
 CALCACHE_VIEW: Final = """

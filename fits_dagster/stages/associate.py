@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from fits_dagster.ledger.items import NewWork, WorkItem
+from fits_dagster.ledger.items import BACKGROUND, NewWork, WorkItem
 from fits_dagster.ledger.stage import Committed, NewVersion, NightSummary, Stage, Subject
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 
 __all__ = ["STAGE", "AssociateStage"]
+
+
+#: Key of a payload: whom the header concerns has not been looked for yet.
+_OWES: Final = "owes_others"
+
+
+def _with_others(work: NewWork) -> NewWork:
+    return replace(work, payload={**work.payload, _OWES: True})
 
 
 class AssociateStage(Stage[int]):
@@ -48,7 +57,7 @@ class AssociateStage(Stage[int]):
         self, site: Site, connection: Connection, versions: Sequence[NewVersion]
     ) -> Sequence[NewWork]:
         """Return the association of new versions, and of those whose answer they may change."""
-        from fits_dagster.calibration.associate import follow_ups
+        from fits_dagster.calibration.associate import follow_ups, nobody_is_associated
 
         headers: dict[int, list[int]] = defaultdict(list)
         for version in versions:
@@ -57,9 +66,12 @@ class AssociateStage(Stage[int]):
         others = [
             work
             for priority, ids in headers.items()
-            for work in follow_ups(connection, ids, priority=priority)
+            for work in follow_ups(connection, ids, priority=priority, others_later=priority <= BACKGROUND)
         ]
-        return [*super().work_for_all(site, connection, versions), *others]
+        own = super().work_for_all(site, connection, versions)
+        if any(priority <= BACKGROUND for priority in headers) and not nobody_is_associated(connection):
+            own = [_with_others(work) if work.priority <= BACKGROUND else work for work in own]
+        return [*own, *others]
 
     def work(self, site: Site, item: WorkItem, known: Any) -> int:
         """Return the header to associate; all the work is one set of statements at the commit."""
@@ -76,8 +88,11 @@ class AssociateStage(Stage[int]):
         """Replace the associations of many headers in a few statements."""
         # who only asks which stages there are does without the rules
         from fits_dagster.calibration import associate_headers
+        from fits_dagster.calibration.associate import owed
 
         found: Mapping[int, int] = associate_headers(connection, [header for _, header in group])
+        owing = [header for item, header in group if item.payload.get(_OWES)]
+        others = owed(connection, owing, priority=BACKGROUND) if owing else []
         asked = {"ids": [header for _, header in group]}
         contents = {row.id: row.data_md5 for row in connection.execute(RECORDS["contents_of_headers"], asked)}
         return [
@@ -85,8 +100,9 @@ class AssociateStage(Stage[int]):
                 "associated",
                 detail=f"{found.get(header, 0)} calibrations",
                 content=contents.get(header, ""),
+                follow_ups=others if number == 0 else (),
             )
-            for _, header in group
+            for number, (_, header) in enumerate(group)
         ]
 
     def summary(self, site: Site, connection: Connection, nights: Sequence[str]) -> NightSummary | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.report import DrainReport
-from fits_dagster.ledger.stage import Stage
+from fits_dagster.ledger.stage import Stage, Subject
 from fits_dagster.settings import Settings, SiteName
 from fits_dagster.sites import Site, opened_site
 from fits_dagster.stages.registry import stages_of
@@ -85,9 +85,12 @@ def _drain(settings: Settings, name: SiteName) -> None:
     with opened_site(settings, name) as opened:
         site = replace(opened, work=opened.work.model_copy(update={"workers": 1}))
         stages = stages_of(site.settings)
+        reading = [stage for stage in stages if stage.subject is not Subject.HEADER]
+        others = [stage for stage in stages if stage.subject is Subject.HEADER]
         try:
-            # by turns: what follows from an ingest finds the file still in memory
-            while sum(_turn(site, stage) for stage in stages):
+            # by turns: what follows from an ingest finds the file still in memory. Associations come last:
+            # each is then done once
+            while sum(_turn(site, stage) for stage in reading) or sum(_turn(site, stage) for stage in others):
                 pass
         finally:
             for stage in stages:

@@ -77,10 +77,12 @@ class Archive:
         record: Mapping[str, Any],
         table: str | None = None,
         rows: Sequence[Mapping[str, Any]] = (),
+        *,
+        others_later: bool = False,
     ) -> tuple[int, list[NewWork]]:
-        """Insert a version and index it, as ingest does."""
+        """Insert a version and index it, as ingest does; of background work with `others_later`."""
         header_id = self.insert(name, record, table, rows)
-        return header_id, follow_ups(self.connection, [header_id])
+        return header_id, follow_ups(self.connection, [header_id], others_later=others_later)
 
     def cached(self) -> dict[str, dict[str, list[str]]]:
         """Return the cache: target, type, names in rank order."""

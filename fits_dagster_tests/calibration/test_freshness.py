@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
 from fits_dagster.calibration import associate_headers
-from fits_dagster.calibration.associate import INGEST_BARRIER
+from fits_dagster.calibration.associate import INGEST_BARRIER, nobody_is_associated, owed
 from fits_dagster.calibration.lookup import compute
 from fits_dagster.calibration.match_keys import applicable_types, index_headers, load_facts, needs_of
 from fits_dagster.calibration.processing_tags import remove_processing_tag, set_processing_tag
@@ -171,6 +171,7 @@ def check_sequence(engine: Engine, world: str, sequence: Sequence) -> None:
     with engine.connect() as connection:
         archive = Archive(connection)
         queue: dict[str, int] = {}
+        owing: set[int] = set()
         current: dict[str, int] = {}
         change_tag(connection, "A", 1, True)
         for step in sequence:
@@ -184,16 +185,54 @@ def check_sequence(engine: Engine, world: str, sequence: Sequence) -> None:
                 state |= {"processing": processing, "processing_tag": tag}
                 values = record | kinds[kind % len(kinds)] | state
                 rows = configurations[configuration % len(configurations)]
-                header, work = archive.arrive(name, values, table, rows)
+                # every third is background work
+                later = (number + kind) % 3 == 0
+                header, work = archive.arrive(name, values, table, rows, others_later=later)
+                if later and not nobody_is_associated(connection):
+                    owing.add(header)
                 current[name] = queue[name] = header
                 assert name not in targets(work)
             queue |= {item.filename: item.subject_id for item in work}
             if step[-1]:
-                associate_headers(connection, list(queue.values()))
-                queue.clear()
-        associate_headers(connection, list(queue.values()))
+                work_off(connection, queue, owing)
+        work_off(connection, queue, owing)
         assert archive.cached() == from_scratch(archive, list(current.values()))
         connection.rollback()
+
+
+def work_off(connection: Connection, queue: dict[str, int], owing: set[int]) -> None:
+    """Do what the associate stage does until nothing waits."""
+    while queue:
+        done = list(queue.values())
+        queue.clear()
+        associate_headers(connection, done)
+        work = owed(connection, [header for header in done if header in owing])
+        owing.difference_update(done)
+        queue |= {item.filename: item.subject_id for item in work if item.subject_id is not None}
+
+
+def test_a_calibration_of_background_work_looks_for_its_targets_when_it_is_associated(
+    connection: Connection,
+) -> None:
+    archive = Archive(connection)
+    done, _ = arrive(archive, "done.fits", 0.0, SCIENCE)
+    waiting, _ = arrive(archive, "waiting.fits", 0.1, SCIENCE)
+    assert nobody_is_associated(connection)
+    associate_headers(connection, [done, waiting])
+    assert not nobody_is_associated(connection), "what has been found to have no calibration is associated"
+    record = RECORD | ARC | {"ut_datetime": UT}
+    arc, work = archive.arrive("arc.fits", record, "gnirs", [ROW], others_later=True)
+    assert work == []
+    connection.execute(
+        text("""insert into work_item (stage, filename, night, sort_key, subject_id)
+                values ('associate', 'waiting.fits', '20190601', '', :id)"""),
+        {"id": waiting},
+    )
+    associate(archive, arc)
+    assert targets(owed(connection, [arc])) == {"done.fits"}, "the other one will find it by itself"
+    associate(archive, done)
+    assert archive.cached()["done.fits"]["arc"] == ["arc.fits"]
+    assert owed(connection, [arc]) == []
 
 
 def change_tag(connection: Connection, tag: str, priority: int | None, published: bool) -> list[Any]:
