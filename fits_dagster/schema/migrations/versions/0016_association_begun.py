@@ -14,7 +14,8 @@ revision = "0016"
 down_revision = "0015"
 branch_labels = None
 depends_on = None
-programs_from = "0013"
+# older ones would associate what is background work without looking for whom it concerns
+programs_from = "0016"
 
 
 def upgrade() -> None:
