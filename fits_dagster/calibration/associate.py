@@ -295,35 +295,25 @@ def follow_ups(
     return as_work({h: place for h, place in affected.items() if h not in header_ids}, priority)
 
 
-_NOBODY_ASSOCIATED = text(f"""
+_NOBODY = text(f"""
 select not exists (select from association_begun)
    and not exists (select from work_item where stage = '{_STAGE}' and state = 'running')
 """)
 
 
 def nobody_is_associated(connection: Connection) -> bool:
-    """Tell whether no target has been associated yet, nor is: all of them will find what comes now.
-
-    Asked in the transaction of an ingest, after :func:`follow_ups`.
-    """
-    return bool(connection.scalar(_NOBODY_ASSOCIATED))
+    """Tell, in an ingest after :func:`follow_ups`, whether all targets have yet to find what comes now."""
+    return bool(connection.scalar(_NOBODY))
 
 
-def owed(connection: Connection, header_ids: Sequence[int], *, priority: int = 0) -> list[NewWork]:
+def owed(connection: Connection, header_ids: Sequence[int]) -> list[NewWork]:
     """Return associations of targets that headers concern which were ingested with ``others_later``.
 
-    Where many files come at once, each without an answer yet, every calibration among them would concern all
-    of its reach, again and again. So it is asked when the calibration itself has been associated.
-
-    Parameters
-    ----------
-    connection
-        The transaction in which the headers have just been associated.
-    priority
-        Priority of the work that follows.
+    Asked when they have just been associated themselves: earlier, among many files that have no answer yet,
+    each would concern all of its reach, again and again.
     """
     affected = _affected(connection, header_ids, _AFFECTED_SINCE)
-    return as_work({h: place for h, place in affected.items() if h not in header_ids}, priority)
+    return as_work({h: place for h, place in affected.items() if h not in header_ids}, BACKGROUND)
 
 
 def _withdraw(connection: Connection, header_ids: Sequence[int]) -> dict[int, tuple[str, str]]:

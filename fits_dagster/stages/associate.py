@@ -22,10 +22,6 @@ __all__ = ["STAGE", "AssociateStage"]
 _OWES: Final = "owes_others"
 
 
-def _with_others(work: NewWork) -> NewWork:
-    return replace(work, payload={**work.payload, _OWES: True})
-
-
 class AssociateStage(Stage[int]):
     """Database -> calibration association cache."""
 
@@ -70,7 +66,9 @@ class AssociateStage(Stage[int]):
         ]
         own = super().work_for_all(site, connection, versions)
         if any(priority <= BACKGROUND for priority in headers) and not nobody_is_associated(connection):
-            own = [_with_others(work) if work.priority <= BACKGROUND else work for work in own]
+            own = [
+                replace(work, payload={_OWES: True}) if work.priority <= BACKGROUND else work for work in own
+            ]
         return [*own, *others]
 
     def work(self, site: Site, item: WorkItem, known: Any) -> int:
@@ -92,7 +90,7 @@ class AssociateStage(Stage[int]):
 
         found: Mapping[int, int] = associate_headers(connection, [header for _, header in group])
         owing = [header for item, header in group if item.payload.get(_OWES)]
-        others = owed(connection, owing, priority=BACKGROUND) if owing else []
+        others = owed(connection, owing) if owing else []
         asked = {"ids": [header for _, header in group]}
         contents = {row.id: row.data_md5 for row in connection.execute(RECORDS["contents_of_headers"], asked)}
         return [

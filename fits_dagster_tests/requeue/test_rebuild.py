@@ -32,6 +32,8 @@ select f.name, a.caltype, cardinality(a.cal_hids) as number from calibration_ans
 join header h on h.id = a.header_id join diskfile d on d.id = h.diskfile_id join file f on f.id = d.file_id
 order by 1, 2
 """)
+#: Records with their previews, and associations.
+Held = tuple[list[Any], list[Any]]
 #: The command line, whose first process at a file is killed.
 DEADLY = """
 import os, signal
@@ -63,7 +65,7 @@ def fill(site: Site, night: list[Path]) -> None:
         drain(site, stage)
 
 
-def state(site: Site) -> tuple[list[Any], list[Any]]:
+def state(site: Site) -> Held:
     with site.engine.connect() as connection:
         return list(connection.execute(RECORDS).all()), list(connection.execute(ANSWERS).all())
 
@@ -78,6 +80,15 @@ def lose(site: Site) -> None:
             )
         ).all()
         connection.execute(text(f"truncate {', '.join(tables)} restart identity cascade"))
+
+
+@pytest.fixture
+def before(archive: Site, night: list[Path]) -> Held:
+    """What the database held that is lost; its store is there."""
+    fill(archive, night)
+    held = state(archive)
+    lose(archive)
+    return held
 
 
 def test_the_store_gives_back_what_the_database_held(archive: Site, night: list[Path]) -> None:
@@ -125,11 +136,8 @@ def by_the_command_line(
 
 
 def test_by_the_command_line_in_processes_of_its_own(
-    archive: Site, settings: Settings, night: list[Path], monkeypatch: pytest.MonkeyPatch
+    archive: Site, settings: Settings, before: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(archive, night)
-    before = state(archive)
-    lose(archive)
     done = by_the_command_line(archive, settings, monkeypatch, "-m", "fits_dagster")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10 files in the store, 10 queued" in done.stdout
@@ -138,11 +146,13 @@ def test_by_the_command_line_in_processes_of_its_own(
 
 
 def test_what_a_killed_process_had_in_hand_is_taken_up_by_another_at_once(
-    archive: Site, settings: Settings, night: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    archive: Site,
+    settings: Settings,
+    night: list[Path],
+    before: Held,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    fill(archive, night)
-    before = state(archive)
-    lose(archive)
     program = tmp_path / "program.py"
     program.write_text(DEADLY)
     monkeypatch.setenv("DEADLY", night[4].name)
@@ -156,11 +166,8 @@ def test_what_a_killed_process_had_in_hand_is_taken_up_by_another_at_once(
 
 
 def test_what_a_killed_command_had_in_hand_is_taken_up_when_its_lease_ends(
-    archive: Site, settings: Settings, night: list[Path], monkeypatch: pytest.MonkeyPatch
+    archive: Site, settings: Settings, before: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(archive, night)
-    before = state(archive)
-    lose(archive)
     for _ in queue_store(archive):
         pass
     with archive.engine.begin() as connection:
