@@ -25,8 +25,6 @@ from fits_dagster_tests.builders.sites import HttpServer, brisk_settings, served
 #: and then what is busy all the while.
 LONGEST = (
     "system/test_up.py",
-    "system/test_dagster_dev.py",
-    "demo/test_two_summits.py",
     "system/test_runs.py",
     "test_package.py",
     "system/test_upgrade.py",
@@ -37,6 +35,7 @@ LONGEST = (
     "headers/test_header_export.py",
     "orchestration/test_definitions.py",
     "storage/test_s3_harm.py",
+    "requeue/test_rebuild.py",
     "web/test_browser.py",
     "web/test_grammar.py",
     "web/test_update_headers.py",

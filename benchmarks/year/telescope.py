@@ -50,6 +50,8 @@ _SETTLING_NIGHTS: Final = 3
 #: A year in which nothing moves for this long has failed, seconds.
 _PATIENCE_S: Final = 240.0
 _LOOK_EVERY_S: Final = 0.5
+#: A look at what has arrived may take so much of the time, as it is at the system's cost.
+_LOOKING_SHARE: Final = 0.04
 _SUPERVISE_EVERY_S: Final = 1.0
 _WHO: Final = "simulate-year"
 #: States that no file has when it comes, with their cards.
@@ -96,7 +98,7 @@ class Telescope:
         #: What comes later, by the number of the night in which it does.
         self.later: dict[int, list[PlannedFrame]] = {}
         self._supervised = 0.0
-        self._looked = 0.0
+        self._next_look = 0.0
         self._timer: threading.Timer | None = None
 
     def run(self) -> None:
@@ -275,12 +277,13 @@ class Telescope:
             self._supervised = now
             self.system.look()
             self.meters.sample()
-        if now - self._looked >= _LOOK_EVERY_S:
-            self._looked = now
+        if now >= self._next_look:
             for given in self.given:
                 if given.is_whole and not given.settled:
                     given.left = self._left(given)
                     given.settled = not given.left
+            took = time.monotonic() - now
+            self._next_look = time.monotonic() + max(_LOOK_EVERY_S, took / _LOOKING_SHARE)
 
     def _wait(self, left: Callable[[], object], what: str) -> None:
         """Wait until nothing is left; what is left must change now and then."""

@@ -105,8 +105,10 @@ def _faults(
     changed: Iterable[Entry], entries: Iterable[Entry], landed: Mapping[str, tuple[int, int]]
 ) -> Mapping[str, EntryError]:
     """Return by name why entries are refused: what they are, or that another name differs by case only."""
+    concerned = {entry.name.casefold() for entry in changed}
+    alike = (e.name for e in entries if e.fault is None and e.name.casefold() in concerned)
     owners: dict[str, str] = {}
-    for name in sorted((e.name for e in entries if e.fault is None), key=lambda n: (n not in landed, n)):
+    for name in sorted(alike, key=lambda n: (n not in landed, n)):
         owners.setdefault(name.casefold(), name)
     faults = {}
     for entry in changed:

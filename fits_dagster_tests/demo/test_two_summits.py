@@ -10,7 +10,7 @@ import pytest
 
 from fits_dagster_tests.system.conftest import command, environment
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def test_the_nights_of_two_summits_arrive_unaltered_in_one_archive(tmp_path: Path) -> None:

@@ -58,6 +58,17 @@ def test_a_reader_that_is_ended_from_outside_is_worth_another_attempt(guard, num
     assert guard.call(operator.add, 2, 2) == 4
 
 
+def test_a_reader_can_be_ended_whatever_the_process_ignores_that_started_it():
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        with Guard() as guard, pytest.raises(ReaderEndedError, match="SIGTERM"):
+            guard.call(signal.raise_signal, signal.SIGTERM)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_leaving_the_process_is_a_crash(guard):
     with pytest.raises(ParserError, match="exit status 3"):
         guard.call(os._exit, 3)

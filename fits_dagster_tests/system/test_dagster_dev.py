@@ -20,7 +20,7 @@ from fits_dagster.settings import load_settings
 from fits_dagster.system.ports import free_port
 from fits_dagster_tests.system.conftest import command, environment, wait_until
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = "{ runsOrError { ... on Runs { results { runId jobName status } } } }"
