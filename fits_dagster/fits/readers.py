@@ -144,6 +144,11 @@ class Readers:
         self._lock = threading.Lock()
         self._idle: list[Reader] = []
         self._closed = False
+        self._turns: threading.Semaphore | None = None
+
+    def share(self, number: int) -> None:
+        """Let so many calls go on at once from now on, no more; others wait for their turn."""
+        self._turns = threading.Semaphore(number)
 
     def begin(self) -> None:
         """Start a child, so that the first call finds one; returns at once."""
@@ -152,17 +157,28 @@ class Readers:
                 self._idle.append(Reader(self.memory))
 
     def take(self) -> Reader:
-        """Return a child that lives, a new one if none is idle."""
-        with self._lock:
-            while self._idle:
-                child = self._idle.pop()
-                if child.is_alive:
-                    return child
-                child.end()
-        return Reader(self.memory)
+        """Return a child that lives, a new one if none is idle; it must be given back."""
+        if self._turns is not None:
+            self._turns.acquire()
+        try:
+            with self._lock:
+                while self._idle:
+                    child = self._idle.pop()
+                    if child.is_alive:
+                        return child
+                    child.end()
+            return Reader(self.memory)
+        except BaseException:
+            self._end_turn()
+            raise
+
+    def _end_turn(self) -> None:
+        if self._turns is not None:
+            self._turns.release()
 
     def give_back(self, child: Reader, *, is_well: bool) -> None:
         """Keep a child for the next call; one that is not well is ended."""
+        self._end_turn()
         with self._lock:
             if is_well and not self._closed:
                 self._idle.append(child)

@@ -6,10 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fits_dagster.previews.errors import NoPreview, Reason
+from fits_dagster.previews.info import Layout, PreviewInfo
 from fits_dagster.previews.names import preview_name
 
 if TYPE_CHECKING:
-    from fits_dagster.previews.rendering import Layout, PreviewInfo, PreviewRequest, render, rendered
+    from fits_dagster.previews.rendering import PreviewRequest, render, rendered
 
 __all__ = [
     "Layout",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fits_dagster.previews import PreviewInfo
+from fits_dagster.previews.info import PreviewInfo
 
 __all__ = ["rendered_for"]
 
 
 def rendered_for(path: Path, instrument: str | None, tags: frozenset[str]) -> tuple[PreviewInfo, bytes]:
     """Make the preview of a file.
+
+    What it returns is taken in without any of these imports.
 
     Parameters
     ----------

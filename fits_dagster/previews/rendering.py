@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,13 @@ from fits_dagster.metadata.pictures import Picture
 from fits_dagster.metadata.registry import translator_class
 from fits_dagster.previews.chopnod import chop_nod_picture
 from fits_dagster.previews.errors import NoPreview
+from fits_dagster.previews.info import Layout, PreviewInfo
 from fits_dagster.previews.mosaic import amplifier_parts, array_parts, paste
 from fits_dagster.previews.reading import Image, OpenFile, Pixels, open_images
 from fits_dagster.previews.shrink import fit, shrink
 from fits_dagster.previews.stretch import limits_of_pixels, to_grey
 
-__all__ = ["Layout", "PreviewInfo", "PreviewRequest", "render", "rendered"]
-
-Layout = Literal["image", "cube", "mosaic", "chop_nod"]
+__all__ = ["PreviewRequest", "render", "rendered"]
 
 #: percentile left out at each end
 PERCENTILE = 0.3
@@ -53,20 +52,6 @@ class PreviewRequest:
 
     instrument: str | None
     tags: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class PreviewInfo:
-    """What was made."""
-
-    width: int
-    height: int
-    #: bytes of the JPEG file
-    size: int
-    layout: Layout
-    #: pixel values that became black and white
-    low: float
-    high: float
 
 
 def render(path: Path, description: PreviewRequest, out: BinaryIO | Path) -> PreviewInfo:

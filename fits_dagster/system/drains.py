@@ -9,6 +9,7 @@ from multiprocessing import connection
 from multiprocessing.context import ForkProcess
 from typing import Any, Final
 
+from fits_dagster.fits.readers import READERS
 from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.report import DrainReport
 from fits_dagster.ledger.stage import Stage, Subject
@@ -38,7 +39,10 @@ class Drains:
 
     def wait(self, seconds: float) -> None:
         """Wait for some time, or until one of them has ended."""
-        connection.wait([each.sentinel for each in self.processes if each.is_alive()], seconds)
+        alive = [each.sentinel for each in self.processes if each.is_alive()]
+        # where all have ended meanwhile, nothing would wake it
+        if alive or not self.processes:
+            connection.wait(alive, seconds)
 
     @property
     def have_failed(self) -> bool:
@@ -83,7 +87,9 @@ def draining(settings: Settings, site: SiteName, processes: int) -> Iterator[Dra
 
 def _drain(settings: Settings, name: SiteName) -> None:
     with opened_site(settings, name) as opened:
-        site = replace(opened, work=opened.work.model_copy(update={"workers": 1}))
+        # two threads, but one reader: it reads a file while what came of the one before it is written
+        site = replace(opened, work=opened.work.model_copy(update={"workers": 2}))
+        READERS.share(1)
         stages = stages_of(site.settings)
         reading = [stage for stage in stages if stage.subject is not Subject.HEADER]
         others = [stage for stage in stages if stage.subject is Subject.HEADER]

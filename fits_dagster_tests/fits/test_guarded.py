@@ -131,6 +131,21 @@ def test_guards_may_share_their_children() -> None:
         assert one.call(operator.add, 1, 1) == 2
 
 
+def test_children_that_are_shared_take_their_calls_in_turn() -> None:
+    readers = Readers()
+    readers.share(1)
+    with Guard(readers=readers) as guard, ThreadPoolExecutor(3) as pool:
+        with pytest.raises(ParserError):
+            guard.call(os._exit, 1)
+        pids = {call.result() for call in [pool.submit(guard.call, _awhile) for _ in range(6)]}
+    assert len(pids) == 1
+
+
+def _awhile() -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
 def test_memory_that_a_file_needed_is_kept_for_the_next(guard: Guard) -> None:
     guard.call(_new_pages, 3)
     assert guard.call(_new_pages, 3) < 1000, "4096 bytes each: the kernel cleared them all again"
