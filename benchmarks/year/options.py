@@ -20,6 +20,8 @@ class YearOptions:
 
     nights: int = 365
     files_per_night: int = 100
+    #: Real minutes after which no further night begins, however many are left.
+    minutes: float | None = None
     #: Simulated seconds in a real one; 0: as fast as the files arrive.
     speed: float = 0.0
     #: Nights that may be on their way before another one begins.

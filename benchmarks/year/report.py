@@ -27,6 +27,7 @@ def as_object(year: Year) -> dict[str, Any]:
     return {
         "bench": "year",
         "nights": options.nights,
+        "nights_given": sum(each.nights for each in year.stretches),
         "files_per_night": options.files_per_night,
         "speed": options.speed,
         "seed": options.seed,

@@ -122,10 +122,15 @@ class Telescope:
             progress = held.enter_context(_progress(self.console))
             task = progress.add_task("nights", total=options.nights, what="")
             try:
+                began = time.monotonic()
                 for number in range(options.nights):
                     progress.update(task, what=str(Night(options.first_night + timedelta(days=number))))
-                    self._night(number)
+                    is_late = options.minutes is not None and time.monotonic() - began > options.minutes * 60
+                    is_last = is_late or number == options.nights - 1
+                    self._night(number, is_last=is_last)
                     progress.advance(task)
+                    if is_last:
+                        break
                 self._finish(progress)
             except _TimedOutError:
                 self.year.timed_out = True
@@ -135,7 +140,7 @@ class Telescope:
                 self.meters.end()
                 raise
 
-    def _night(self, number: int) -> None:
+    def _night(self, number: int, *, is_last: bool) -> None:
         plan, options = self.plan.night(number), self.year.options
         if number % self.year.options.row_nights == 0:
             if self.meters.stretches:
@@ -159,7 +164,7 @@ class Telescope:
             self._look()
         for frame in self.later.pop(number, ()):
             self._give(given, frame, None)
-        if number == self.year.options.nights - 1:
+        if is_last:
             for frames in self.later.values():
                 for frame in frames:
                     self._give(given, frame, None)

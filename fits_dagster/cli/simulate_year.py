@@ -21,6 +21,11 @@ __all__ = ["simulate_year"]
     "--files-per-night", default=100, show_default=True, type=click.IntRange(1), help="Files of each night."
 )
 @click.option(
+    "--minutes",
+    type=click.FloatRange(0.0),
+    help="Begin no further night after so many minutes; what was given is waited for and compared.",
+)
+@click.option(
     "--speed",
     default=0.0,
     show_default=True,
@@ -72,6 +77,7 @@ __all__ = ["simulate_year"]
 def simulate_year(
     nights: int,
     files_per_night: int,
+    minutes: float | None,
     speed: float,
     ahead: int,
     seed: int,
@@ -103,6 +109,7 @@ def simulate_year(
     options = YearOptions(
         nights=nights,
         files_per_night=files_per_night,
+        minutes=minutes,
         speed=speed,
         ahead=ahead,
         seed=seed,

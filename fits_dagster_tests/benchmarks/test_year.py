@@ -179,6 +179,20 @@ def test_three_nights_arrive_and_what_is_broken_is_named(tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+def test_a_year_of_so_many_minutes_ends_with_the_night_and_is_compared(tmp_path: Path) -> None:
+    figures = tmp_path / "year.json"
+    process = started(
+        tmp_path / "home", "--nights", "300", "--minutes", "0", "--late", "0.5", "--json", str(figures)
+    )
+    output, _ = process.communicate(timeout=550)
+    assert process.returncode == 0, output
+    found = json.loads(figures.read_text())
+    assert (found["nights"], found["nights_given"], found["files"]) == (300, 1, 10)
+    assert found["md5_equal"] + found["edited_and_else_equal"] + len(found["failed"]) == 10
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_year_that_is_broken_off_leaves_nothing_behind(tmp_path: Path) -> None:
     home = tmp_path / "home"
     process = started(home, "--nights", "400")
