@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from datetime import datetime
 from pathlib import Path
 
@@ -16,10 +15,6 @@ from fits_dagster.cli.paths import progress_bar
 from fits_dagster.settings import Settings, SiteName, load_settings
 
 __all__ = ["rebuild"]
-
-_LOOK_S = 0.5
-#: Before another round, where one has found nothing that it could do.
-_PAUSE_S = 2.0
 
 
 @click.command()
@@ -66,42 +61,22 @@ def rebuild(here: int | None, no_wait: bool, dry_run: bool, site: SiteName, home
 
 
 def _follow(settings: Settings, site: SiteName, here: int, began: datetime, bar: Progress) -> int:
-    """Work until nothing is left, or wait until the site's workers have; returns how many items have failed.
-
-    The processes of a round end when nothing is due, or when one of them is killed. What is tried again
-    later, and what a killed one had in hand, has a round of its own.
-    """
-    from fits_dagster.ledger.items import reap
-    from fits_dagster.requeue.rebuild import progress_of
-    from fits_dagster.sites import opened_site
-    from fits_dagster.system.drains import draining
+    """Show how far it is until nothing is left; returns how many items have failed."""
+    from fits_dagster.system.drains import DrainError, worked_off
 
     task = bar.add_task("items", total=None)
-    most = left = 0
-    while True:
-        before = left
-        with draining(settings, site, here) as drains, opened_site(settings, site) as opened:
-            lease_s = opened.work.lease_seconds
-            while True:
-                # in this order: what they end with is seen
-                dead, at_work = drains.killed, drains.are_at_work
-                if here:
-                    with opened.engine.begin() as connection:
-                        reap(connection, dead)
-                found = progress_of(opened, began)
-                left, most = found.left, max(most, found.left)
-                # what follows from an ingest is added while it goes on, so the whole grows
-                bar.update(task, total=most, completed=most - left, description="items", refresh=True)
-                if not left and not at_work:
-                    return found.failed
-                if dead:
-                    bar.console.print("a process was killed, its files are taken up again", highlight=False)
-                if dead or (here and not at_work):
-                    break
-                drains.wait(_LOOK_S)
-            if drains.have_failed and not dead:
-                raise click.ClickException(f"a process ended by an error, {left} items are left")
-        if left == before:
-            waits = f"{left} items are tried again later, or wait for a lease to end ({lease_s:.0f} s)"
-            bar.update(task, description=waits, refresh=True)
-            time.sleep(_PAUSE_S)
+    most = failed = 0
+    try:
+        for standing in worked_off(settings, site, here, began):
+            left, failed = standing.progress.left, standing.progress.failed
+            # what follows from an ingest is added while it goes on, so the whole grows
+            most = max(most, left)
+            what = "items"
+            if (lease_s := standing.waits_for_s) is not None:
+                what = f"{left} items are tried again later, or wait for a lease to end ({lease_s:.0f} s)"
+            bar.update(task, total=most, completed=most - left, description=what, refresh=True)
+            if standing.has_lost:
+                bar.console.print("a process was killed, its files are taken up again", highlight=False)
+    except DrainError as error:
+        raise click.ClickException(str(error)) from error
+    return failed

@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from multiprocessing import connection
 from multiprocessing.context import ForkProcess
 from typing import Any, Final
 
 from fits_dagster.fits.readers import READERS
+from fits_dagster.ledger.items import reap
 from fits_dagster.ledger.loop import drain
 from fits_dagster.ledger.report import DrainReport
 from fits_dagster.ledger.stage import Stage, Subject
+from fits_dagster.requeue.rebuild import Progress, progress_of
 from fits_dagster.settings import Settings, SiteName
 from fits_dagster.sites import Site, opened_site
 from fits_dagster.stages.registry import stages_of
 from fits_dagster.system.forks import killed, start_fork
 
-__all__ = ["Drains", "draining"]
+__all__ = ["DrainError", "Drains", "Standing", "worked_off"]
 
 #: Files of a stage before the next one has its turn.
 _TURN: Final = 64
 #: For a process that was told to end.
 _LAST_WORDS_S: Final = 10.0
+_LOOK_S: Final = 0.5
+#: Before another round, where one has found nothing that it could do.
+_PAUSE_S: Final = 2.0
+
+
+class DrainError(Exception):
+    """A process ended by an error of its own, which it has told."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far the work at a site's queues is."""
+
+    progress: Progress
+    #: A process was killed; what it had in hand is taken up again.
+    has_lost: bool = False
+    #: Nothing can be done now: some wait to be tried again, or for a lease of so many seconds to end.
+    waits_for_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +78,7 @@ class Drains:
 
 
 @contextmanager
-def draining(settings: Settings, site: SiteName, processes: int) -> Iterator[Drains]:
+def _draining(settings: Settings, site: SiteName, processes: int) -> Iterator[Drains]:
     """Work through all queues of a site in processes, for the time of the context.
 
     They are forks: no connection to the database may be open in this process when the context begins.
@@ -83,6 +105,52 @@ def draining(settings: Settings, site: SiteName, processes: int) -> Iterator[Dra
             process.join(_LAST_WORDS_S)
             process.kill()
             process.join()
+
+
+def worked_off(settings: Settings, site: SiteName, processes: int, since: datetime) -> Iterator[Standing]:
+    """Work in processes until nothing is left in a site's queues; without any, wait until its workers have.
+
+    The processes of a round end when nothing is due, or when one of them is killed. What is tried again
+    later, and what a killed one had in hand, has a round of its own.
+
+    Parameters
+    ----------
+    since
+        Failures from then on count, by the database's clock.
+
+    Yields
+    ------
+    Standing
+        At each look; the last one has nothing left.
+
+    Raises
+    ------
+    DrainError
+        A process ended by an error.
+    """
+    left = 0
+    while True:
+        before = left
+        with _draining(settings, site, processes) as drains, opened_site(settings, site) as opened:
+            while True:
+                # in this order: what they end with is seen
+                dead, at_work = drains.killed, drains.are_at_work
+                if processes:
+                    with opened.engine.begin() as connection:
+                        reap(connection, dead)
+                found = progress_of(opened, since)
+                left = found.left
+                yield Standing(found, has_lost=bool(dead))
+                if not left and not at_work:
+                    return
+                if dead or (processes and not at_work):
+                    break
+                drains.wait(_LOOK_S)
+            if drains.have_failed and not dead:
+                raise DrainError(f"a process ended by an error, {left} items are left")
+        if left == before:
+            yield Standing(found, waits_for_s=opened.work.lease_seconds)
+            time.sleep(_PAUSE_S)
 
 
 def _drain(settings: Settings, name: SiteName) -> None:
