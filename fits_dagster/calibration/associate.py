@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Engine, TextClause, text
+from sqlalchemy import Connection, TextClause, text
 
-from fits_dagster.calibration.match_keys import forget_headers, index_headers, load_facts, write_index
+from fits_dagster.calibration.match_keys import forget_headers, load_facts, write_index
 from fits_dagster.calibration.queries import NO_TAG, compile_ruleset, fits, need_slot, offer_slot, remoteness
-from fits_dagster.ledger.items import BACKGROUND, NewWork, add_work
+from fits_dagster.ledger.items import BACKGROUND, NewWork
 
 __all__ = [
     "INGEST_BARRIER",
@@ -18,12 +18,11 @@ __all__ = [
     "arrival_statement",
     "as_work",
     "associate_headers",
-    "count_current_headers",
     "follow_ups",
+    "hold_barrier",
     "nobody_is_associated",
     "owed",
     "ranked_statement",
-    "rebuild_match_keys",
     "replace_statement",
 ]
 
@@ -263,6 +262,11 @@ where o.header_id = any(a.cal_hids) or {RUNNING}
 """)
 
 
+def hold_barrier(connection: Connection) -> None:
+    """Let associations wait until this transaction, which writes offers and needs, has ended."""
+    connection.execute(_HOLD, {"key": INGEST_BARRIER})
+
+
 def follow_ups(
     connection: Connection, header_ids: Sequence[int], *, priority: int = 0, others_later: bool = False
 ) -> list[NewWork]:
@@ -287,7 +291,7 @@ def follow_ups(
         Associations of the *other* targets whose answer can change; those of the headers themselves are
         not among them.
     """
-    connection.execute(_HOLD, {"key": INGEST_BARRIER})
+    hold_barrier(connection)
     older = list(connection.scalars(_SUPERSEDED, {"ids": list(header_ids)}))
     affected = _withdraw(connection, older) if older else {}
     if write_index(connection, load_facts(connection, header_ids)) and not others_later:
@@ -361,41 +365,3 @@ def as_work(affected: Mapping[int, tuple[str, str]], priority: int) -> list[NewW
         NewWork(stage=_STAGE, path=path, filename=filename, subject_id=header, priority=priority)
         for header, (path, filename) in sorted(affected.items())
     ]
-
-
-_NEXT_HEADERS = text("""
-select h.id, d.path, d.filename from header h join diskfile d on d.id = h.diskfile_id and d.canonical
-where h.id > :after order by h.id limit :limit
-""")
-
-
-def rebuild_match_keys(engine: Engine, *, batch: int = 500) -> Iterator[int]:
-    """Write the offers and needs of all current headers anew, and queue their associations in the background.
-
-    It is for a change of the rules. Each batch is a transaction; what was done stays when it is interrupted,
-    and files may be ingested meanwhile.
-
-    Yields
-    ------
-    int
-        Number of headers of each batch that is done.
-    """
-    after = 0
-    while True:
-        with engine.begin() as connection:
-            connection.execute(_HOLD, {"key": INGEST_BARRIER})
-            rows = connection.execute(_NEXT_HEADERS, {"after": after, "limit": batch}).all()
-            if not rows:
-                return
-            index_headers(connection, [row.id for row in rows])
-            add_work(connection, as_work({row.id: (row.path, row.filename) for row in rows}, BACKGROUND))
-        after = rows[-1].id
-        yield len(rows)
-
-
-def count_current_headers(connection: Connection) -> int:
-    """Return the number of headers that :func:`rebuild_match_keys` would go through."""
-    return int(connection.scalar(_COUNT_HEADERS) or 0)
-
-
-_COUNT_HEADERS = text("select count(*) from header h join diskfile d on d.id = h.diskfile_id and d.canonical")

@@ -23,13 +23,13 @@ def rebuild_match_keys(dry_run: bool, site: SiteName, home: Path) -> None:
 
     The associations themselves are queued as background work. May be interrupted, and begun again.
     """
-    from fits_dagster.calibration import associate
+    from fits_dagster.calibration import rematch
     from fits_dagster.sites import opened_site
 
     console = Console()
     with opened_site(load_settings(home), site) as opened:
         with opened.engine.connect() as connection:
-            total = associate.count_current_headers(connection)
+            total = rematch.count_current_headers(connection)
         if dry_run:
             click.echo(f"{total} headers would be matched again, and their associations queued")
             return
@@ -37,7 +37,7 @@ def rebuild_match_keys(dry_run: bool, site: SiteName, home: Path) -> None:
         done = 0
         with Progress(*columns, transient=True, console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task("headers", total=total)
-            for count in associate.rebuild_match_keys(opened.engine):
+            for count in rematch.rebuild_match_keys(opened.engine):
                 done += count
                 progress.update(task, completed=done)
     click.echo(f"{done} headers matched again, and their associations queued as background work")
