@@ -24,6 +24,14 @@ __all__ = ["backup", "restore"]
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
+def _past(context: click.Context, parameter: click.Parameter, value: datetime | None) -> datetime | None:
+    """Take a moment as UTC; refuse one to come."""
+    moment = value and value.replace(tzinfo=UTC)
+    if moment and moment > datetime.now(UTC):
+        raise click.BadParameter(f"{moment:%Y-%m-%d %H:%M:%S} UTC has not come yet")
+    return moment
+
+
 @click.command()
 @click.option(
     "--to",
@@ -35,6 +43,7 @@ _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--verify", "verified", is_flag=True, help="Restore each into a scratch database, and compare.")
 @click.option(
     "--as-of",
+    callback=_past,
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d %H:%M:%S"]),
     help="A past moment, UTC: from a base backup and the log that your PostgreSQL archived.",
 )
@@ -70,9 +79,7 @@ def backup(
         return
     with _server(as_of, base, log) as server:
         for site in sites or settings.sites:
-            made = make_backup(
-                settings, site, place, server=server, moment=as_of and as_of.replace(tzinfo=UTC)
-            )
+            made = make_backup(settings, site, place, server=server, moment=as_of)
             click.echo(f"{made.dump}: {made.rows} rows of {len(made.tables)} tables")
             if verified:
                 verify(settings, made)
@@ -92,16 +99,13 @@ def _server(as_of: datetime | None, base: Path | None, log: Path | None) -> Iter
         return
     from fits_dagster.backup.past import server_as_of
 
-    moment = as_of.replace(tzinfo=UTC)
-    if moment > datetime.now(UTC):
-        raise click.BadParameter(f"{moment:%Y-%m-%d %H:%M:%S} UTC has not come yet", param_hint="--as-of")
     with ExitStack() as stack:
         with Console(stderr=True).status("a copy of the base backup") as status:
 
             def tell(seconds: float) -> None:
-                status.update(f"bringing it forward to {moment:%Y-%m-%d %H:%M:%S} UTC: {seconds:.0f} s")
+                status.update(f"bringing it forward to {as_of:%Y-%m-%d %H:%M:%S} UTC: {seconds:.0f} s")
 
-            url = stack.enter_context(server_as_of(base, log, moment, tell=tell))
+            url = stack.enter_context(server_as_of(base, log, as_of, tell=tell))
         yield url
 
 
