@@ -1,4 +1,4 @@
-"""Making backups: a dump and a manifest, of one snapshot; verifying and keeping them.
+"""Making backups: a dump and a manifest, of one snapshot; and verifying them.
 
 A backup is ``<site>-<UTC>.dump``, in PostgreSQL's compressed form, and ``<site>-<UTC>.json`` beside it. The
 manifest comes last, so a dump without one is no backup: it was broken off.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -23,19 +23,20 @@ from fits_dagster.backup.programs import BackupError, run_program
 from fits_dagster.database.server import database_url
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import Settings, SiteName
-from fits_dagster.storage.landing import md5_of
+from fits_dagster.storage.landing import md5_of, write_durably
 
 __all__ = [
+    "STAMP",
     "Backup",
     "administrator",
-    "delete_old",
-    "find_backups",
     "make_backup",
+    "read_manifest",
     "scratch_database",
     "verify",
 ]
 
-_STAMP: Final = "%Y%m%dT%H%M%SZ"
+#: The moment in the names of its files.
+STAMP: Final = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,10 @@ class Backup:
     def rows(self) -> int:
         """Rows of all tables."""
         return sum(table.rows for table in self.tables.values())
+
+    def at(self, dump: Path) -> Backup:
+        """Return this backup with its dump in another place."""
+        return replace(self, dump=dump)
 
 
 def make_backup(
@@ -88,7 +93,7 @@ def make_backup(
     if server is not None:
         url = server.set(username=url.username, database=url.database)
     made_at = (moment or datetime.now(UTC)).replace(microsecond=0)
-    dump = directory / f"{site}-{made_at:{_STAMP}}.dump"
+    dump = directory / f"{site}-{made_at:{STAMP}}.dump"
     if dump.exists():
         raise BackupError(f"{dump} is there already")
     engine = create_engine(url, isolation_level="REPEATABLE READ")
@@ -108,13 +113,6 @@ def make_backup(
     backup = Backup(dump, site, made_at, schema, md5_of(dump), tables)
     _write_manifest(backup)
     return backup
-
-
-def find_backups(directory: Path, site: SiteName | None = None) -> list[Backup]:
-    """Return the backups of a directory that are whole, the newest first."""
-    manifests = directory.glob(f"{site or '*'}-*.json")
-    found = [_read_manifest(path) for path in manifests if path.with_suffix(".dump").is_file()]
-    return sorted(found, key=lambda backup: backup.made_at, reverse=True)
 
 
 def verify(settings: Settings, backup: Backup) -> None:
@@ -137,16 +135,6 @@ def verify(settings: Settings, backup: Backup) -> None:
             engine.dispose()
     if wrong := differences(backup.tables, found):
         raise BackupError(f"{backup.dump} does not give back what was dumped: {'; '.join(wrong)}")
-
-
-def delete_old(backups: Sequence[Backup], keep: int) -> list[Backup]:
-    """Delete all but the newest backups of a site; returns what was deleted."""
-    ordered = sorted(backups, key=lambda backup: backup.made_at, reverse=True)
-    for backup in ordered[keep:]:
-        # without its manifest a dump is no backup, so the manifest goes first
-        backup.manifest.unlink()
-        backup.dump.unlink(missing_ok=True)
-    return ordered[keep:]
 
 
 @contextmanager
@@ -182,15 +170,22 @@ def _write_manifest(backup: Backup) -> None:
         "tables": {name: table.as_dict() for name, table in backup.tables.items()},
     }
     temporary = backup.manifest.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(written, indent=1) + "\n")
+    write_durably(temporary, (json.dumps(written, indent=1) + "\n").encode())
     temporary.replace(backup.manifest)
 
 
-def _read_manifest(path: Path) -> Backup:
+def read_manifest(path: Path, dump: Path) -> Backup:
+    """Read the manifest of a dump.
+
+    Raises
+    ------
+    BackupError
+        It is none.
+    """
     try:
         read = json.loads(path.read_text())
         return Backup(
-            path.with_suffix(".dump"),
+            dump,
             read["site"],
             datetime.fromisoformat(read["made_at"]),
             read["schema"],

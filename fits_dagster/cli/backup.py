@@ -35,9 +35,10 @@ def _past(context: click.Context, parameter: click.Parameter, value: datetime | 
 @click.command()
 @click.option(
     "--to",
-    "directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Directory of the backups.  [default: HOME/backups]",
+    "place",
+    metavar="PLACE",
+    default="",
+    help="Directory of the backups, or s3://bucket/path.  [default: the setting backups, or HOME/backups]",
 )
 @click.option("--keep", type=click.IntRange(min=1), help="Delete all but the newest N of each site.")
 @click.option("--verify", "verified", is_flag=True, help="Restore each into a scratch database, and compare.")
@@ -53,7 +54,7 @@ def _past(context: click.Context, parameter: click.Parameter, value: datetime | 
 @sites_option(required=False, help="Which site.  [default: all that run here]")
 @home_option
 def backup(
-    directory: Path | None,
+    place: str,
     keep: int | None,
     verified: bool,
     as_of: datetime | None,
@@ -68,25 +69,30 @@ def backup(
     What the store holds is not in it: files are in the store, and previews and associations follow from them.
     With --as-of it is the databases as they were at a past moment, for the restore command to put back.
     """
-    from fits_dagster.backup.dump import delete_old, find_backups, make_backup, verify
+    from fits_dagster.backup.dump import make_backup, verify
+    from fits_dagster.backup.places import open_place
 
     settings = load_settings(home)
-    place = directory or settings.home / "backups"
+    kept = open_place(settings, place)
     if only_list:
-        for found in find_backups(place):
-            size = found.dump.stat().st_size / 1e6
-            click.echo(f"{found.dump}  {found.rows} rows  {size:.1f} MB  schema {found.schema}")
+        for found in kept.kept():
+            described = kept.described(found)
+            size = found.size / 1e6
+            click.echo(f"{found.address}  {described.rows} rows  {size:.1f} MB  schema {described.schema}")
         return
     with _server(as_of, base, log) as server:
         for site in sites or settings.sites:
-            made = make_backup(settings, site, place, server=server, moment=as_of)
-            click.echo(f"{made.dump}: {made.rows} rows of {len(made.tables)} tables")
+            with kept.workshop() as workshop:
+                made = make_backup(settings, site, workshop, server=server, moment=as_of)
+                if verified:
+                    verify(settings, made)
+                address = kept.keep(made).address
+            click.echo(f"{address}: {made.rows} rows of {len(made.tables)} tables")
             if verified:
-                verify(settings, made)
-                click.echo(f"{made.dump}: restored into a scratch database, every table is the same")
+                click.echo(f"{address}: restored into a scratch database, every table is the same")
             if keep is not None:
-                for old in delete_old(find_backups(place, site), keep):
-                    click.echo(f"{old.dump}: deleted")
+                for old in kept.delete_old(site, keep):
+                    click.echo(f"{old.address}: deleted")
 
 
 @contextmanager
@@ -110,25 +116,25 @@ def _server(as_of: datetime | None, base: Path | None, log: Path | None) -> Iter
 
 
 @click.command()
-@click.argument("dump", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("dump")
 @click.option("--dry-run", is_flag=True, help="Only say what would be restored.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @home_option
-def restore(dump: Path, dry_run: bool, yes: bool, home: Path) -> None:
+def restore(dump: str, dry_run: bool, yes: bool, home: Path) -> None:
     """Put a backup in the place of its site's database. The system must not be running.
 
-    The database that is there is renamed, not deleted. A backup of an older version is brought up to date.
+    DUMP is a file, or its address in S3, as --list tells it. The database that is there is renamed, not
+    deleted. A backup of an older version is brought up to date.
     """
-    from fits_dagster.backup.dump import find_backups
+    from fits_dagster.backup.places import find_backup
     from fits_dagster.backup.restore import restore as put_back
     from fits_dagster.database.server import start_embedded_server, stop_embedded_server
     from fits_dagster.system.home import read_running
 
     settings = load_settings(home)
-    chosen = next((each for each in find_backups(dump.parent) if each.dump == dump), None)
-    if chosen is None:
-        raise click.UsageError(f"{dump} has no manifest beside it: it is no whole backup")
-    click.echo(f"{chosen.site} as of {chosen.made_at:%Y-%m-%d %H:%M:%S} UTC: {chosen.rows} rows")
+    place, chosen = find_backup(settings, dump)
+    rows = place.described(chosen).rows
+    click.echo(f"{chosen.site} as of {chosen.made_at:%Y-%m-%d %H:%M:%S} UTC: {rows} rows")
     if dry_run:
         return
     if read_running(settings) is not None:
@@ -139,7 +145,8 @@ def restore(dump: Path, dry_run: bool, yes: bool, home: Path) -> None:
     if embedded:
         start_embedded_server(settings)
     try:
-        done = put_back(settings, chosen.site, chosen)
+        with place.fetched(chosen) as fetched:
+            done = put_back(settings, chosen.site, fetched)
     finally:
         if embedded:
             stop_embedded_server(settings)

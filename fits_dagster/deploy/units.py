@@ -75,6 +75,8 @@ class Machine:
     def writable(self) -> list[Path]:
         """Return the directories that the programs write; everything else is read-only for them."""
         places = [self.settings.home]
+        if self.settings.backups and not self.settings.backups.startswith("s3://"):
+            places.append(Path(self.settings.backups).expanduser().absolute())
         for name in self.sites:
             site = self.settings.site(name)
             places += [site.staging_directory] if site.staging_directory is not None else []

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from fits_dagster.backup.dump import find_backups
+from fits_dagster.backup.places import open_place
+from fits_dagster.backup.programs import BackupError
 from fits_dagster.doctor.finding import Finding, ok, warning
 from fits_dagster.settings import Settings
 
@@ -17,15 +18,21 @@ _LONGEST: Final = timedelta(hours=36)
 
 
 def backups(settings: Settings) -> Iterator[Finding]:
-    """Look at the newest backup of each site below the home; another machine may hold others."""
+    """Look at the newest backup of each site where the settings say; another machine may hold others."""
     directory = settings.home / "backups"
-    if not directory.is_dir():
+    if not settings.backups and not directory.is_dir():
         yield ok("backups", f"{directory} is not there: backups are made elsewhere, or not at all")
         return
+    try:
+        place = open_place(settings)
+        kept = place.kept()
+    except (BackupError, OSError) as error:
+        yield warning("backups", str(error), "look at the setting backups, the network, the credentials")
+        return
     for site in settings.sites:
-        newest = next(iter(find_backups(directory, site)), None)
+        newest = next((each for each in kept if each.site == site), None)
         if newest is None:
-            yield warning(site, f"{directory} holds no backup of it", "fits-dagster backup --verify")
+            yield warning(site, f"{place.address} holds no backup of it", "fits-dagster backup --verify")
             continue
         age = datetime.now(UTC) - newest.made_at
         said = f"the newest backup is of {newest.made_at:%Y-%m-%d %H:%M} UTC"

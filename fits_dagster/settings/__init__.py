@@ -70,6 +70,9 @@ class Settings(Frozen):
     keep_runs_days: float = Field(default=14.0, gt=0)
     #: Time that the histories of files are kept.
     keep_events_days: float = Field(default=400.0, gt=0)
+    #: Where backups of the databases are kept: a directory, or ``s3://bucket/path``, which is reached as the
+    #: stores of the sites are; empty: the directory ``backups`` under home.
+    backups: str = ""
     #: Size at which a log file is put aside, MB; ten older ones are kept.
     log_file_mb: float = Field(default=100.0, gt=0)
     #: Write log files as JSON, one object a line.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,14 +13,15 @@ from click.testing import CliRunner, Result
 from sqlalchemy import create_engine, text
 
 from fits_dagster.backup.contents import contents_of, differences
-from fits_dagster.backup.dump import delete_old, find_backups, make_backup, verify
+from fits_dagster.backup.dump import make_backup, read_manifest, verify
+from fits_dagster.backup.places import find_backup, open_place
 from fits_dagster.backup.programs import BackupError
 from fits_dagster.backup.restore import restore
 from fits_dagster.cli import cli
 from fits_dagster.database.server import database_url
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
-from fits_dagster.settings import Settings
+from fits_dagster.settings import Settings, load_settings
 from fits_dagster.sites import Site, open_site
 from fits_dagster.stages import associate, ingest
 from fits_dagster.storage.landing import md5_of
@@ -99,7 +102,7 @@ def test_a_restore_that_fails_leaves_the_site_as_it_was(
     manifest["tables"]["public.file"]["rows"] += 1
     made.manifest.write_text(json.dumps(manifest))
     before = contents(filled)
-    [wrong] = find_backups(tmp_path)
+    wrong = read_manifest(made.manifest, made.dump)
     with pytest.raises(BackupError, match=r"public\.file: 5 \| 4"):
         restore(settings, "archive", wrong)
     assert contents(filled) == before
@@ -124,13 +127,15 @@ def test_the_newest_are_kept_and_what_is_not_whole_is_no_backup(
         manifest = json.loads(made.manifest.read_text()) | {"made_at": moment.isoformat()}
         (tmp_path / f"{name}.json").write_text(json.dumps(manifest))
     (tmp_path / "archive-20990101T000000Z.dump").write_bytes(b"broken off")
-    found = find_backups(tmp_path, "archive")
-    assert len(found) == 4 and found[0].dump == made.dump
-    gone = delete_old(found, keep=2)
+    place = open_place(settings, str(tmp_path))
+    found = place.kept("archive")
+    assert len(found) == 4 and found[0].address == str(made.dump)
+    assert place.kept("summit") == []
+    gone = place.delete_old("archive", 2)
     assert [backup.made_at.date() for backup in gone] == [
         (made.made_at - timedelta(days=days)).date() for days in (2, 3)
     ]
-    assert len(find_backups(tmp_path)) == 2
+    assert len(place.kept()) == 2
 
 
 def test_differences_name_the_tables(filled: Site) -> None:
@@ -148,22 +153,91 @@ def test_by_the_command_line(
     monkeypatch.setenv("FITS_DAGSTER_ARCHIVE__DATABASE_URL", settings.archive.database_url)
     monkeypatch.setenv("FITS_DAGSTER_HOME", str(settings.home))
 
+    kept = tmp_path / "kept"
+
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(cli, arguments)
 
-    made = run("backup", "--to", str(tmp_path), "--site", "archive", "--verify", "--keep", "1")
+    made = run("backup", "--to", str(kept), "--site", "archive", "--verify", "--keep", "1")
     assert made.exit_code == 0, made.output
     assert "every table is the same" in made.output
-    [backup] = find_backups(tmp_path)
+    [backup] = open_place(settings, str(kept)).kept()
+    assert {path.suffix for path in kept.iterdir()} == {".dump", ".json"}
     assert datetime.now(UTC) - backup.made_at < timedelta(minutes=2)
-    assert str(backup.dump) in run("backup", "--list", "--to", str(tmp_path)).output
-    dry = run("restore", str(backup.dump), "--dry-run")
-    assert dry.exit_code == 0 and f"{backup.rows} rows" in dry.output
-    assert run("restore", str(backup.manifest)).exit_code == 2
+    listed = run("backup", "--list", "--to", str(kept)).output
+    assert backup.address in listed
+    dry = run("restore", backup.address, "--dry-run")
+    assert dry.exit_code == 0 and listed.split()[1] == dry.output.split()[-2]
+    wrong = run("restore", backup.address.replace(".dump", ".json"))
+    assert isinstance(wrong.exception, BackupError) and "no whole backup" in str(wrong.exception)
     filled.close()
-    done = run("restore", str(backup.dump), "--yes")
+    done = run("restore", backup.address, "--yes")
     assert done.exit_code == 0, done.output
     drop(settings, done.output.rsplit("the database ", 1)[1].strip())
+
+
+@pytest.fixture
+def bucket(
+    archive: Site, settings: Settings, with_bucket: Callable[[Site], Site], monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """A place in S3 that the settings of the environment name."""
+    s3 = with_bucket(archive).settings.s3
+    place = f"s3://{s3.bucket}/of/the/databases"
+    monkeypatch.setenv("FITS_DAGSTER_HOME", str(settings.home))
+    monkeypatch.setenv("FITS_DAGSTER_ARCHIVE__DATABASE_URL", settings.archive.database_url)
+    monkeypatch.setenv("FITS_DAGSTER_ARCHIVE__S3__ENDPOINT_URL", s3.endpoint_url)
+    monkeypatch.setenv("FITS_DAGSTER_BACKUPS", place)
+    return place
+
+
+def test_in_a_bucket(filled: Site, settings: Settings, bucket: str) -> None:
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, arguments)
+
+    before = contents(filled)
+    made = run("backup", "--site", "archive", "--verify", "--keep", "1")
+    assert made.exit_code == 0, made.output + str(made.exception)
+    address = made.output.split(": ", 1)[0]
+    assert address.startswith(f"{bucket}/archive-")
+    assert address in run("backup", "--list").output
+    time.sleep(1.1)  # their names have the second
+    second = run("backup", "--site", "archive", "--keep", "1")
+    assert f"{address}: deleted" in second.output
+    address = second.output.split(": ", 1)[0]
+    place, kept = find_backup(load_settings(settings.home), address)
+    assert place.kept() == [kept]
+    with filled.engine.begin() as connection:
+        connection.execute(text("delete from users"))
+    filled.close()
+    done = run("restore", address, "--yes")
+    assert done.exit_code == 0, done.output + str(done.exception)
+    again = open_site(settings, "archive")
+    try:
+        assert contents(again) == before
+    finally:
+        again.close()
+        drop(settings, done.output.rsplit("the database ", 1)[1].strip())
+    assert not list((settings.home / "backup-workshop").rglob("*.dump")), "nothing stays on this machine"
+
+
+def test_a_bucket_that_does_not_take_it_is_named(filled: Site, settings: Settings, bucket: str) -> None:
+    wrong = CliRunner().invoke(cli, ["backup", "--site", "archive", "--to", "s3://there-is-none/backups"])
+    assert isinstance(wrong.exception, BackupError)
+    assert str(wrong.exception).startswith("s3://there-is-none/backups: ")
+
+
+def test_no_backup_takes_the_place_of_another(filled: Site, settings: Settings, tmp_path: Path) -> None:
+    place = open_place(settings, str(tmp_path))
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    for number in range(2):
+        with place.workshop() as workshop:
+            made = make_backup(settings, "archive", workshop, moment=moment)
+            if number:
+                with pytest.raises(BackupError, match="there already"):
+                    place.keep(made)
+            else:
+                place.keep(made)
+    assert len(place.kept()) == 1
 
 
 def drop(settings: Settings, name: str) -> None:
