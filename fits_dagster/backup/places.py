@@ -170,7 +170,7 @@ def open_place(settings: Settings, address: str = "") -> Place:
     if not bucket:
         raise BackupError(f"{address} names no bucket")
     ours = [settings.site(name) for name in settings.sites]
-    known = next((site.s3 for site in ours if site.store == "s3" or site.s3.endpoint_url), S3Settings())
+    known = next((site.s3 for site in ours if site.s3 != S3Settings()), S3Settings())
     workshop = settings.home / "backup-workshop"
     s3 = known.model_copy(update={"bucket": bucket, "underlay_bucket": ""})
     return Place(S3Store(s3, workshop), path, address, workshop)
