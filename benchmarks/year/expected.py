@@ -73,8 +73,10 @@ class Book:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: TextIO = path.open("w")
-        self.count = 0
+        self._file: TextIO = path.open("a+")
+        self._file.seek(0)
+        #: Files in it; some are there where a year goes on.
+        self.count = sum(1 for _ in self._file)
 
     def write(self, files: Sequence[Expected]) -> None:
         """Add files of which no more will change."""

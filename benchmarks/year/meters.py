@@ -79,12 +79,13 @@ class Stretch:
 class Meters:
     """Measures a running system, stretch by stretch."""
 
-    def __init__(self, system: System, sites: Mapping[str, Site]) -> None:
+    def __init__(self, system: System, sites: Mapping[str, Site], stretches: list[Stretch]) -> None:
         self._system, self._sites = system, sites
         self._dagster: Engine = create_engine(
             dagster_url(system.settings).set(drivername="postgresql+psycopg")
         )
-        self.stretches: list[Stretch] = []
+        #: Those of earlier parts, and those that are added here.
+        self.stretches = stretches
         self._sampled = 0.0
         self._begun = time.monotonic()
         self._begun_at = datetime.now(UTC)

@@ -36,6 +36,8 @@ class YearOptions:
     row_nights: int = 30
     #: Directory below which the home is made; it is removed at the end.
     home: Path | None = None
+    #: Directory of a home that stays, for another part of the year.
+    keep: Path | None = None
 
     @property
     def first_night(self) -> date:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from benchmarks.relay import Relay, relay_to
 from benchmarks.year.options import Year, YearOptions
+from benchmarks.year.parts import Part, begin_part, end_part
 from benchmarks.year.telescope import Telescope
 from fits_dagster.settings import Settings, load_settings
 from fits_dagster.system.ports import free_port
@@ -24,24 +25,44 @@ _COOKIE: Final = "of-the-year"
 
 
 def simulate_year(options: YearOptions, console: Console) -> Year:
-    """Run the year; everything that was started is stopped, and the home removed, at its end.
+    """Run the year, or a part; at its end everything that was started is stopped, and the home removed.
 
     Ctrl-C ends it early: then the figures are those of the nights until then, and nothing is compared.
+
+    Raises
+    ------
+    PartError
+        The part before this one was broken off, or of another year.
     """
     year = Year(options)
     began = time.monotonic()
+    with _directory(options) as directory:
+        part = Part() if options.keep is None else begin_part(directory, year)
+        try:
+            with _started(directory / "home", year.options, console) as (system, network):
+                done = Telescope(system, network, year, part, console).run()
+            year.seconds += time.monotonic() - began
+            if options.keep is not None and not year.timed_out:
+                end_part(directory, year, done)
+        except KeyboardInterrupt:
+            year.interrupted = True
+            year.seconds += time.monotonic() - began
+    return year
+
+
+@contextmanager
+def _directory(options: YearOptions) -> Iterator[Path]:
+    """Give the directory of the home: one that stays, or one that is removed at the end."""
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        yield options.keep.absolute()
+        return
     if options.home is not None:
         options.home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         prefix="fits-dagster-year-", dir=options.home, ignore_cleanup_errors=True
     ) as name:
-        try:
-            with _started(Path(name) / "home", options, console) as (system, network):
-                Telescope(system, network, year, console).run()
-        except KeyboardInterrupt:
-            year.interrupted = True
-    year.seconds = time.monotonic() - began
-    return year
+        yield Path(name)
 
 
 def _settings(home: Path, options: YearOptions, archive_port: int, relay_port: int) -> Settings:

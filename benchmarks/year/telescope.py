@@ -30,6 +30,7 @@ from benchmarks.relay import Relay
 from benchmarks.year.expected import Book, Expected, body_md5, in_hand, stored_md5, verify
 from benchmarks.year.meters import Meters
 from benchmarks.year.options import Year
+from benchmarks.year.parts import Part
 from benchmarks.year.plan import NightPlan, YearPlan, broken, content, rewritten
 from benchmarks.year.upkeep import Morning
 from fits_dagster.fits.names import trimmed
@@ -83,8 +84,9 @@ class _TimedOutError(Exception):
 class Telescope:
     """Gives files to a system, plays the people, and watches."""
 
-    def __init__(self, system: System, network: Relay, year: Year, console: Console) -> None:
+    def __init__(self, system: System, network: Relay, year: Year, part: Part, console: Console) -> None:
         self.system, self.network, self.year, self.console = system, network, year, console
+        self.part = part
         options = year.options
         self.plan = YearPlan(
             options.first_night, options.nights, options.files_per_night, options.seed, options.chances
@@ -101,8 +103,8 @@ class Telescope:
         self._next_look = 0.0
         self._timer: threading.Timer | None = None
 
-    def run(self) -> None:
-        """Give all nights, wait until all have settled, and compare."""
+    def run(self) -> Part:
+        """Give the nights that are left, wait until all have settled, and compare; tell how far it came."""
         options = self.year.options
         with ExitStack() as held:
             self.sites: Mapping[str, Site] = {
@@ -110,20 +112,28 @@ class Telescope:
                 for name in self.system.settings.sites
             }
             instance = held.enter_context(_instance(self.system))
-            self.meters = Meters(self.system, self.sites)
+            self.meters = Meters(self.system, self.sites, self.year.stretches)
             held.callback(self.meters.close)
             held.callback(self.book.close)
             held.callback(self._mend)
-            self.year.stretches = self.meters.stretches
             self.morning = Morning(
-                self.system.settings, self.sites, instance, self.meters, options.keep_nights
+                self.system.settings,
+                self.sites,
+                instance,
+                self.meters,
+                options.keep_nights,
+                began=dict(self.part.began),
+                runs_pruned=self.part.runs_pruned,
+                removed=self.part.removed,
+                findings=list(self.part.findings),
             )
             self.year.findings = self.morning.findings
             progress = held.enter_context(_progress(self.console))
-            task = progress.add_task("nights", total=options.nights, what="")
+            number = self.part.night - 1
+            task = progress.add_task("nights", total=options.nights, completed=self.part.night, what="")
             try:
                 began = time.monotonic()
-                for number in range(options.nights):
+                for number in range(self.part.night, options.nights):
                     progress.update(task, what=str(Night(options.first_night + timedelta(days=number))))
                     is_late = options.minutes is not None and time.monotonic() - began > options.minutes * 60
                     is_last = is_late or number == options.nights - 1
@@ -139,11 +149,17 @@ class Telescope:
             except KeyboardInterrupt:
                 self.meters.end()
                 raise
+            for given in self.given:
+                self._remove(given)
+            morning = self.morning
+            return Part(
+                number + 1, morning.began, morning.runs_pruned, morning.removed, tuple(morning.findings)
+            )
 
     def _night(self, number: int, *, is_last: bool) -> None:
         plan, options = self.plan.night(number), self.year.options
-        if number % self.year.options.row_nights == 0:
-            if self.meters.stretches:
+        if number % self.year.options.row_nights == 0 or number == self.part.night:
+            if number != self.part.night:
                 self.meters.end()
             self.meters.begin(str(plan.night))
         self._wait(lambda: len(found := self._on_their_way()) >= options.ahead and found, "earlier nights")
@@ -259,9 +275,12 @@ class Telescope:
 
     def _clear(self, given: _Given) -> None:
         """Clear the telescope's directory of a night that has arrived."""
+        self._remove(given)
+        self.book.write(list(given.files.values()))
+
+    def _remove(self, given: _Given) -> None:
         for name in given.files:
             (self.dhs / name).unlink(missing_ok=True)
-        self.book.write(list(given.files.values()))
 
     def _cut(self, seconds: float) -> None:
         self.network.cut()

@@ -69,6 +69,12 @@ __all__ = ["simulate_year"]
     help="Directory below which the home is made, and removed again.  [default: temporary files]",
 )
 @click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory in which the home stays: with --minutes a part of the year is run, and the same command "
+    "goes on with the next.",
+)
+@click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -89,6 +95,7 @@ def simulate_year(
     keep_nights: int,
     row_nights: int,
     home: Path | None,
+    keep: Path | None,
     json_file: Path | None,
 ) -> None:
     """Send a year of nights through a summit and an archive, faster than life.
@@ -100,6 +107,7 @@ def simulate_year(
     """
     find_benchmarks()
     from benchmarks.year.options import YearOptions
+    from benchmarks.year.parts import PartError
     from benchmarks.year.plan import Chances
     from benchmarks.year.report import as_object, print_year
     from benchmarks.year.run import simulate_year as simulate
@@ -118,9 +126,13 @@ def simulate_year(
         keep_nights=keep_nights,
         row_nights=row_nights,
         home=home,
+        keep=keep,
     )
-    with stop_on_sigterm():
-        year = simulate(options, console)
+    try:
+        with stop_on_sigterm():
+            year = simulate(options, console)
+    except PartError as error:
+        raise click.ClickException(str(error)) from error
     print_year(year, console)
     if json_file is not None:
         json_file.write_text(json.dumps(as_object(year), indent=1) + "\n")

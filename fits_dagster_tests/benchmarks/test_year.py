@@ -10,16 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 
 from benchmarks.year.expected import Book, Expected, Verdict, body_md5, verify
+from benchmarks.year.meters import Stretch
+from benchmarks.year.options import Year, YearOptions
+from benchmarks.year.parts import Part, PartError, begin_part, end_part
 from benchmarks.year.plan import Chances, YearPlan, broken, content, rewritten
 from fits_dagster.headers.updates import update_headers
 from fits_dagster.ledger.loop import drain
+from fits_dagster.nights import Night
 from fits_dagster.simulator import PlannedFrame
 from fits_dagster.sites import Site
 from fits_dagster.stages.registry import all_stages
@@ -189,6 +193,51 @@ def test_a_year_of_so_many_minutes_ends_with_the_night_and_is_compared(tmp_path:
     found = json.loads(figures.read_text())
     assert (found["nights"], found["nights_given"], found["files"]) == (300, 1, 10)
     assert found["md5_equal"] + found["edited_and_else_equal"] + len(found["failed"]) == 10
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_year_goes_on_in_another_part(tmp_path: Path) -> None:
+    kept, figures = tmp_path / "kept", tmp_path / "year.json"
+    options = ("--nights", "2", "--broken", "0.3", "--late", "0.5", "--edited", "0.2")
+    options += ("--row-nights", "1", "--keep", str(kept), "--json", str(figures))
+    for number, minutes in enumerate((("--minutes", "0"), ())):
+        process = started(tmp_path / "none", *options, *minutes)
+        output, _ = process.communicate(timeout=400)
+        assert process.returncode == 0, output
+        found = json.loads(figures.read_text())
+        assert (found["nights_given"], found["files"]) == (number + 1, 10 * (number + 1))
+        assert found["md5_equal"] + found["edited_and_else_equal"] + len(found["failed"]) == found["files"]
+        assert of_home(kept) == []
+    assert [row["files"] for row in found["rows"]] == [10, 10]
+    process = started(tmp_path / "none", *options)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "all nights" in output
+
+
+def test_a_part_that_was_broken_off_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    year = Year(YearOptions(nights=3, keep=kept, first=date(2025, 3, 1)))
+    kept.mkdir()
+    assert begin_part(kept, year) == Part()
+    year.deeds["headers edited"] = 2
+    year.stretches.append(Stretch("20250301", nights=1, files=100))
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    end_part(kept, year, Part(1, {Night.parse("20250301"): moment}, removed=7, findings=("odd",)))
+    with pytest.raises(PartError, match="not of"):
+        begin_part(kept, Year(YearOptions(nights=4, keep=kept)))
+    again = Year(YearOptions(nights=3, keep=kept))
+    part = begin_part(kept, again)
+    assert (part.night, part.removed, part.findings) == (1, 7, ("odd",))
+    assert part.began == {Night.parse("20250301"): moment}
+    assert (again.options.first_night, again.deeds, again.stretches) == (
+        date(2025, 3, 1),
+        year.deeds,
+        year.stretches,
+    )
+    (kept / "home").mkdir()
+    with pytest.raises(PartError, match="broken off"):
+        begin_part(kept, again)
 
 
 @pytest.mark.slow
