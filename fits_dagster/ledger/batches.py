@@ -114,9 +114,13 @@ def _worked(
     with ThreadPoolExecutor(
         threads, thread_name_prefix=stage.name, initializer=lower_priority, initargs=(niceness,)
     ) as pool:
-        pending = [pool.submit(unless_stopped, item) for item in items]
-        results = (future.result() for future in as_completed(pending))
-        yield from _grouped((r for r in results if r is not None), stage.group_size, seconds)
+        try:
+            pending = [pool.submit(unless_stopped, item) for item in items]
+            results = (future.result() for future in as_completed(pending))
+            yield from _grouped((r for r in results if r is not None), stage.group_size, seconds)
+        finally:
+            # whoever is told to end waits for the files in hand only
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _grouped(finished: Iterable[Finished], size: int, seconds: float) -> Iterator[list[Finished]]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import time
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection
+import pytest
+from sqlalchemy import Connection, text
 
 from fits_dagster.ledger.items import NewWork, WorkItem, add_work
 from fits_dagster.ledger.loop import drain
@@ -61,3 +66,28 @@ def test_a_drain_of_what_is_queued_waits_for_what_was_put_off_and_for_nothing_el
     report = drain(summit, HesitantStage(), linger=60, for_queued_only=True)
     assert (report.deferred, report.done) == (1, 1)
     assert time.monotonic() - began < 30
+
+
+def test_a_process_that_is_told_to_end_begins_no_further_file(summit: Site) -> None:
+    begun: list[str] = []
+
+    class TellingStage(HesitantStage):
+        def work(self, site: Site, item: WorkItem, known: Any) -> None:
+            begun.append(item.filename)
+            if item.filename == names[0]:
+                os.kill(os.getpid(), signal.SIGUSR1)
+            time.sleep(0.2)
+
+    site = replace(summit, work=summit.work.model_copy(update={"workers": 2}))
+    names = [f"N20251123S{number:04}.fits" for number in range(1, 21)]
+    with site.engine.begin() as connection:
+        add_work(connection, [NewWork(stage="ingest", filename=name) for name in names])
+    before = signal.signal(signal.SIGUSR1, lambda *_: sys.exit(1))
+    try:
+        with pytest.raises(SystemExit):
+            drain(site, TellingStage())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert len(begun) < len(names)
+    with site.engine.connect() as connection:
+        assert connection.scalar(text("select count(*) from work_item where state = 'waiting'")) == len(names)
