@@ -74,7 +74,7 @@ def test_a_process_that_is_told_to_end_begins_no_further_file(summit: Site) -> N
     class TellingStage(HesitantStage):
         def work(self, site: Site, item: WorkItem, known: Any) -> None:
             begun.append(item.filename)
-            if len(begun) == 1:
+            if len(begun) == 4:
                 os.kill(os.getpid(), signal.SIGUSR1)
             time.sleep(0.2)
 
