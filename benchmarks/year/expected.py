@@ -69,13 +69,19 @@ class Verdict:
 
 
 class Book:
-    """What is expected, in a file: it must not grow in memory with the year."""
+    """What is expected, in a file: it must not grow in memory with the year.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    path
+        The file; what is in it stays where the year ``goes_on``.
+    """
+
+    def __init__(self, path: Path, *, goes_on: bool = False) -> None:
         self._path = path
-        self._file: TextIO = path.open("a+")
+        self._file: TextIO = path.open("a+" if goes_on else "w+")
         self._file.seek(0)
-        #: Files in it; some are there where a year goes on.
+        #: Files in it.
         self.count = sum(1 for _ in self._file)
 
     def write(self, files: Sequence[Expected]) -> None:
