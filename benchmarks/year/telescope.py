@@ -94,7 +94,7 @@ class Telescope:
         directory = system.settings.summit.dhs_directory
         assert directory is not None
         self.dhs = directory
-        self.book = Book(system.settings.home / "expected.jsonl")
+        self.book = Book(system.settings.home / "expected.jsonl", goes_on=part.night > 0)
         #: Nights of which something may still change, the oldest first.
         self.given: deque[_Given] = deque()
         #: What comes later, by the number of the night in which it does.
