@@ -7,14 +7,13 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-import dagster as dg
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -32,7 +31,7 @@ from benchmarks.year.meters import Meters
 from benchmarks.year.options import Year
 from benchmarks.year.parts import Part
 from benchmarks.year.plan import NightPlan, YearPlan, broken, content, rewritten
-from benchmarks.year.upkeep import Morning
+from benchmarks.year.upkeep import Morning, opened_instance
 from fits_dagster.fits.names import trimmed
 from fits_dagster.headers.request import RefusedItemError, read_item
 from fits_dagster.headers.updates import queue_edit
@@ -40,7 +39,7 @@ from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.nights import Night
 from fits_dagster.simulator import PlannedFrame
 from fits_dagster.sites import Site, opened_site
-from fits_dagster.system.up import System, environment
+from fits_dagster.system.up import System
 
 __all__ = ["Telescope"]
 
@@ -111,7 +110,7 @@ class Telescope:
                 name: held.enter_context(opened_site(self.system.settings, name))
                 for name in self.system.settings.sites
             }
-            instance = held.enter_context(_instance(self.system))
+            instance = held.enter_context(opened_instance(self.system))
             self.meters = Meters(self.system, self.sites, self.year.stretches)
             held.callback(self.meters.close)
             held.callback(self.book.close)
@@ -386,19 +385,6 @@ def frame_night(frame: PlannedFrame) -> date:
 
 def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-@contextmanager
-def _instance(system: System) -> Iterator[dg.DagsterInstance]:
-    """Open the Dagster instance of a system."""
-    before = dict(os.environ)
-    os.environ.update(environment(system.settings))
-    try:
-        with dg.DagsterInstance.from_config(str(system.settings.home / "dagster")) as instance:
-            yield instance
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _progress(console: Console) -> Progress:

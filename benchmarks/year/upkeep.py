@@ -7,6 +7,7 @@ the last four simulated days.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,12 +27,13 @@ from fits_dagster.requeue.chosen_names import name_matcher
 from fits_dagster.requeue.rescan import rescan
 from fits_dagster.settings import Settings
 from fits_dagster.sites import Site
+from fits_dagster.system.up import System, environment
 from fits_dagster.upkeep.leftovers import find_orphans, sweep_leftovers
 from fits_dagster.upkeep.pruning import prune_records, vacuum
 from fits_dagster.upkeep.removal import RemovalRequest, remove_files
 from fits_dagster.upkeep.roll_call import roll_call
 
-__all__ = ["Morning"]
+__all__ = ["Morning", "opened_instance"]
 
 _WHO: Final = "simulate-year"
 _RESCANNED: Final = ("fourday", "twentyday")
@@ -115,3 +117,16 @@ class Morning:
         began = time.monotonic()
         yield
         self.meters.spent(what, time.monotonic() - began)
+
+
+@contextmanager
+def opened_instance(system: System) -> Iterator[dg.DagsterInstance]:
+    """Open the Dagster instance of a system."""
+    before = dict(os.environ)
+    os.environ.update(environment(system.settings))
+    try:
+        with dg.DagsterInstance.from_config(str(system.settings.home / "dagster")) as instance:
+            yield instance
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
