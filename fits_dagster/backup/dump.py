@@ -10,7 +10,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -60,10 +60,6 @@ class Backup:
     def rows(self) -> int:
         """Rows of all tables."""
         return sum(table.rows for table in self.tables.values())
-
-    def at(self, dump: Path) -> Backup:
-        """Return this backup with its dump in another place."""
-        return replace(self, dump=dump)
 
 
 def make_backup(

@@ -124,11 +124,11 @@ class Place:
         BackupError
             The place does not give it.
         """
-        described = self.described(kept)
         with ExitStack() as held:
             with self._errors_of_the_place():
+                manifest = held.enter_context(self._store.local(kept.manifest_key))
                 dump = held.enter_context(self._store.local(kept.key))
-            yield described.at(dump)
+            yield read_manifest(manifest, dump)
 
     def delete_old(self, site: SiteName, number: int) -> list[Kept]:
         """Delete all but the newest backups of a site; returns what was deleted."""

@@ -23,6 +23,8 @@ _MEMORY: Final = 4 << 30
 _START_SECONDS: Final = 60.0
 #: So many times its patience, at most, for a child on a machine that has no processor to spare.
 LONGEST_PATIENCE: Final = 20
+#: Calls at once, where nobody has said how many.
+_NO_LIMIT: Final = 1 << 30
 _JOIN_S: Final = 5.0
 #: For one that is to end by itself.
 _LAST_WORDS_S: Final = 0.1
@@ -144,7 +146,7 @@ class Readers:
         self._lock = threading.Lock()
         self._idle: list[Reader] = []
         self._closed = False
-        self._turns: threading.Semaphore | None = None
+        self._turns = threading.Semaphore(_NO_LIMIT)
 
     def share(self, number: int) -> None:
         """Let so many calls go on at once from now on, no more; others wait for their turn."""
@@ -158,8 +160,7 @@ class Readers:
 
     def take(self) -> Reader:
         """Return a child that lives, a new one if none is idle; it must be given back."""
-        if self._turns is not None:
-            self._turns.acquire()
+        self._turns.acquire()
         try:
             with self._lock:
                 while self._idle:
@@ -169,21 +170,20 @@ class Readers:
                     child.end()
             return Reader(self.memory)
         except BaseException:
-            self._end_turn()
-            raise
-
-    def _end_turn(self) -> None:
-        if self._turns is not None:
             self._turns.release()
+            raise
 
     def give_back(self, child: Reader, *, is_well: bool) -> None:
         """Keep a child for the next call; one that is not well is ended."""
-        self._end_turn()
-        with self._lock:
-            if is_well and not self._closed:
-                self._idle.append(child)
-                return
-        child.end()
+        try:
+            with self._lock:
+                if is_well and not self._closed:
+                    self._idle.append(child)
+                    return
+            child.end()
+        finally:
+            # whoever waits for a turn finds the child idle, and starts no other
+            self._turns.release()
 
     def end_idle(self) -> None:
         """End the children that are idle; a further call starts another."""
