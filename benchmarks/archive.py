@@ -182,8 +182,8 @@ def _fill_cache(connection: Connection, block: int, blocks: int) -> None:
         first = 1 + middle * block + night * NIGHT_FILES
         associate_headers(connection, range(first, first + NIGHT_FILES))
     connection.exec_driver_sql(f"""
-        insert into calibration_answer (header_id, caltype, cal_hids, farthest)
-        select a.header_id + k * {block}, a.caltype, shifted.cal_hids, a.farthest
+        insert into calibration_answer (header_id, caltype, cal_hids)
+        select a.header_id + k * {block}, a.caltype, shifted.cal_hids
         from generate_series(-{middle}, {blocks - 1 - middle}) k
         cross join (select * from calibration_answer) a
         cross join lateral (

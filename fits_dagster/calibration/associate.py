@@ -8,7 +8,16 @@ from typing import Final
 from sqlalchemy import Connection, TextClause, text
 
 from fits_dagster.calibration.match_keys import forget_headers, load_facts, write_index
-from fits_dagster.calibration.queries import NO_TAG, compile_ruleset, fits, need_slot, offer_slot, remoteness
+from fits_dagster.calibration.queries import (
+    BANDS,
+    NO_TAG,
+    band_of,
+    compile_ruleset,
+    fits,
+    need_slot,
+    offer_slot,
+    remoteness,
+)
 from fits_dagster.ledger.items import BACKGROUND, NewWork
 
 __all__ = [
@@ -70,7 +79,7 @@ _REPEATS: Final = "cardinality(cal_hids) > (select count(distinct each) from unn
 _ANSWERED: Final = f"""
 {_TAGGED},
 found as materialized (
-    select n.header_id, n.caltype, n.part, n.cut, best.*
+    select n.header_id, n.caltype, n.part, n.cut, n.farthest as farthest_before, best.*
     from need n cross join lateral (
         select array_agg(b.header_id) as cal_hids,
                case when n.score_days is null and count(*) >= n.howmany
@@ -92,10 +101,9 @@ merged as (
           order by f.header_id, f.caltype, c.cal_hid, c.place, f.part) once
     group by header_id, caltype),
 gathered as (
-    select header_id, caltype, min(cal_hids) as cal_hids, array_agg(farthest order by part) as farthest
-    from found group by header_id, caltype),
+    select header_id, caltype, min(cal_hids) as cal_hids from found group by header_id, caltype),
 answer as materialized (
-    select g.header_id, g.caltype, coalesce(m.cal_hids, g.cal_hids) as cal_hids, g.farthest
+    select g.header_id, g.caltype, coalesce(m.cal_hids, g.cal_hids) as cal_hids
     from gathered g left join merged m on m.header_id = g.header_id and m.caltype = g.caltype
     where g.cal_hids is not null)
 """
@@ -137,11 +145,14 @@ dropped as (
     where c.header_id = k.header_id and c.caltype = k.caltype
       and not exists (select from answer a where a.header_id = k.header_id and a.caltype = k.caltype)),
 written as (
-    insert into calibration_answer (header_id, caltype, cal_hids, farthest)
-    select header_id, caltype, cal_hids, farthest from answer
-    except select header_id, caltype, cal_hids, farthest from known
-    on conflict (header_id, caltype) do update
-    set cal_hids = excluded.cal_hids, farthest = excluded.farthest)
+    insert into calibration_answer (header_id, caltype, cal_hids)
+    select header_id, caltype, cal_hids from answer
+    except select header_id, caltype, cal_hids from known
+    on conflict (header_id, caltype) do update set cal_hids = excluded.cal_hids),
+reaching as (
+    update calibration_need n set farthest = f.farthest from found f
+    where n.header_id = f.header_id and n.caltype = f.caltype and n.part = f.part
+      and f.farthest is distinct from f.farthest_before)
 select header_id, sum(cardinality(cal_hids)) from answer group by header_id
 """
 
@@ -149,7 +160,7 @@ select header_id, sum(cardinality(cal_hids)) from answer group by header_id
 def replace_statement() -> str:
     """Return the statement that gives the headers ``:replaced`` the answers of those of them in ``:ids``.
 
-    Rows of the cache that stay the same are not written.
+    What stays the same of the cache, and of how far the needs reach, is not written.
     """
     return _REPLACE
 
@@ -210,37 +221,54 @@ _CLEAR = text("delete from calibration_answer where header_id = any(:ids)")
 
 # An association that runs now may have read the offers before this transaction began, and its result is
 # not to be seen yet: what the cache says of such a target is no ground to leave it alone.
-RUNNING: Final = f"""
-exists (select 1 from work_item r where r.state = 'running' and r.stage = '{_STAGE}' and r.path = d.path
-          and r.filename = d.filename and r.destination = '')
+_RUNS: Final = f"""
+r.state = 'running' and r.stage = '{_STAGE}' and r.path = d.path and r.filename = d.filename and r.destination = ''
 """
+RUNNING: Final = f"exists (select 1 from work_item r where {_RUNS})"
 
-#: What belongs to a need ``n``: the file of the target, ``d``, and the answer, ``a``.
+#: What belongs to a need ``n``: the file of the target, ``d``.
 OF_THE_NEED: Final = """
 join header h on h.id = n.header_id join diskfile d on d.id = h.diskfile_id and d.canonical
-left join calibration_answer a on a.header_id = n.header_id and a.caltype = n.caltype
 """
 
-_MEETS = f"""
-join calibration_need n on {need_slot("n", "o")} and n.secs between reach.first and reach.last
- and {fits("o", "n", "n.condition::jsonpath")}
+# The needs of a slot lie by bands of how far they reach: of the many with a full list only those are looked at
+# to which the offer is near, and all that have none. (`offset 0` keeps the walk of each band a walk.)
+_MET: Final = f"""
+with at_work as materialized (
+    select n.* from work_item r join diskfile d on {_RUNS} and d.canonical
+    join header h on h.diskfile_id = d.id join calibration_need n on n.header_id = h.id),
+reach as (
+    select o.*, given.first, given.last
+    from unnest(cast(:offering as bigint[]), cast(:queries as text[]), cast(:firsts as bigint[]),
+                cast(:lasts as bigint[])) as given(header_id, query, first, last)
+    join calibration_offer o on o.header_id = given.header_id and o.query = given.query),
+met as (
+    select n.header_id, n.caltype, o.header_id as offering, false as running
+    from reach o cross join {BANDS} cross join lateral (
+        select n.* from calibration_need n
+        where {need_slot("n", "o")} and {band_of("n.farthest")} = band.number
+          and n.secs between greatest(o.first, o.secs - (band.width - o.tag_rank))
+                         and least(o.last, o.secs + (band.width - o.tag_rank))
+        offset 0) n
+    where (n.farthest is null or {remoteness("o", "n")} <= n.farthest)
+      and {fits("o", "n", "n.condition::jsonpath")}
+    union all
+    select n.header_id, n.caltype, o.header_id, true
+    from reach o join at_work n on {need_slot("n", "o")} and n.secs between o.first and o.last
+     and {fits("o", "n", "n.condition::jsonpath")})
+select distinct n.header_id, d.path, d.filename from met n
 {OF_THE_NEED}
 """
 
-_REACH = """
-calibration_offer o
-join unnest(cast(:offering as bigint[]), cast(:queries as text[]), cast(:firsts as bigint[]),
-            cast(:lasts as bigint[])) as reach(header_id, query, first, last)
-  on reach.header_id = o.header_id and reach.query = o.query
+_HAS: Final = """
+n.offering = any((select a.cal_hids from calibration_answer a
+                  where a.header_id = n.header_id and a.caltype = n.caltype)::bigint[])
 """
 
 
 def arrival_statement() -> str:
     """Return the statement that tells whom new offers concern: header, path and file name."""
-    return f"""
-select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
-where a.farthest[n.part + 1] is null or {remoteness("o", "n")} <= a.farthest[n.part + 1] or {RUNNING}
-"""
+    return _MET
 
 
 _AFFECTED_BY_ARRIVAL = text(arrival_statement())
@@ -248,17 +276,16 @@ _AFFECTED_BY_ARRIVAL = text(arrival_statement())
 # Later, when the calibration has an answer of its own: who has it already was associated after it came, and
 # who still waits will find it.
 _AFFECTED_SINCE = text(f"""
-select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
-where ((a.farthest[n.part + 1] is null or {remoteness("o", "n")} <= a.farthest[n.part + 1])
-       and not o.header_id = any(coalesce(a.cal_hids, cast(array[] as bigint[]))) or {RUNNING})
+{_MET}
+where (n.running or not coalesce({_HAS}, false))
   and not exists (select 1 from work_item w where w.state = 'waiting' and w.stage = '{_STAGE}'
                   and w.path = d.path and w.filename = d.filename and w.destination = '')
 """)
 
 # whoever has a calibration in its list is met by one of the calibration's offers
 _AFFECTED_BY_LOSS = text(f"""
-select distinct n.header_id, d.path, d.filename from {_REACH} {_MEETS}
-where o.header_id = any(a.cal_hids) or {RUNNING}
+{_MET}
+where n.running or {_HAS}
 """)
 
 

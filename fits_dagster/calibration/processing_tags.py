@@ -54,15 +54,16 @@ with slot as materialized (
 select distinct n.header_id, d.path, d.filename
 from slot s join calibration_need n on {need_slot("n", "s")} and n.secs between s.first and s.last
 {OF_THE_NEED}
+left join calibration_answer a on a.header_id = n.header_id and a.caltype = n.caltype
 where {RUNNING}
    or exists (select from unnest(a.cal_hids) c where (select {_CONCERNED} from header t where t.id = c))
    or exists (
       select from calibration_offer o
       where (select {_CONCERNED} from header t where t.id = o.header_id)
         and {offer_slot("o", "n", "cast(:raw as bigint)")} and {fits("o", "n", "n.condition::jsonpath")}
-        and o.secs between greatest(n.low_secs, n.secs - (a.farthest[n.part + 1] - :raw))
-                       and least(n.high_secs, n.secs + (a.farthest[n.part + 1] - :raw))
-        and coalesce({remoteness("o", "n")} <= a.farthest[n.part + 1], true))
+        and o.secs between greatest(n.low_secs, n.secs - (n.farthest - :raw))
+                       and least(n.high_secs, n.secs + (n.farthest - :raw))
+        and coalesce({remoteness("o", "n")} <= n.farthest, true))
 """
 
 

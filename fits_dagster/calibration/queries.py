@@ -13,15 +13,18 @@ from typing import Any, Final
 
 from fits_dagster.calibration.conditions import Condition, Facts, json_path
 from fits_dagster.calibration.rules import Criteria, RuleBody, RuleSet, Score, Side, load_rulesets
+from fits_dagster.records.calibrations import BAND_WIDTHS, need_band
 from fits_dagster.records.processing_tags import MOST_PRIORITY
 
 __all__ = [
+    "BANDS",
     "HIDDEN",
     "NO_TAG",
     "UNDATED_SECS",
     "Query",
     "QuerySet",
     "Variant",
+    "band_of",
     "compile_ruleset",
     "fits",
     "need_slot",
@@ -58,6 +61,17 @@ def tag_rank_of(processing: str | None, *, priority: int | None, published: bool
 def remoteness(offer: str, need: str) -> str:
     """Return the SQL of the distance of an offer from a need, tag_rank included, by their aliases."""
     return f"abs({offer}.secs - {need}.secs) + {offer}.tag_rank"
+
+
+#: Table of the bands of how far needs reach: number, and width in seconds, null for no limit.
+BANDS: Final = "(values (-1, null::bigint), {}, ({}, null)) as band(number, width)".format(
+    ", ".join(f"({number}, {width})" for number, width in enumerate(BAND_WIDTHS)), len(BAND_WIDTHS)
+)
+
+
+def band_of(farthest: str) -> str:
+    """Return the SQL of the number of a need's band, from the SQL of the distance of the last of its list."""
+    return str(need_band(farthest))
 
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)

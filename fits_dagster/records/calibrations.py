@@ -22,6 +22,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    TextClause,
     event,
     func,
     text,
@@ -30,7 +31,25 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from fits_dagster.records.tables import metadata, timestamp
 
-__all__ = ["CALCACHE_VIEW", "calibration_answer", "calibration_need", "calibration_offer"]
+__all__ = [
+    "BAND_WIDTHS",
+    "CALCACHE_VIEW",
+    "calibration_answer",
+    "calibration_need",
+    "calibration_offer",
+    "need_band",
+]
+
+#: Seconds, from a minute to thirty years: the bands by which needs are found that reach far enough.
+BAND_WIDTHS: Final = tuple(60 * 4**number for number in range(13))
+
+
+def need_band(farthest: str) -> TextClause:
+    """Return the SQL of a need's band, -1 without a limit, from the SQL of how far the need reaches."""
+    # as the server writes it, so that the two can be compared
+    widths = ",".join(map(str, BAND_WIDTHS))
+    return text(f"COALESCE(width_bucket({farthest}, '{{{widths}}}'::bigint[]), '-1'::integer)")
+
 
 #: One row per query that a header can answer; only of versions that are canonical and not failed. Those that
 #: nobody may see are here, too, and wait for their processing tag to be published.
@@ -92,8 +111,17 @@ calibration_need = Table(
     Column("wavelength", Double),
     #: For a list that prefers candidates of the same observation.
     Column("observation_id", Text),
+    #: Distance of the last of the list if it is full, seconds and tag_rank, else null: who is farther changes
+    #: nothing.
+    Column("farthest", BigInteger),
     PrimaryKeyConstraint("header_id", "caltype", "part"),
     Index("ix_calibration_need_watch", text("hashtextextended(query || key, 0)"), "secs"),
+    Index(
+        "ix_calibration_need_reach",
+        text("hashtextextended(query || key, 0)"),
+        need_band("farthest"),
+        "secs",
+    ),
 )
 
 #: One row per target and type for which something was found. It has no foreign keys: rows come from needs and
@@ -105,9 +133,6 @@ calibration_answer = Table(
     Column("caltype", Text, nullable=False),
     #: Headers of the calibrations, best first.
     Column("cal_hids", ARRAY(BigInteger), nullable=False),
-    #: By part: distance of the last of a full list, seconds and tag_rank, else null; who is farther changes
-    #: nothing.
-    Column("farthest", ARRAY(BigInteger), nullable=False),
     PrimaryKeyConstraint("header_id", "caltype"),
 )
 

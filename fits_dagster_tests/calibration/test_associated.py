@@ -24,7 +24,7 @@ def files(connection: Connection) -> dict[str, int]:
 def answer(connection: Connection, files: dict[str, int], target: str, caltype: str, names: str) -> None:
     """Let the calibrations of a type be those, each a letter, best first."""
     connection.execute(
-        text("insert into calibration_answer values (:header, :caltype, :ids, array[null::bigint])"),
+        text("insert into calibration_answer values (:header, :caltype, :ids)"),
         {"header": files[target], "caltype": caltype, "ids": [files[each] for each in names]},
     )
 

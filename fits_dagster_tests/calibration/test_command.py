@@ -116,7 +116,7 @@ def test_levels_are_one_list_of_all_files(filled: Site) -> None:
         # the arc has a mask, which the science frame has not
         connection.execute(
             text("""insert into calibration_answer
-                    select a.id, 'processed_bpm', array[o.id], array[null::bigint]
+                    select a.id, 'processed_bpm', array[o.id]
                     from (select h.id, f.name from header h join diskfile d on d.id = h.diskfile_id
                           join file f on f.id = d.file_id) a
                     join (select h.id, f.name from header h join diskfile d on d.id = h.diskfile_id

@@ -94,7 +94,7 @@ def test_who_is_concerned_walks_the_index_of_needs(many: tuple[Connection, list[
         "lasts": [10**9],
     }
     found = plan(connection, arrival_statement(), values)
-    assert "ix_calibration_need_watch" in found
+    assert "ix_calibration_need_reach" in found
     assert "Seq Scan on calibration" not in found
 
 

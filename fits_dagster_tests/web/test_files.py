@@ -290,7 +290,7 @@ def test_the_calibrations_of_a_selection_come_as_a_tar(
         }
         connection.execute(text("delete from calibration_answer"))
         connection.execute(
-            text("insert into calibration_answer values (:header, 'arc', :ids, array[null::bigint])"),
+            text("insert into calibration_answer values (:header, 'arc', :ids)"),
             {"header": ids[stored[0].name], "ids": [ids[stored[1].name], ids[stored[3].name]]},
         )
     answer = get(archive_http, f"/download/associated_calibrations/{stored[0].name}")
