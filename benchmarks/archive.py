@@ -76,13 +76,21 @@ def fill_archive(
             connection.exec_driver_sql(f"update header set {values}")
         # foreign keys of rows that are copies need no second look
         connection.exec_driver_sql("set local session_replication_role = replica")
-        tables = (file, diskfile, header, *INSTRUMENT_TABLES.values(), calibration_offer, calibration_need)
-        for table in tables:
-            _copy_rows(connection, table, block, blocks, more if table is header else {})
+        for table in (file, diskfile, header, *INSTRUMENT_TABLES.values(), calibration_offer):
+            _copy_rows(connection, table, block, range(1, blocks), more if table is header else {})
+        # how far needs reach is found out in the block in the middle, whose needs are copied therefore
+        middle = blocks // 2
+        if middle:
+            _copy_rows(connection, calibration_need, block, range(middle, middle + 1), {})
         for statement in indexes:
             connection.exec_driver_sql(statement)
         connection.exec_driver_sql("analyze")
         _fill_cache(connection, block, blocks)
+        if middle:
+            connection.execute(_FIRST_REACHES, {"block": block, "shift": middle * block})
+        others = [number for number in range(1, blocks) if number != middle]
+        _copy_rows(connection, calibration_need, block, others, {})
+        connection.exec_driver_sql("analyze")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("vacuum analyze")
         counts = [
@@ -130,10 +138,17 @@ _TIMES: Final = frozenset({"ut_datetime", "ut", "low", "high", "entrytime", "las
 _SECONDS: Final = frozenset({"ut_datetime_secs", "secs", "low_secs", "high_secs"})
 
 
+_FIRST_REACHES: Final = text("""
+update calibration_need n set farthest = m.farthest from calibration_need m
+where n.header_id <= :block and m.header_id = n.header_id + :shift and m.caltype = n.caltype
+  and m.part = n.part and m.farthest is not null
+""")
+
+
 def _copy_rows(
-    connection: Connection, table: Table, block: int, blocks: int, decoration: Mapping[str, str]
+    connection: Connection, table: Table, block: int, others: Sequence[int], decoration: Mapping[str, str]
 ) -> None:
-    """Copy the rows of the first block for each of the others; surrogate keys are made by the database."""
+    """Copy the rows of the first block for others, by number; surrogate keys are made by the database."""
     own_key = {"id"} if table in (file, diskfile, header) else set()
     columns = [c.name for c in table.columns if c.name != "id" or own_key]
     changed = {name: f"t.{name} + k * {block}" for name in _KEYS | own_key}
@@ -148,14 +163,16 @@ def _copy_rows(
     if table in (file, diskfile):
         column = "name" if table is file else "filename"
         changed[column] = f"'N' || lpad((t.id + k * {block})::text, 12, '0') || '.fits'"
+    numbers = ",".join(map(str, others))
+    first = f"where header_id <= {block}" if table is calibration_need else ""
     source = ", ".join(changed.get(name, f"t.{name}") for name in columns)
     connection.exec_driver_sql(
         f"insert into {table.name} ({', '.join(columns)}) select {source} "
-        f"from generate_series(1, {blocks - 1}) k cross join (select * from {table.name}) t"
+        f"from unnest('{{{numbers}}}'::bigint[]) k cross join (select * from {table.name} {first}) t"
     )
     if own_key:
         connection.exec_driver_sql(
-            f"select setval(pg_get_serial_sequence('{table.name}', 'id'), {block * blocks})"
+            f"select setval(pg_get_serial_sequence('{table.name}', 'id'), {block * (len(others) + 1)})"
         )
 
 

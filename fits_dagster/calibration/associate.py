@@ -222,7 +222,8 @@ _CLEAR = text("delete from calibration_answer where header_id = any(:ids)")
 # An association that runs now may have read the offers before this transaction began, and its result is
 # not to be seen yet: what the cache says of such a target is no ground to leave it alone.
 _RUNS: Final = f"""
-r.state = 'running' and r.stage = '{_STAGE}' and r.path = d.path and r.filename = d.filename and r.destination = ''
+r.state = 'running' and r.stage = '{_STAGE}' and r.path = d.path and r.filename = d.filename
+and r.destination = ''
 """
 RUNNING: Final = f"exists (select 1 from work_item r where {_RUNS})"
 
@@ -231,8 +232,8 @@ OF_THE_NEED: Final = """
 join header h on h.id = n.header_id join diskfile d on d.id = h.diskfile_id and d.canonical
 """
 
-# The needs of a slot lie by bands of how far they reach: of the many with a full list only those are looked at
-# to which the offer is near, and all that have none. (`offset 0` keeps the walk of each band a walk.)
+# The needs of a slot lie by bands of how far they reach: of the many with a full list only those are looked
+# at to which the offer is near, and all that have none. `offset 0` keeps the walk of each band a walk.
 _MET: Final = f"""
 with at_work as materialized (
     select n.* from work_item r join diskfile d on {_RUNS} and d.canonical
