@@ -38,7 +38,7 @@ __all__ = [
 #: Advisory lock: ingest holds it shared until its commit, association waits until nobody does.
 INGEST_BARRIER: Final = 7268732
 
-_FITS: Final = f"{offer_slot('o', 'n', 'c.tag_rank')} and {fits('o', 'n', 'n.path')}"
+_FITS: Final = f"{offer_slot('o', 'n', 'c.tag_rank')} and {fits('o', 'n')}"
 
 _BACK: Final = f"""
 select o.* from calibration_offer o
@@ -109,7 +109,7 @@ answer as materialized (
 """
 
 _NEED_COLUMNS: Final = """
-n.*, n.condition::jsonpath as path, case when n.score_days is null then n.howmany else 1000000 end as walk
+n.*, case when n.score_days is null then n.howmany else 1000000 end as walk
 """
 
 _STORED_NEEDS: Final = f"""
@@ -252,11 +252,11 @@ met as (
                          and least(o.last, o.secs + (band.width - o.tag_rank))
         offset 0) n
     where (n.farthest is null or {remoteness("o", "n")} <= n.farthest)
-      and {fits("o", "n", "n.condition::jsonpath")}
+      and {fits("o", "n")}
     union all
     select n.header_id, n.caltype, o.header_id, true
     from reach o join at_work n on {need_slot("n", "o")} and n.secs between o.first and o.last
-     and {fits("o", "n", "n.condition::jsonpath")})
+     and {fits("o", "n")})
 select distinct n.header_id, d.path, d.filename from met n
 {OF_THE_NEED}
 """

@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["Check", "Condition", "Facts", "Scalar", "json_path"]
+__all__ = ["Check", "Condition", "Facts", "Scalar", "contains_path", "json_path"]
 
 Scalar = bool | int | float | datetime | str | None
 
@@ -148,6 +148,15 @@ class Condition(BaseModel):
         )
 
 
+def contains_path(name: str, wanted: str) -> str:
+    """Return as a JSON path predicate that an attribute of an offer contains a text.
+
+    Most are equal to it, which is told a hundred times as fast: the server makes an automaton for each look.
+    """
+    accessor, literal = f"$.{json.dumps(name)}", json.dumps(wanted)
+    return f'({accessor} == {literal} || {accessor} like_regex {literal} flag "q")'
+
+
 def json_path(name: str, check: Check) -> str:
     """Return a check on a candidate as a JSON path predicate on an attribute of an offer.
 
@@ -167,7 +176,7 @@ def json_path(name: str, check: Check) -> str:
         elif operator == "in_":
             parts.append("(" + " || ".join(f"{accessor} == {json.dumps(each)}" for each in wanted) + ")")
         elif operator == "contains":
-            parts.append(f'{accessor} like_regex {json.dumps(wanted)} flag "q"')
+            parts.append(contains_path(name, wanted))
         elif operator == "endswith":
             escaped = "".join(letter if letter.isalnum() else f"[{letter}]" for letter in wanted)
             parts.append(f"{accessor} like_regex {json.dumps(escaped + '$')}")

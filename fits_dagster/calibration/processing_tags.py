@@ -60,7 +60,7 @@ where {RUNNING}
    or exists (
       select from calibration_offer o
       where (select {_CONCERNED} from header t where t.id = o.header_id)
-        and {offer_slot("o", "n", "cast(:raw as bigint)")} and {fits("o", "n", "n.condition::jsonpath")}
+        and {offer_slot("o", "n", "cast(:raw as bigint)")} and {fits("o", "n")}
         and o.secs between greatest(n.low_secs, n.secs - (n.farthest - :raw))
                        and least(n.high_secs, n.secs + (n.farthest - :raw))
         and coalesce({remoteness("o", "n")} <= n.farthest, true))

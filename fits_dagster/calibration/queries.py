@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, Final
 
-from fits_dagster.calibration.conditions import Condition, Facts, json_path
+from fits_dagster.calibration.conditions import Condition, Facts, contains_path, json_path
 from fits_dagster.calibration.rules import Criteria, RuleBody, RuleSet, Score, Side, load_rulesets
 from fits_dagster.records.calibrations import BAND_WIDTHS, need_band
 from fits_dagster.records.processing_tags import MOST_PRIORITY
@@ -222,7 +222,7 @@ class Query:
                 text = ruleset.value(fact, target)
                 if text is None:
                     return None
-                parts.append(f'$."{column}" like_regex {json.dumps(text)} flag "q"')
+                parts.append(contains_path(column, text))
         return " && ".join(parts)
 
 
@@ -382,22 +382,20 @@ def offer_slot(offer: str, need: str, tag_rank: str) -> str:
     )
 
 
-def fits(offer: str, need: str, path: str) -> str:
+def fits(offer: str, need: str) -> str:
     """Return the SQL condition that an offer of the same query and key fulfils the rest of a need.
 
     Parameters
     ----------
     offer, need
         Aliases of the tables.
-    path
-        SQL of the need's condition as a JSON path.
     """
     return (
         f"{offer}.wavelength > {need}.least_wavelength and {offer}.wavelength < {need}.most_wavelength "
         f"and ({need}.low is null or {offer}.ut > {need}.low) "
         f"and ({need}.high is null or {offer}.ut < {need}.high) "
         f"and ({need}.any_engineering or {offer}.engineering is false) "
-        f"and ({need}.condition is null or {offer}.attributes @@ {path})"
+        f"and ({need}.condition is null or {offer}.attributes @@ {need}.condition)"
     )
 
 

@@ -27,7 +27,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH
 
 from fits_dagster.records.tables import metadata, timestamp
 
@@ -104,7 +104,7 @@ calibration_need = Table(
     Column("least_wavelength", Double, nullable=False),
     Column("most_wavelength", Double, nullable=False),
     #: JSON path predicate on the attributes of an offer.
-    Column("condition", Text),
+    Column("condition", JSONPATH),
     #: For a list that is ordered by a score of time and wavelength: the two scales and the wavelength.
     Column("score_days", Double),
     Column("score_range", Double),

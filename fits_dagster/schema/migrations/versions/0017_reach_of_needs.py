@@ -1,4 +1,4 @@
-"""how far a need reaches, in its own row and in an index
+"""how far a need reaches, in its own row and in an index; conditions of needs are parsed once
 
 Revision ID: 0017
 Revises: 0016
@@ -18,12 +18,19 @@ depends_on = None
 # older ones would note how far a need reaches where nobody looks any more
 programs_from = "0017"
 
+# a text that is contained is mostly equal, which is told far sooner
+_CONTAINS = r'''(\$\."[^"]+") like_regex ("(?:[^"\\]|\\.)*") flag "q"'''
+_EQUAL_OR_CONTAINS = r"""(\1 == \2 || \1 like_regex \2 flag "q")"""
 _WIDTHS = ",".join(str(60 * 4**number) for number in range(13))
 
 
 def upgrade() -> None:
     """Apply this revision."""
     op.add_column("calibration_need", sa.Column("farthest", sa.BigInteger(), nullable=True))
+    op.execute(
+        "alter table calibration_need alter column condition type jsonpath using "
+        f"cast(regexp_replace(condition, '{_CONTAINS}', '{_EQUAL_OR_CONTAINS}', 'g') as jsonpath)"
+    )
     op.execute(
         "update calibration_need n set farthest = a.farthest[n.part + 1] from calibration_answer a "
         "where a.header_id = n.header_id and a.caltype = n.caltype and a.farthest[n.part + 1] is not null"
@@ -54,3 +61,9 @@ def downgrade() -> None:
     )
     op.alter_column("calibration_answer", "farthest", server_default=None)
     op.drop_column("calibration_need", "farthest")
+    op.alter_column(
+        "calibration_need",
+        "condition",
+        type_=sa.Text(),
+        postgresql_using="cast(condition as text)",
+    )
