@@ -165,9 +165,9 @@ def prune(site: SiteName, home: Path) -> None:
 @site_option("archive")
 @home_option
 def vacuum(site: SiteName, home: Path) -> None:
-    """Vacuum and analyse the database."""
+    """Vacuum the database, and analyse the tables of which more than a fiftieth has changed."""
     from fits_dagster.upkeep.pruning import vacuum as run_vacuum
 
     with opened_site(load_settings(home), site) as opened:
-        run_vacuum(opened)
-    click.echo(f"{site}: done")
+        analysed = run_vacuum(opened)
+    click.echo(f"{site}: done, {len(analysed)} tables analysed")

@@ -93,8 +93,7 @@ def build_housekeeping(
         }
 
     def vacuumed(_: dg.OpExecutionContext, opened: Site) -> dict[str, Any]:
-        vacuum(opened)
-        return {}
+        return {"analysed": ", ".join(vacuum(opened))}
 
     def called(_: dg.OpExecutionContext, opened: Site) -> dict[str, Any]:
         report = roll_call(opened, limit=_ROLL_CALL)

@@ -169,7 +169,23 @@ def test_old_records_are_pruned_and_recent_ones_kept(stocked: Site) -> None:
     assert prune_records(stocked, 400.0)["event"] == old
     with stocked.engine.connect() as connection:
         assert connection.scalar(text("select count(*) from event")) == every - old
-    vacuum(stocked)
+
+
+def test_vacuum_analyses_what_has_changed_by_more_than_a_fiftieth(stocked: Site) -> None:
+    with stocked.engine.connect() as connection:
+        connection.execute(text("select pg_stat_force_next_flush()"))
+    assert {"public.header", "public.event"} <= set(vacuum(stocked))
+    assert vacuum(stocked) == []
+    with stocked.engine.begin() as connection:
+        connection.execute(text("insert into file (name) select 'X' || n from generate_series(1, 1000) n"))
+        connection.execute(text("select pg_stat_force_next_flush()"))
+    assert vacuum(stocked) == ["public.file"]
+    for number, analysed in ((10, []), (20, ["public.file"])):
+        with stocked.engine.begin() as connection:
+            renamed = "update file set name = name || 'Y' where id in (select id from file limit :number)"
+            connection.execute(text(renamed), {"number": number})
+            connection.execute(text("select pg_stat_force_next_flush()"))
+        assert vacuum(stocked) == analysed
 
 
 def test_commands_have_help_and_refuse_a_home_without_a_database(tmp_path: Path) -> None:
