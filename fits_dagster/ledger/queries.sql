@@ -189,6 +189,13 @@ delete from work_item where state <> 'running' and {condition} returning stage, 
 delete from {table} where ctid in (select ctid from {table}
     where {column} < now() - make_interval(secs => :seconds) limit :batch)
 
+-- tables_changed --
+-- Tables of which more than a fiftieth has changed since they were last analysed, with their schema.
+select quote_ident(schemaname) || '.' || quote_ident(relname) from pg_stat_user_tables
+where n_mod_since_analyze > 0.02 * n_live_tup
+   or n_mod_since_analyze > 0 and last_analyze is null and last_autoanalyze is null
+order by 1
+
 -- write_refusal --
 -- Note that somebody was refused, up to 60 times a minute: the audit must not be filled at will.
 insert into audit (who, action, detail)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import text
-
 from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.sites import Site
 
@@ -45,15 +43,6 @@ def prune_records(site: Site, keep_days: float) -> Mapping[str, int]:
     return pruned
 
 
-# a sample of a table costs the same whatever has changed; autovacuum waits for a tenth
-_CHANGED: Final = text("""
-select quote_ident(schemaname) || '.' || quote_ident(relname) from pg_stat_user_tables
-where n_mod_since_analyze > 0.02 * n_live_tup
-   or n_mod_since_analyze > 0 and last_analyze is null and last_autoanalyze is null
-order by 1
-""")
-
-
 def vacuum(site: Site) -> Sequence[str]:
     """Vacuum the site's database, and analyse the tables of which more than a fiftieth has changed.
 
@@ -64,7 +53,7 @@ def vacuum(site: Site) -> Sequence[str]:
     """
     with site.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("vacuum")
-        changed = connection.scalars(_CHANGED).all()
+        changed = connection.scalars(LEDGER["tables_changed"]).all()
         if changed:
             connection.exec_driver_sql(f"analyze {', '.join(changed)}")
     return changed

@@ -173,6 +173,7 @@ def test_its_asset_is_made_again_by_a_run(
     assert sums(with_stage) == [ingested]
 
 
+@pytest.mark.filterwarnings("ignore:Did not recognize type 'jsonpath'")
 def test_migrations_leave_its_table_alone(with_stage: Site) -> None:
     with with_stage.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
