@@ -189,6 +189,11 @@ delete from work_item where state <> 'running' and {condition} returning stage, 
 delete from {table} where ctid in (select ctid from {table}
     where {column} < now() - make_interval(secs => :seconds) limit :batch)
 
+-- prune_uploads --
+-- Delete old uploads that are stored, among the oldest: found by their order, which is that of time.
+delete from upload where stored_at is not null and received_at < now() - make_interval(secs => :seconds)
+    and id <= (select max(id) from (select id from upload order by id limit :batch) oldest)
+
 -- tables_changed --
 -- Tables of which more than a fiftieth has changed since they were last analysed, with their schema.
 select quote_ident(schemaname) || '.' || quote_ident(relname) from pg_stat_user_tables

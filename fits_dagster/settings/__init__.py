@@ -68,7 +68,7 @@ class Settings(Frozen):
     alerts: AlertSettings = AlertSettings()
     #: Time that Dagster's finished runs, and their events, are kept.
     keep_runs_days: float = Field(default=14.0, gt=0)
-    #: Time that the histories of files are kept.
+    #: Time that the histories of files and of uploads are kept.
     keep_events_days: float = Field(default=400.0, gt=0)
     #: Where backups of the databases are kept: a directory, or ``s3://bucket/path``, which is reached as the
     #: stores of the sites are; empty: the directory ``backups`` under home.

@@ -171,6 +171,19 @@ def test_old_records_are_pruned_and_recent_ones_kept(stocked: Site) -> None:
         assert connection.scalar(text("select count(*) from event")) == every - old
 
 
+@pytest.mark.usefixtures("arrived")
+def test_old_uploads_are_pruned_once_they_are_stored(archive: Site) -> None:
+    with archive.engine.begin() as connection:
+        ids = connection.scalars(text("select id from upload order by id")).all()
+        assert len(ids) == 4
+        aged = text("update upload set received_at = now() - interval '500 days' where id < :id")
+        connection.execute(aged, {"id": ids[3]})
+        connection.execute(text("update upload set stored_at = null where id = :id"), {"id": ids[1]})
+    assert prune_records(archive, 400.0)["upload"] == 2
+    with archive.engine.connect() as connection:
+        assert connection.scalars(text("select id from upload order by id")).all() == [ids[1], ids[3]]
+
+
 def test_vacuum_analyses_what_has_changed_by_more_than_a_fiftieth(stocked: Site) -> None:
     with stocked.engine.connect() as connection:
         connection.execute(text("select pg_stat_force_next_flush()"))
