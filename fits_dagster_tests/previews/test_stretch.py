@@ -38,6 +38,28 @@ def test_percentiles_of_several_parts_are_those_of_all_pixels() -> None:
     assert limits_of_sample(sample, both, 5.0) == pytest.approx(np.percentile(both, [5, 95]))
 
 
+@pytest.mark.parametrize("percentile", [0.0, 0.3, 25.0, 50.0])
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.random.default_rng(7).normal(1000, 5, 100_000).astype(int),
+        np.concatenate([np.zeros(30_000), np.random.default_rng(8).exponential(40, 70_000)]),
+        # each 64th is much brighter: a sample of those tells nothing of the others
+        np.where(np.arange(100_000) % 64, np.arange(100_000), 1e9),
+        np.arange(100_000)[::-1],
+    ],
+    ids=["ties", "half empty", "misleading", "in order"],
+)
+def test_percentiles_of_a_large_sample_are_exact(values: np.ndarray, percentile: float) -> None:
+    sample = values.astype(np.float32)
+    expected = np.percentile(sample.astype(float), [percentile, 100 - percentile])
+    low, high = limits_of_sample(sample, sample, percentile)
+    if expected[1] > expected[0]:
+        assert (low, high) == pytest.approx(expected)
+    else:
+        assert (low, high) == (sample.min(), sample.max())
+
+
 def test_integers_of_a_huge_span_are_sampled() -> None:
     pixels = np.arange(1_000_000, dtype=">i4").reshape(1000, 1000)
     pixels[0, 0], pixels[-1, -1] = -(2**31), 2**31 - 1
