@@ -63,14 +63,23 @@ tagged as (
         order by o.query, o.tag_rank limit 1) further)
 """
 
-_ORDER: Final = """
+_SCORE: Final = """
+(abs((w.secs - n.secs)::float8 / (n.score_days * 86400))
+ + abs((w.wavelength::numeric - n.wavelength::numeric)::float8 / n.score_range))
+"""
+
+_ORDER: Final = f"""
 w.tag_rank,
-case when n.score_days is null then abs(w.secs - n.secs)::float8
-     else abs((w.secs - n.secs)::float8 / (n.score_days * 86400))
-        + abs((w.wavelength::numeric - n.wavelength::numeric)::float8 / n.score_range) end,
+case when n.score_days is null then abs(w.secs - n.secs)::float8 else {_SCORE} end,
 case when n.score_days is null then w.processing end desc,
 coalesce(w.attributes ->> 'observation_id' = n.observation_id, false) desc,
 w.entrytime desc, w.header_id desc
+"""
+
+# who is so far that time alone makes a higher score changes nothing; the second is for what is rounded
+_REMOTENESS: Final = f"""
+case when n.score_days is null then {remoteness("w", "n")}
+     else w.tag_rank + 1 + ceil(least(coalesce({_SCORE} * n.score_days * 86400, 1e15), 1e15))::bigint end
 """
 
 _REPEATS: Final = "cardinality(cal_hids) > (select count(distinct each) from unnest(cal_hids) each)"
@@ -82,9 +91,8 @@ found as materialized (
     select n.header_id, n.caltype, n.part, n.cut, n.farthest as farthest_before, best.*
     from need n cross join lateral (
         select array_agg(b.header_id) as cal_hids,
-               case when n.score_days is null and count(*) >= n.howmany
-                    then max({remoteness("b", "n")}) end as farthest
-        from (select w.header_id, w.secs, w.tag_rank
+               case when count(*) >= n.howmany then max(b.remoteness) end as farthest
+        from (select w.header_id, {_REMOTENESS} as remoteness
               from (select {NO_TAG}::bigint as tag_rank
                     union all select t.tag_rank from tagged t where t.query = n.query) c
               cross join lateral (({_BACK}) union all ({_FORTH})) w

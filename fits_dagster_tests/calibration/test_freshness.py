@@ -86,7 +86,7 @@ GMOS_ROW: dict[str, Any] = {
     "detector_x_bin": 1,
     "detector_y_bin": 1,
 }
-GMOS_STAR = STANDARD | {"types": ["SPECT", "LS", "STANDARD"]}
+GMOS_STAR = STANDARD | {"types": ["SPECT", "LS", "STANDARD"], "object": "Feige 34"}
 GMOS_BIAS = {"observation_type": "BIAS"}
 SHIFTED = {"central_wavelength": "0.607"}
 GMOS_KINDS = [
@@ -303,6 +303,34 @@ def test_a_full_list_of_nearer_ones_is_left_alone(connection: Connection) -> Non
         associate(archive, target)
     assert arrive(archive, "farther.fits", 5.1, PINHOLE)[1] == []
     assert targets(arrive(archive, "nearer.fits", -4.9, PINHOLE)[1]) == {"target.fits"}
+
+
+def test_a_full_list_by_score_is_left_alone_by_what_time_alone_makes_worse(connection: Connection) -> None:
+    archive = Archive(connection)
+
+    def arrive_gmos(name: str, days: float, kind: dict[str, Any]) -> tuple[int, list[Any]]:
+        record = SPECTRUM | kind | {"ut_datetime": UT + timedelta(days=days)}
+        return archive.arrive(name, record, "gmos", [GMOS_ROW])
+
+    target, _ = arrive_gmos("target.fits", 0.0, SCIENCE)
+    associate(archive, target)
+    for number in range(4):
+        _, work = arrive_gmos(f"star{number}.fits", 1.0 + number, GMOS_STAR)
+        assert "target.fits" in targets(work)
+        associate(archive, target)
+    assert archive.cached()["target.fits"]["standard"] == [f"star{number}.fits" for number in range(4)]
+    assert "target.fits" not in targets(arrive_gmos("farther.fits", 4.1, GMOS_STAR)[1])
+    assert "target.fits" in targets(arrive_gmos("nearer.fits", -3.9, GMOS_STAR)[1])
+    associate(archive, target)
+    # a list that ends with a star of another wavelength reaches farther
+    for number in range(4):
+        arrive_gmos(f"star{number}.fits", 1.0 + number, GMOS_STAR | {"qa_state": "Fail"})
+    for number in range(2):
+        arrive_gmos(f"shifted{number}.fits", 5.0, GMOS_STAR | SHIFTED)
+    associate(archive, target)
+    found = archive.cached()["target.fits"]["standard"]
+    assert found == ["nearer.fits", "farther.fits", "shifted1.fits", "shifted0.fits"]
+    assert "target.fits" in targets(arrive_gmos("distant.fits", 90.0, GMOS_STAR)[1])
 
 
 def test_a_failed_calibration_queues_those_that_use_it(connection: Connection) -> None:
