@@ -18,7 +18,8 @@ from benchmarks.archive import LargeArchive, fill_archive
 from benchmarks.figures import Figures
 from benchmarks.home import bench_home, bench_site
 from fits_dagster.calibration import associate_headers, index_headers
-from fits_dagster.calibration.associate import arrival_statement, replace_statement
+from fits_dagster.calibration.associate import replace_statement
+from fits_dagster.calibration.concerned import arrival_statement
 from fits_dagster.calibration.processing_tags import affected_statement
 
 __all__ = ["measure_calibrations"]

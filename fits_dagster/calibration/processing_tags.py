@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from fits_dagster.calibration.associate import INGEST_BARRIER, OF_THE_NEED, RUNNING, as_work
+from fits_dagster.calibration.associate import INGEST_BARRIER
+from fits_dagster.calibration.concerned import OF_THE_NEED, RUNNING, as_work
 from fits_dagster.calibration.queries import (
     compile_ruleset,
     fits,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, Engine, text
 
-from fits_dagster.calibration.associate import as_work, hold_barrier
+from fits_dagster.calibration.concerned import as_work, hold_barrier
 from fits_dagster.calibration.match_keys import index_headers
 from fits_dagster.ledger.items import BACKGROUND, add_work
 

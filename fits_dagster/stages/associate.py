@@ -53,7 +53,7 @@ class AssociateStage(Stage[int]):
         self, site: Site, connection: Connection, versions: Sequence[NewVersion]
     ) -> Sequence[NewWork]:
         """Return the association of new versions, and of those whose answer they may change."""
-        from fits_dagster.calibration.associate import follow_ups, nobody_is_associated
+        from fits_dagster.calibration.concerned import follow_ups, nobody_is_associated
 
         headers: dict[int, list[int]] = defaultdict(list)
         for version in versions:
@@ -86,7 +86,7 @@ class AssociateStage(Stage[int]):
         """Replace the associations of many headers in a few statements."""
         # who only asks which stages there are does without the rules
         from fits_dagster.calibration import associate_headers
-        from fits_dagster.calibration.associate import owed
+        from fits_dagster.calibration.concerned import owed
 
         found: Mapping[int, int] = associate_headers(connection, [header for _, header in group])
         owing = [header for item, header in group if item.payload.get(_OWES)]

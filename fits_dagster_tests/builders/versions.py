@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from fits_dagster.calibration.associate import follow_ups
+from fits_dagster.calibration.concerned import follow_ups
 from fits_dagster.ledger.items import NewWork
 from fits_dagster.records.instruments import INSTRUMENT_TABLES
 from fits_dagster.records.tables import calcache, diskfile, file, header

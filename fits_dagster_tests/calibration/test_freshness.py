@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
 from fits_dagster.calibration import associate_headers
-from fits_dagster.calibration.associate import INGEST_BARRIER, nobody_is_associated, owed
+from fits_dagster.calibration.associate import INGEST_BARRIER
+from fits_dagster.calibration.concerned import nobody_is_associated, owed
 from fits_dagster.calibration.lookup import compute
 from fits_dagster.calibration.match_keys import applicable_types, index_headers, load_facts, needs_of
 from fits_dagster.calibration.processing_tags import remove_processing_tag, set_processing_tag
@@ -359,7 +360,7 @@ def test_a_changed_calibration_concerns_its_old_and_its_new_users(connection: Co
 
 
 def test_work_carries_the_priority_of_what_caused_it(connection: Connection) -> None:
-    from fits_dagster.calibration.associate import follow_ups
+    from fits_dagster.calibration.concerned import follow_ups
 
     archive = Archive(connection)
     target, _ = arrive(archive, "target.fits", 0.0, SCIENCE)

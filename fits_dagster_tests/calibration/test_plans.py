@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from fits_dagster.calibration import associate_headers, index_headers
-from fits_dagster.calibration.associate import arrival_statement, ranked_statement
+from fits_dagster.calibration.associate import ranked_statement
+from fits_dagster.calibration.concerned import arrival_statement
 from fits_dagster.calibration.processing_tags import affected_statement, set_processing_tag
 from fits_dagster.records.processing_tags import ProcessingTag
 
