@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fits_dagster.simulator import frame_bytes, plan_night, write_slowly
@@ -17,6 +17,8 @@ PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size
 
 @given(st.one_of(PRINTABLE, st.booleans(), st.integers(-(10**15), 10**15), st.floats(-1e30, 1e30)))
 def test_astropy_reads_back_what_a_card_was_given(value: str | int | float | bool) -> None:
+    # astropy takes a quote and a slash for the end of a text, in cards that it wrote itself as well
+    assume(not isinstance(value, str) or "'/" not in value)
     card = format_card("KEY", value, "what it is")
     read = fits.Card.fromstring(card)
     read.verify("exception")
