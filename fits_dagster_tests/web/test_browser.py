@@ -67,7 +67,7 @@ def test_tabs_are_chosen_by_click_and_by_keys(open_page: OpenPage, queues: int) 
     expect(ingest_tab).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("tabpanel", name="Ingest")).to_be_visible()
     preview_tab.click()
-    expect(page.get_by_role("tabpanel", name="Preview")).to_contain_text("Nothing is waiting")
+    expect(page.get_by_role("tabpanel", name="Preview")).to_contain_text("nothing is waiting")
     expect(page.get_by_role("tabpanel", name="Ingest")).to_be_hidden()
     for key, name in (
         ("ArrowRight", "Calcache"),
