@@ -21,7 +21,8 @@ from .walker import Walker
 
 __all__ = ["HDU", "FileInspection", "headers_from_text", "inspect_file", "read_headers", "walk_headers"]
 
-DEFAULT_CHUNK: Final = 1 << 20
+#: Bytes read at once: they are still in the core's own cache when they are summed up.
+DEFAULT_CHUNK: Final = 1 << 18
 #: Bytes read at once when jumping from header to header.
 HEADER_READ: Final = 8 * BLOCK
 

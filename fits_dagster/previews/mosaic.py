@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,8 +11,8 @@ from numpy.typing import NDArray
 
 from fits_dagster.previews.reading import Image, Pixels
 from fits_dagster.previews.sections import Section, binning, parse_section
-from fits_dagster.previews.shrink import block_of, mean_columns, mean_rows
-from fits_dagster.previews.stretch import limits_of_sample, sampled
+from fits_dagster.previews.shrink import block_of, cuts, mean_columns, mean_rows
+from fits_dagster.previews.stretch import Sampler, limits_of_sample
 
 __all__ = ["MosaicPart", "amplifier_parts", "array_parts", "paste"]
 
@@ -36,17 +38,34 @@ class MosaicPart:
     #: Counts of a stored step.
     gain: float = 1.0
 
-    def load(self) -> tuple[Pixels, float]:
-        """Read the pixels; return those that are shown, and the bias, both as stored.
+    def shrink(self, block: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Read the pixels once; return means over `block` rows, and the part of the sample, both in counts.
+
+        Parameters
+        ----------
+        size
+            Pixels of the whole mosaic.
 
         Raises
         ------
         NoPreview
             See `Image.stored`.
         """
-        stored = self.image.stored()
-        shown = stored[self.section.y1 : self.section.y2, self.section.x1 : self.section.x2]
-        return shown, _bias(self.image, stored, self.overscan)
+        shape = self.section.shape
+        sampler, overscan = Sampler(size, shape[1]), _Overscan(self.image, self.overscan)
+        means = mean_rows(self._strips(block, overscan), shape, block, sampler)
+        bias = overscan.bias()
+        return _counts(means, bias, self.gain), _counts(sampler.sample(), bias, self.gain)
+
+    def _strips(self, block: int, overscan: _Overscan) -> Iterator[Pixels]:
+        """Give what is shown of the rows, and show the overscan of all of them to whom it concerns."""
+        rows, columns = self.image.shape
+        places = cuts(self.section.y1, self.section.y2, columns, block)
+        at = sorted({0, *places, rows})
+        for first, strip in zip(at[:-1], self.image.strips(at), strict=True):
+            overscan.look(first, strip)
+            if self.section.y1 <= first < self.section.y2:
+                yield strip[:, self.section.x1 : self.section.x2]
 
 
 def amplifier_parts(images: list[Image], chip: int, gap: int) -> list[MosaicPart] | None:
@@ -119,18 +138,16 @@ def paste(parts: list[MosaicPart], percentile: float) -> tuple[NDArray[np.float3
     canvas = np.zeros((max(1, height // block), width), np.float32)
     samples, shown = [], 0
     for part in parts:
-        # one after the other, so that they use the same memory
-        pixels, bias = part.load()
-        rows = mean_rows(pixels, block)
+        rows, sample = part.shrink(block, height * width)
         top = part.y // block
         rows = rows[: len(canvas) - top]
-        canvas[top : top + len(rows), part.x : part.x + rows.shape[1]] = _counts(rows, bias, part.gain)
-        samples.append(_counts(sampled(pixels, height * width), bias, part.gain))
-        shown += pixels.size
+        canvas[top : top + len(rows), part.x : part.x + rows.shape[1]] = rows
+        samples.append(sample)
+        shown += math.prod(part.section.shape)
     # what no part covers is zero, and counts as the rest does
     empty = max(0, height * width - shown) * sum(map(len, samples)) // shown
     sample = np.concatenate([*samples, np.zeros(empty, np.float32)])
-    return mean_columns(canvas, block), limits_of_sample(sample, canvas, percentile)
+    return mean_columns(canvas, block), limits_of_sample(sample, lambda: canvas, percentile)
 
 
 def _counts(stored: NDArray[np.float32], bias: float, gain: float) -> NDArray[np.float32]:
@@ -162,13 +179,31 @@ def _to_origin(parts: list[MosaicPart]) -> list[MosaicPart] | None:
     return moved if width * height <= LARGEST_MOSAIC else None
 
 
-def _bias(image: Image, stored: Pixels, section: Section | None) -> float:
-    """Median of the overscan in stored numbers; else what stands for a count of zero."""
-    if section is None or not section.inside(stored.shape):
-        return -image.zero / image.scale
-    strip = stored[section.y1 : section.y2, section.x1 : section.x2]
-    step = max(1, strip.size // OVERSCAN_SAMPLE)
-    # what is no number is sorted to the end
-    values = np.sort(strip[::step].astype(np.float32), axis=None)
-    middle = float(values[(values.size - 1) // 2 : values.size // 2 + 1].mean())
-    return middle if np.isfinite(middle) and not np.isnan(values[-1]) else 0.0
+class _Overscan:
+    """Some rows of an image's overscan, taken while they go by, and their median."""
+
+    def __init__(self, image: Image, section: Section | None) -> None:
+        self._image = image
+        self._section = section if section is not None and section.inside(image.shape) else None
+        self._taken: list[NDArray[np.float32]] = []
+
+    def look(self, first: int, strip: Pixels) -> None:
+        """Take what is wanted of rows of the image, as stored, of which `first` is the first."""
+        section = self._section
+        if section is None:
+            return
+        step = max(1, math.prod(section.shape) // OVERSCAN_SAMPLE)
+        begin, end = max(section.y1, first), min(section.y2, first + len(strip))
+        begin += (section.y1 - begin) % step
+        if begin < end:
+            rows = strip[begin - first : end - first : step, section.x1 : section.x2]
+            self._taken.append(rows.astype(np.float32))
+
+    def bias(self) -> float:
+        """Median in stored numbers; without an overscan, what stands for a count of zero."""
+        if self._section is None:
+            return -self._image.zero / self._image.scale
+        # what is no number is sorted to the end
+        values = np.sort(np.concatenate(self._taken), axis=None)
+        middle = float(values[(values.size - 1) // 2 : values.size // 2 + 1].mean())
+        return middle if np.isfinite(middle) and not np.isnan(values[-1]) else 0.0

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,31 @@ class Image:
         content = bytes(self._bytes(self.hdu.offset, needed)).ljust(needed + fill, b"\0")
         return self._showable(decoded(self.hdu, self.index, content).reshape(self.shape))
 
+    def strips(self, cuts: Sequence[int]) -> Iterator[Pixels]:
+        """Give the stored numbers of an image of two axes some rows at a time, which stay in the cache.
+
+        Parameters
+        ----------
+        cuts
+            Numbers of the rows before which the image is cut, of the first and the one after the last too.
+
+        Returns
+        -------
+        iterator of ndarray
+            Rows between two cuts; their memory is used anew for the next.
+
+        Raises
+        ------
+        NoPreview
+            See `stored`.
+        """
+        if self.hdu.is_compressed_image:
+            whole = self.stored()
+            return (whole[first:last] for first, last in pairwise(cuts))
+        dtype = np.dtype(_DTYPES[self.hdu.bitpix or 8])
+        self._require(self.hdu.data_offset + cuts[-1] * self.shape[1] * dtype.itemsize)
+        return self._strips(cuts, dtype)
+
     def planes(self, most: int) -> Pixels:
         """Return planes of an image of more than two axes, evenly spread, as (planes, rows, columns).
 
@@ -111,6 +137,13 @@ class Image:
         read = [self._bytes(self.hdu.data_offset + int(index) * size, size) for index in chosen]
         return self._showable(np.frombuffer(b"".join(read), dtype).reshape(-1, rows, columns))
 
+    def _strips(self, cuts: Sequence[int], dtype: np.dtype[Any]) -> Iterator[Pixels]:
+        row = self.shape[1] * dtype.itemsize
+        for first, last in pairwise(cuts):
+            length = (last - first) * row
+            data = self._all_of(self.source.glance(self.hdu.data_offset + first * row, length), length)
+            yield self._showable(np.frombuffer(data, dtype).reshape(last - first, -1))
+
     def _showable(self, pixels: Pixels) -> Pixels:
         cards = self.hdu.cards
         return _showable(pixels, cards.get("BLANK", cards.get("ZBLANK")))
@@ -122,7 +155,9 @@ class Image:
     def _bytes(self, offset: int, length: int) -> bytes | memoryview:
         # the size is looked at before any memory is asked for
         self._require(offset + length)
-        data = self.source.read(offset, length)
+        return self._all_of(self.source.read(offset, length), length)
+
+    def _all_of(self, data: bytes | memoryview, length: int) -> bytes | memoryview:
         if len(data) < length:
             raise NoPreview("truncated", f"HDU {self.index}")
         return data
@@ -159,6 +194,7 @@ class _Disk:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.size = os.fstat(descriptor).st_size
+        self._glanced = bytearray()
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes, fewer at the end of the file."""
@@ -167,6 +203,15 @@ class _Disk:
             pieces.append(piece)
             offset, length = offset + len(piece), length - len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def glance(self, offset: int, length: int) -> memoryview:
+        """Return `length` bytes, fewer at the end, which are good until the next glance."""
+        if len(self._glanced) < length:
+            self._glanced = bytearray(length)
+        room, done = memoryview(self._glanced)[:length], 0
+        while done < length and (more := os.preadv(self._descriptor, [room[done:]], offset + done)):
+            done += more
+        return room[:done]
 
 
 class _Memory:
@@ -179,6 +224,8 @@ class _Memory:
     def read(self, offset: int, length: int) -> memoryview:
         """Return `length` bytes without copying them, fewer at the end."""
         return self._data[offset : offset + length]
+
+    glance = read
 
 
 _Source = _Disk | _Memory

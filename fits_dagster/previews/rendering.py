@@ -23,8 +23,8 @@ from fits_dagster.previews.errors import NoPreview
 from fits_dagster.previews.info import Layout, PreviewInfo
 from fits_dagster.previews.mosaic import amplifier_parts, array_parts, paste
 from fits_dagster.previews.reading import Image, OpenFile, Pixels, open_images
-from fits_dagster.previews.shrink import fit, shrink
-from fits_dagster.previews.stretch import limits_of_pixels, to_grey
+from fits_dagster.previews.shrink import block_of, cuts, fit, mean_columns, mean_rows, shrink
+from fits_dagster.previews.stretch import Sampler, limits_of_pixels, limits_of_sample, to_grey
 
 __all__ = ["PreviewRequest", "render", "rendered"]
 
@@ -133,10 +133,25 @@ def _single(image: Image) -> _Rendered:
             "one_dimensional" if math.prod(shape) > 1 else "empty_image", f"shape {image.hdu.shape}"
         )
     layout: Layout = "image" if len(shape) == 2 else "cube"
-    plane = image.stored() if layout == "image" else _collapse(image.planes(CUBE_PLANES))
-    ends = [limit * image.scale + image.zero for limit in limits_of_pixels(plane, PERCENTILE)]
-    small = shrink(plane) * np.float32(image.scale) + np.float32(image.zero)
-    return small, (min(ends), max(ends)), layout
+    if layout == "image":
+        small, limits = _flat(image)
+    else:
+        plane = _collapse(image.planes(CUBE_PLANES))
+        small, limits = shrink(plane), limits_of_pixels(plane, PERCENTILE)
+    ends = [limit * image.scale + image.zero for limit in limits]
+    return small * np.float32(image.scale) + np.float32(image.zero), (min(ends), max(ends)), layout
+
+
+def _flat(image: Image) -> tuple[NDArray[np.float32], tuple[float, float]]:
+    """An image of two axes, in stored numbers; it is read again only where some are no numbers."""
+    rows, columns = image.shape
+    block, sampler = block_of((rows, columns)), Sampler(rows * columns, columns)
+    strips = image.strips(cuts(0, rows, columns, block))
+    with np.errstate(invalid="ignore", over="ignore"):
+        small = mean_columns(mean_rows(strips, (rows, columns), block, sampler), block)
+    if block > 1 and not np.isfinite(small).all():
+        small = shrink(image.stored())
+    return small, limits_of_sample(sampler.sample(), image.stored, PERCENTILE)
 
 
 def _collapse(planes: Pixels) -> NDArray[np.float32]:

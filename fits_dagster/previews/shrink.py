@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BOX", "block_of", "fit", "mean_columns", "mean_rows", "shrink"]
+from fits_dagster.previews.stretch import Sampler
+
+__all__ = ["BOX", "block_of", "cuts", "fit", "mean_columns", "mean_rows", "shrink"]
 
 #: width and height, in pixels, that a preview fits in
 BOX = (640, 480)
-#: pixels converted at a time, so that the working copy stays in the cache
+#: pixels of a strip, so that its working copy stays in the cache
 _CHUNK = 1 << 17
 
 
@@ -28,18 +32,40 @@ def block_of(shape: tuple[int, int]) -> int:
     return max(1, min(shape[0] // height, shape[1] // width))
 
 
-def mean_rows(pixels: NDArray[Any], block: int) -> NDArray[np.float32]:
-    """Means over `block` rows; rows that are left over at the end are dropped."""
-    if block == 1:
-        return pixels.astype(np.float32)
-    count, columns = len(pixels) // block, pixels.shape[1]
-    means = np.empty((count, columns), np.float32)
-    at_once = max(1, _CHUNK // (block * columns))
-    for first in range(0, count, at_once):
-        last = min(count, first + at_once)
+def cuts(first: int, last: int, columns: int, block: int) -> list[int]:
+    """Where to cut rows `first` to `last` into strips: whole blocks of rows, few enough for the cache."""
+    rows = max(1, _CHUNK // (block * columns)) * block
+    return [*range(first, last, rows), last]
+
+
+def mean_rows(
+    strips: Iterable[NDArray[Any]], shape: tuple[int, int], block: int, sampler: Sampler | None = None
+) -> NDArray[np.float32]:
+    """Means over `block` rows; rows that are left over at the end are dropped.
+
+    Parameters
+    ----------
+    strips
+        The pixels, some rows at a time, cut as by `cuts`.
+    shape
+        Rows and columns of all strips together.
+    sampler
+        Is shown every pixel, when it is in the cache already.
+    """
+    means = np.empty((shape[0] // block, shape[1]), np.float32)
+    first, room = 0, np.empty(0, np.float32)
+    for strip in strips:
+        if room.size < strip.size:
+            room = np.empty(strip.size, np.float32)
         # one conversion, whatever the number type and byte order; sums of mixed types are ten times slower
-        plain = pixels[first * block : last * block].astype(np.float32)
-        np.add.reduce(plain.reshape(last - first, block, columns), axis=1, out=means[first:last])
+        plain = room[: strip.size].reshape(strip.shape)
+        np.copyto(plain, strip, casting="unsafe")
+        if sampler is not None:
+            sampler.take(plain)
+        last = first + len(plain) // block
+        blocks = plain[: (last - first) * block].reshape(last - first, block, shape[1])
+        np.add.reduce(blocks, axis=1, out=means[first:last])
+        first = last
     means *= np.float32(1.0 / block)
     return means
 
@@ -60,11 +86,17 @@ def shrink(pixels: NDArray[Any]) -> NDArray[np.float32]:
     """Shrink (rows, columns) to about the size of a preview; what is no number does not count."""
     block = block_of((pixels.shape[0], pixels.shape[1]))
     with np.errstate(invalid="ignore", over="ignore"):
-        small = mean_columns(mean_rows(pixels, block), block)
+        small = _means(pixels, block)
     if pixels.dtype.kind == "f" and block > 1 and not np.isfinite(small).all():
         finite = np.isfinite(pixels)
-        kept = mean_columns(mean_rows(np.where(finite, pixels, 0), block), block)
-        share = mean_columns(mean_rows(finite, block), block)
+        kept = _means(np.where(finite, pixels, 0), block)
+        share = _means(finite, block)
         with np.errstate(invalid="ignore", divide="ignore"):
             small = kept / share
     return small
+
+
+def _means(pixels: NDArray[Any], block: int) -> NDArray[np.float32]:
+    rows, columns = pixels.shape
+    strips = (pixels[first:last] for first, last in pairwise(cuts(0, rows, columns, block)))
+    return mean_columns(mean_rows(strips, (rows, columns), block), block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from fits_dagster.previews.errors import NoPreview
 
-__all__ = ["SAMPLE", "limits_of_pixels", "limits_of_sample", "sampled", "to_grey"]
+__all__ = ["SAMPLE", "Sampler", "limits_of_pixels", "limits_of_sample", "to_grey"]
 
 #: Pixels that percentiles are taken of. At 0.3 per cent they are right to 0.01 per cent of the pixels.
 SAMPLE: Final = 1 << 18
@@ -19,19 +20,31 @@ _COARSE: Final = 64
 _MARGIN: Final = 32
 
 
-def sampled(pixels: NDArray[Any], size: int) -> NDArray[np.float32]:
-    """Return an even sample of pixels; all of them where there are no more than `SAMPLE`.
+class Sampler:
+    """Takes an even sample of pixels that come by pieces; all of them where there are no more than `SAMPLE`.
 
     Parameters
     ----------
-    pixels
-        Of a picture, or of a part of one.
     size
-        Pixels of the whole picture.
+        Pixels of the whole picture, of which these may be a part.
+    columns
+        Length of a row.
     """
-    flat = pixels.reshape(-1)
-    sample: NDArray[np.float32] = flat[:: _stride(size, pixels.shape[-1])].astype(np.float32)
-    return sample
+
+    def __init__(self, size: int, columns: int) -> None:
+        self._stride = _stride(size, columns)
+        self._next = 0
+        self._taken: list[NDArray[np.float32]] = []
+
+    def take(self, pixels: NDArray[Any]) -> None:
+        """Look at the next rows, whose memory may be used anew afterwards."""
+        flat = pixels.reshape(-1)
+        self._taken.append(flat[self._next :: self._stride].astype(np.float32))
+        self._next = (self._next - flat.size) % self._stride
+
+    def sample(self) -> NDArray[np.float32]:
+        """Return the sample of what has come so far."""
+        return np.concatenate(self._taken)
 
 
 def limits_of_pixels(pixels: NDArray[Any], percentile: float) -> tuple[float, float]:
@@ -42,11 +55,13 @@ def limits_of_pixels(pixels: NDArray[Any], percentile: float) -> tuple[float, fl
     NoPreview
         ``no_finite_pixels``.
     """
-    return limits_of_sample(sampled(pixels, pixels.size), pixels, percentile)
+    sampler = Sampler(pixels.size, pixels.shape[-1])
+    sampler.take(pixels)
+    return limits_of_sample(sampler.sample(), lambda: pixels, percentile)
 
 
 def limits_of_sample(
-    sample: NDArray[np.float32], picture: NDArray[Any], percentile: float
+    sample: NDArray[np.float32], picture: Callable[[], NDArray[Any]], percentile: float
 ) -> tuple[float, float]:
     """Percentiles p and 100 - p of a sample, interpolated as `numpy.percentile` does.
 
@@ -55,7 +70,8 @@ def limits_of_sample(
     sample
         What is no number does not count.
     picture
-        What tells the range where the sample has none: all of its values are alike, or none is a number.
+        Gives the pixels that tell the range where the sample has none: its values are all alike, or none is
+        a number.
 
     Raises
     ------
@@ -64,13 +80,13 @@ def limits_of_sample(
     """
     values = _finite(sample)
     if values.size == 0:
-        values = _finite(picture)
+        values = _finite(picture())
     if values.size == 0:
         raise NoPreview("no_finite_pixels")
     about = np.sort(values[::_COARSE])
     about[0], about[-1] = values.min(), values.max()
     low, high = (_percentile(values, about, percent) for percent in (percentile, 100.0 - percentile))
-    return (low, high) if high > low else _range_of_all(low, _finite(picture))
+    return (low, high) if high > low else _range_of_all(low, _finite(picture()))
 
 
 def to_grey(pixels: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:

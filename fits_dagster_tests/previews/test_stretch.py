@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from fits_dagster.previews.errors import NoPreview
 from fits_dagster.previews.shrink import block_of, fit, shrink
-from fits_dagster.previews.stretch import limits_of_pixels, limits_of_sample, sampled, to_grey
+from fits_dagster.previews.stretch import Sampler, limits_of_pixels, limits_of_sample, to_grey
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=30)
 
@@ -34,8 +34,11 @@ def test_percentiles_of_several_parts_are_those_of_all_pixels() -> None:
     rng = np.random.default_rng(5)
     parts = [rng.normal(100, 9, (40, 100)).astype(">i2"), rng.normal(300, 3, (10, 100)).astype(">i2")]
     both = np.concatenate(parts)
-    sample = np.concatenate([sampled(part, both.size) for part in parts])
-    assert limits_of_sample(sample, both, 5.0) == pytest.approx(np.percentile(both, [5, 95]))
+    samplers = [Sampler(both.size, 100) for _ in parts]
+    for part, sampler in zip(parts, samplers, strict=True):
+        sampler.take(part)
+    sample = np.concatenate([sampler.sample() for sampler in samplers])
+    assert limits_of_sample(sample, lambda: both, 5.0) == pytest.approx(np.percentile(both, [5, 95]))
 
 
 @pytest.mark.parametrize("percentile", [0.0, 0.3, 25.0, 50.0])
@@ -53,7 +56,7 @@ def test_percentiles_of_several_parts_are_those_of_all_pixels() -> None:
 def test_percentiles_of_a_large_sample_are_exact(values: np.ndarray, percentile: float) -> None:
     sample = values.astype(np.float32)
     expected = np.percentile(sample.astype(float), [percentile, 100 - percentile])
-    low, high = limits_of_sample(sample, sample, percentile)
+    low, high = limits_of_sample(sample, lambda: sample, percentile)
     if expected[1] > expected[0]:
         assert (low, high) == pytest.approx(expected)
     else:
