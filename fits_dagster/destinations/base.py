@@ -22,6 +22,7 @@ from fits_dagster.settings import SiteSettings
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "AccessRefusedError",
     "BadAnswerError",
     "Delivered",
     "Delivery",
@@ -43,6 +44,12 @@ class DestinationDownError(TransientError):
     """The destination does not answer, or answers that it is in trouble."""
 
     reason = "destination_down"
+
+
+class AccessRefusedError(DestinationDownError):
+    """The destination does not know this site's token or cookie: no file will fare better than this one."""
+
+    reason = "refused"
 
 
 class BadAnswerError(TransientError):

@@ -22,6 +22,7 @@ import requests
 
 from fits_dagster import __version__
 from fits_dagster.destinations.base import (
+    AccessRefusedError,
     BadAnswerError,
     Delivered,
     Delivery,
@@ -278,7 +279,7 @@ def send_file(
     Raises
     ------
     DestinationDownError
-        It answers with a server error.
+        It answers with a server error, or refuses this site's token or cookie.
     BadAnswerError
         It does not confirm name, size and MD5 of what was sent.
     """
@@ -297,10 +298,7 @@ def send_file(
         allow_redirects=False,
     )
     if response.status_code in (401, 403):
-        raise BadAnswerError(
-            f"{target}: status {response.status_code}: is the token, or cookie, right?",
-            reason="refused",
-        )
+        raise AccessRefusedError(f"{target}: status {response.status_code}: is the token, or cookie, right?")
     if response.status_code >= 500:
         raise DestinationDownError(f"{target}: status {response.status_code}")
     if response.status_code != 200:

@@ -227,6 +227,22 @@ def test_a_destination_that_is_down_is_probed_once_not_once_per_file(
         assert connection.scalar(text("select failures from destination")) == 0
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_wrong_token_is_found_by_one_file_not_by_each(
+    summit_of_partner: Site, partner: Partner, night: list[Path], status: int
+) -> None:
+    site = replace(summit_of_partner, work=summit_of_partner.work.model_copy(update={"workers": 1}))
+    for source in night[:6]:
+        ingested(site, source)
+    partner.answer = lambda name, size: Response("no", status_code=status)
+    report = drain_once(site)
+    assert partner.asked == 1
+    assert [failure.reason for failure in report.retrying] == ["refused"]
+    assert report.deferred == 5
+    with site.engine.connect() as connection:
+        assert "is the token, or cookie, right?" in connection.scalar(text("select error from destination"))
+
+
 def _md5_of(site: Site, name: str) -> str:
     with site.engine.connect() as connection:
         md5: str = connection.execute(
