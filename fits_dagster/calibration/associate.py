@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from fits_dagster.calibration.queries import NO_TAG, fits, offer_slot, remoteness
+from fits_dagster.calibration.meeting import NO_TAG, fits, offer_slot, remoteness
 
 __all__ = ["INGEST_BARRIER", "associate_headers", "ranked_statement", "replace_statement"]
 

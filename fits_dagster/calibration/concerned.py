@@ -9,15 +9,8 @@ from sqlalchemy import Connection, TextClause, text
 
 from fits_dagster.calibration.associate import INGEST_BARRIER
 from fits_dagster.calibration.match_keys import forget_headers, load_facts, write_index
-from fits_dagster.calibration.queries import (
-    BANDS,
-    NO_TAG,
-    band_of,
-    compile_ruleset,
-    fits,
-    need_slot,
-    remoteness,
-)
+from fits_dagster.calibration.meeting import BANDS, NO_TAG, band_of, fits, need_slot, remoteness
+from fits_dagster.calibration.queries import compile_ruleset
 from fits_dagster.ledger.items import BACKGROUND, NewWork
 
 __all__ = [

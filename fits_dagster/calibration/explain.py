@@ -13,7 +13,8 @@ from sqlalchemy import Connection, text
 from fits_dagster.calibration.conditions import Facts
 from fits_dagster.calibration.lookup import compute, current_header, key_of, names_of
 from fits_dagster.calibration.match_keys import HeaderFacts, applicable_types, load_facts, needs_of
-from fits_dagster.calibration.queries import HIDDEN, Query
+from fits_dagster.calibration.meeting import HIDDEN
+from fits_dagster.calibration.queries import Query
 from fits_dagster.calibration.rules import CALTYPES, Criteria
 
 __all__ = [

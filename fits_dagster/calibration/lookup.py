@@ -17,7 +17,7 @@ from fits_dagster.calibration.match_keys import (
     load_facts,
     needs_of,
 )
-from fits_dagster.calibration.queries import need_slot
+from fits_dagster.calibration.meeting import need_slot
 from fits_dagster.calibration.rules import CALTYPES
 from fits_dagster.fits.names import trimmed
 

@@ -14,15 +14,8 @@ from sqlalchemy import BigInteger, Connection, Select, Text, any_, bindparam, se
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from fits_dagster.calibration.conditions import Facts
-from fits_dagster.calibration.queries import (
-    NO_TAG,
-    UNDATED_SECS,
-    Query,
-    QuerySet,
-    Variant,
-    compile_ruleset,
-    tag_rank_of,
-)
+from fits_dagster.calibration.meeting import NO_TAG, tag_rank_of
+from fits_dagster.calibration.queries import UNDATED_SECS, Query, QuerySet, Variant, compile_ruleset
 from fits_dagster.calibration.rules import load_rulesets
 from fits_dagster.metadata.record import ENUMS
 from fits_dagster.records.instruments import INSTRUMENT_TABLES
@@ -105,7 +98,7 @@ class HeaderFacts:
     rows: tuple[Facts, ...]
     #: The same, and for a target without a row one whose columns are all null.
     targets: tuple[Facts, ...]
-    #: See :mod:`fits_dagster.calibration.queries`.
+    #: See :mod:`fits_dagster.calibration.meeting`.
     tag_rank: int = NO_TAG
 
     @property

@@ -10,14 +10,8 @@ from sqlalchemy import Connection, text
 
 from fits_dagster.calibration.associate import INGEST_BARRIER
 from fits_dagster.calibration.concerned import OF_THE_NEED, RUNNING, as_work
-from fits_dagster.calibration.queries import (
-    compile_ruleset,
-    fits,
-    need_slot,
-    offer_slot,
-    remoteness,
-    tag_rank_of,
-)
+from fits_dagster.calibration.meeting import fits, need_slot, offer_slot, remoteness, tag_rank_of
+from fits_dagster.calibration.queries import compile_ruleset
 from fits_dagster.ledger.items import NewWork
 from fits_dagster.records.processing_tags import ProcessingTag, delete_tag, find_tag, save_tag
 

@@ -70,7 +70,7 @@ calibration_offer = Table(
     #: Micrometres; -1 if not known.
     Column("wavelength", Double, nullable=False),
     Column("attributes", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    #: What the processing tag does to the rank, see :mod:`fits_dagster.calibration.queries`.
+    #: What the processing tag does to the rank, see :mod:`fits_dagster.calibration.meeting`.
     Column("tag_rank", BigInteger, nullable=False, server_default=text("0")),
     Index(
         "ix_calibration_offer_walk", text("hashtextextended(query || key, tag_rank)"), "secs", "wavelength"
