@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import bz2
 import hashlib
-import json
 import random
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from astropy.io import fits
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -24,101 +21,26 @@ from sqlalchemy import text
 from fits_dagster.destinations.fits_server import API_COOKIE, UPLOAD_COOKIE
 from fits_dagster.fits.reading import inspect_file
 from fits_dagster.fits.verify import check_structure
-from fits_dagster.headers.updates import update_headers
-from fits_dagster.intake.uploads import Reception
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
-from fits_dagster.ledger.report import DrainReport
 from fits_dagster.sites import Site
 from fits_dagster.stages import edit, export, ingest, store
 from fits_dagster.web.app import create_app
 from fits_dagster.web.tokens import add_token
 from fits_dagster_tests.builders.sites import COOKIE, serve
-
-API = "another-secret-of-the-tests"
-PASS = {"qa_state": "pass"}
-
-
-@pytest.fixture(scope="module")
-def frame(tmp_path_factory: pytest.TempPathFactory, night: list[Path]) -> Path:
-    """A GMOS file of several extensions, with CHECKSUM and DATASUM in each."""
-    path = tmp_path_factory.mktemp("frames") / night[0].name
-    with fits.open(night[0]) as hdus:
-        assert len(hdus) > 3
-        hdus.writeto(path, checksum=True)
-    return path
-
-
-def with_settings(site: Site, **changes: object) -> Site:
-    return replace(site, settings=site.settings.model_copy(update=changes))
-
-
-def connected(summit: Site, url: str) -> Site:
-    return with_settings(summit, export_destinations=(url,), export_api_cookie=SecretStr(API))
-
-
-@pytest.fixture
-def receiving(archive: Site) -> Site:
-    """An archive that takes header edits."""
-    return with_settings(archive, api_cookies=(SecretStr(API),))
-
-
-@pytest.fixture
-def sending(summit: Site, receiving: Site) -> Iterator[Site]:
-    """A summit that exports to it over HTTP."""
-    server, stop = serve(create_app(receiving, session_hours=1))
-    yield connected(summit, server.url)
-    stop()
-
-
-def have(site: Site, source: Path, name: str | None = None) -> Path:
-    """Put a file into the dataflow directory and ingest it."""
-    assert site.settings.store_directory is not None
-    target = site.settings.store_directory / (name or source.name)
-    if target.suffix == ".bz2":
-        target.write_bytes(bz2.compress(source.read_bytes()))
-    else:
-        shutil.copy(source, target)
-    with site.engine.begin() as connection:
-        add_work(connection, [NewWork(stage="ingest", filename=target.name, no_defer=True)])
-    assert drain(site, ingest.STAGE).done == 1
-    return target
-
-
-def ask(site: Site, path: Path, values: dict[str, Any]) -> None:
-    [answer] = update_headers(site, [{"filename": path.name, "values": values}], asked_by="test")
-    assert answer["result"], answer
-
-
-def edited(site: Site) -> None:
-    assert drain(site, edit.STAGE).failures == []
-    assert drain(site, ingest.STAGE).failures == []
-
-
-def exported(site: Site, stage: export.ExportStage | None = None) -> DrainReport:
-    report = drain(site, stage or export.ExportStage())
-    assert report.failures == []
-    return report
-
-
-def arrived(site: Site) -> None:
-    assert drain(site, store.STAGE).failures == []
-    assert drain(site, ingest.STAGE).failures == []
-
-
-def present_md5(site: Site, name: str) -> str | None:
-    with site.engine.connect() as connection:
-        md5: str | None = connection.scalar(
-            text("select d.data_md5 from diskfile d join file f on f.id = d.file_id "
-                 "where f.name = :name and d.present"),
-            {"name": name},
-        )  # fmt: skip
-    return md5
-
-
-def staged(site: Site) -> list[Path]:
-    assert site.settings.staging_directory is not None
-    return [p for p in site.settings.staging_directory.rglob("*") if p.is_file()]
+from fits_dagster_tests.headers.two_sites import (
+    API,
+    PASS,
+    arrived,
+    ask,
+    connected,
+    edited,
+    exported,
+    have,
+    present_md5,
+    staged,
+    with_settings,
+)
 
 
 @pytest.mark.parametrize("name", [None, "N20251123S0001.fits.bz2"])
@@ -388,122 +310,6 @@ def test_a_destination_that_does_not_answer_gets_the_file(
     partner.answer = slowly
     edited_frame(impatient, frame)
     assert exported(impatient).outcomes == {"exported": 1}
-
-
-def request_edit(site: Site, frame: Path, **changes: object) -> dict[str, Any]:
-    """Ask the archive for an edit of the stored frame, as a summit does."""
-    md5 = present_md5(site, frame.name) or "0" * 32
-    item = {
-        "filename": frame.name,
-        "values": {"generic": [["RAWGEMQA", "USABLE"]]},
-        "reject_new": False,
-        "path": "",
-        "md5_before": md5,
-        "md5_after": "0" * 32,
-        **changes,
-    }
-    server, stop = serve(create_app(site, session_hours=1))
-    try:
-        response = requests.post(
-            f"{server.url}/update_headers",
-            data=json.dumps({"request": [item], "batch": False}),
-            cookies={API_COOKIE: API},
-            timeout=20,
-        )
-    finally:
-        stop()
-    assert response.status_code == 200
-    [answer] = response.json()
-    assert isinstance(answer, dict)
-    return answer
-
-
-def upload(site: Site, source: Path, content: bytes | None = None) -> None:
-    reception = Reception(site, "", f"{source.name}.bz2")
-    reception.write(bz2.compress(source.read_bytes() if content is None else content))
-    reception.finish()
-
-
-@pytest.mark.parametrize(
-    ("changes", "error"),
-    [
-        ({}, "the edit of"),  # gives another MD5
-        ({"md5_before": "1" * 32}, "has the data MD5"),
-        ({"filename": "N20251123S9999.fits"}, "No present file found"),
-        ({"path": "elsewhere"}, "No present file found"),
-        ({"path": "../.."}, "No present file found"),
-        ({"md5_after": "x"}, "no MD5"),
-        ({"values": {"generic": [["NAXIS", 3]]}}, "may change"),
-        ({"md5_before": None}, "at the summit"),
-    ],
-)
-def test_what_the_archive_cannot_confirm_it_refuses_and_forgets(
-    receiving: Site, frame: Path, changes: dict[str, object], error: str
-) -> None:
-    upload(receiving, frame)
-    arrived(receiving)
-    answer = request_edit(receiving, frame, **changes)
-    assert answer["result"] is False
-    assert error in answer["error"]
-    assert answer["id"] == changes.get("filename", frame.name)
-    assert staged(receiving) == []
-    with receiving.engine.connect() as connection:
-        assert connection.scalar(text("select count(*) from work_item where stage = 'store'")) == 0
-        assert connection.scalar(text("select count(*) from upload")) == 1
-
-
-def test_an_upload_that_came_meanwhile_is_not_undone(
-    monkeypatch: pytest.MonkeyPatch, receiving: Site, frame: Path, tmp_path: Path
-) -> None:
-    from fits_dagster.fits.edit import Edit, EditReport, edit_headers
-    from fits_dagster.headers import updates as module
-
-    upload(receiving, frame)
-    arrived(receiving)
-    changed = tmp_path / frame.name
-    shutil.copy(frame, changed)
-    wanted = edit_headers(changed, [Edit(set={"RAWGEMQA": "USABLE"})]).data_md5
-    original = module.edit_file
-
-    def edit_slowly(path: Path, cards: Any) -> EditReport:
-        upload(receiving, frame, frame.read_bytes() + b"newer")
-        return original(path, cards)
-
-    monkeypatch.setattr(module, "edit_file", edit_slowly)
-    answer = request_edit(receiving, frame, md5_after=wanted)
-    assert answer["result"] is False and "about to be replaced" in answer["error"]
-    assert len(staged(receiving)) == 1
-    # and one that waits beforehand is found before anything is done
-    assert "about to be replaced" in request_edit(receiving, frame, md5_after=wanted)["error"]
-
-
-def test_a_stored_object_that_is_not_the_version_known_is_not_edited(receiving: Site, frame: Path) -> None:
-    upload(receiving, frame)
-    arrived(receiving)
-    assert receiving.settings.store_directory is not None
-    stored = receiving.settings.store_directory / f"{frame.name}.bz2"
-    content = stored.read_bytes()
-    stored.write_bytes(bz2.compress(frame.read_bytes() + bytes(2880)))
-    assert "the stored" in request_edit(receiving, frame)["error"]
-    stored.write_bytes(content[:-100])
-    assert "CompressionError" in request_edit(receiving, frame)["error"]
-    stored.unlink()
-    assert "FileNotFoundError" in request_edit(receiving, frame)["error"]
-    assert staged(receiving) == []
-
-
-def test_a_plain_file_stays_plain(receiving: Site, frame: Path, tmp_path: Path) -> None:
-    from fits_dagster.fits.edit import Edit, edit_headers
-
-    have(receiving, frame)
-    changed = tmp_path / frame.name
-    shutil.copy(frame, changed)
-    wanted = edit_headers(changed, [Edit(set={"RAWGEMQA": "USABLE"})]).data_md5
-    answer = request_edit(receiving, frame, md5_after=wanted)
-    assert answer == {"result": True, "id": frame.name, "md5": wanted}
-    arrived(receiving)
-    with receiving.store.local(frame.name) as stored:
-        assert stored.read_bytes() == changed.read_bytes()
 
 
 KEYWORDS = ("RAWGEMQA", "OBJECT", "AIRMASS", "NOTE", "LONG1", "LONG2", "NUMBER", "FLAG")
