@@ -190,9 +190,9 @@ delete from {table} where ctid in (select ctid from {table}
     where {column} < now() - make_interval(secs => :seconds) limit :batch)
 
 -- prune_uploads --
--- Delete old uploads that are stored, among the oldest: found by their order, which is that of time.
-delete from upload where stored_at is not null and received_at < now() - make_interval(secs => :seconds)
-    and id <= (select max(id) from (select id from upload order by id limit :batch) oldest)
+-- Delete old uploads that are stored, found by their order, which is that of time.
+delete from upload where received_at < now() - make_interval(secs => :seconds)
+    and id in (select id from upload where stored_at is not null order by id limit :batch)
 
 -- tables_changed --
 -- Tables of which more than a fiftieth has changed since they were last analysed, with their schema.
