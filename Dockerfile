@@ -10,8 +10,11 @@ RUN groupadd --gid "$GID" fitsdata \
 
 WORKDIR /opt/fits_dagster
 COPY constraints.txt pyproject.toml README.md ./
+# all that it depends on, in a layer that a change of the program leaves as it is
+RUN mkdir fits_dagster && touch fits_dagster/__init__.py \
+    && pip install --no-cache-dir --constraint constraints.txt .
 COPY fits_dagster ./fits_dagster
-RUN pip install --no-cache-dir --constraint constraints.txt .
+RUN pip install --no-cache-dir --no-deps --force-reinstall .
 
 USER fitsdata
 WORKDIR /data

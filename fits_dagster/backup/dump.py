@@ -153,7 +153,9 @@ def scratch_database(settings: Settings, site: SiteName) -> Iterator[URL]:
 
 def administrator(url: URL) -> Engine:
     """Open an engine that may make, rename and drop databases."""
-    return create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    return create_engine(
+        url.set(database="postgres"), isolation_level="AUTOCOMMIT", connect_args={"client_encoding": "utf8"}
+    )
 
 
 def _write_manifest(backup: Backup) -> None:

@@ -107,6 +107,7 @@ _FOR_PEOPLE = (
     ("fits_dagster.settings.names", "SettingsError"),
     ("sqlalchemy.exc", "OperationalError"),
     ("fits_dagster.broker", "BrokerError"),
+    ("fits_dagster.database.server", "DatabaseEncodingError"),
     ("fits_dagster.backup.programs", "BackupError"),
     ("fits_dagster.system.home", "AlreadyRunningError"),
     ("fits_dagster.system.up", "StartError"),

@@ -21,6 +21,7 @@ __all__ = [
     "DAGSTER_DATABASE",
     "PRESENCE",
     "RUN_LOCKS",
+    "DatabaseEncodingError",
     "dagster_url",
     "database_url",
     "ensure_databases",
@@ -35,6 +36,8 @@ __all__ = [
 DAGSTER_DATABASE = "dagster"
 #: First number of the advisory locks by which runs show, in Dagster's database, that their process lives.
 RUN_LOCKS = 0x66697473
+#: A server that was made without a locale has its databases in SQL_ASCII, and so tells all texts as bytes.
+_IN_UTF8: Final = {"client_encoding": "utf8"}
 _EMBEDDED_URL_FILE = "url"
 _CONNECT_TIMEOUT_S = 10
 
@@ -196,6 +199,7 @@ def open_engine(settings: Settings, site: SiteName, *, pool_size: int = 2) -> En
             "connect_timeout": _CONNECT_TIMEOUT_S,
             "options": f"{_SESSION} {WORK.at_the_server()}",
             **WORK.at_the_client(),
+            **_IN_UTF8,
             "application_name": f"fits_dagster {site}",
         },
     )
@@ -224,20 +228,32 @@ def runs_at_work(settings: Settings) -> int:
         engine.dispose()
 
 
+class DatabaseEncodingError(RuntimeError):
+    """A database does not keep its texts in UTF-8."""
+
+
 def wait_until_ready(url: URL, *, seconds: float = 30.0) -> None:
-    """Wait until the server accepts connections.
+    """Wait until the server accepts connections to a database, which must keep its texts in UTF-8.
 
     Raises
     ------
     sqlalchemy.exc.OperationalError
         It did not within the time given.
+    DatabaseEncodingError
+        It has another encoding: names and headers would be lost in it, or measured in bytes.
     """
-    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_size=1)
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_size=1, connect_args={**_IN_UTF8})
     deadline = time.monotonic() + seconds
     while True:
         try:
-            with engine.connect():
-                return
+            with engine.connect() as connection:
+                encoding = connection.scalar(text("show server_encoding"))
+            if encoding != "UTF8":
+                raise DatabaseEncodingError(
+                    f"the database {url.database} is in {encoding}, and must be in UTF8: make it again "
+                    f"by create database {url.database} encoding 'UTF8' template template0"
+                )
+            return
         except OperationalError:
             if time.monotonic() > deadline:
                 raise
@@ -257,13 +273,14 @@ def ensure_databases(settings: Settings) -> dict[str, Literal["made", "there"]]:
     admin = create_engine(
         server.set(drivername="postgresql+psycopg", database=server.database or "postgres"),
         isolation_level="AUTOCOMMIT",
+        connect_args={**_IN_UTF8},
     )
     try:
         with admin.connect() as connection:
             there = set(connection.scalars(text("select datname from pg_database")))
             for name in wanted:
                 if name not in there:
-                    connection.execute(text(f'create database "{name}"'))
+                    connection.execute(text(f"create database \"{name}\" encoding 'UTF8' template template0"))
                 done[name] = "there" if name in there else "made"
     finally:
         admin.dispose()

@@ -428,8 +428,8 @@ where schemaname not in ('pg_catalog', 'information_schema') order by 1, 2
 select count(*) as rows, coalesce(sum(hashtextextended(cast(t as text), 0)::numeric), 0) as digest from {table} t
 
 -- create_database --
--- An empty database.
-create database "{database}"
+-- An empty database, in UTF-8 whatever the server's others are in.
+create database "{database}" encoding 'UTF8' template template0
 
 -- drop_database --
 -- Drop a database, whoever is connected.
