@@ -149,7 +149,10 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
 
 
 def _extent(path: Path) -> tuple[int, float]:
-    """Return size and latest change of a file, or of a directory with all that is in it."""
+    """Return size and latest change of a file, or of a directory with all that is in it.
+
+    That is the time of the inode: a copy has the modification time of its source before it has its name.
+    """
     size, changed = 0, 0.0
     for each in (path, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())):
         try:
@@ -157,7 +160,7 @@ def _extent(path: Path) -> tuple[int, float]:
         except FileNotFoundError:
             continue
         size += stat.st_size
-        changed = max(changed, stat.st_mtime)
+        changed = max(changed, stat.st_ctime)
     return size, changed
 
 

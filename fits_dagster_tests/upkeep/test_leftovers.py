@@ -57,6 +57,14 @@ def test_temporary_files_of_a_killed_writer_are_removed_when_nobody_changes_them
     assert [path.name for path in store_of(summit).iterdir()] == [night[0].name]
 
 
+def test_a_file_that_is_being_copied_is_left_alone_however_old_its_source(summit: Site) -> None:
+    writing = store_of(summit) / "N20251123S0001.fits.tmp-0123456789ab"
+    writing.write_bytes(b"whole, and about to get its name")
+    os.utime(writing, (1e9, 1e9))
+    assert sweep_leftovers(summit).temporary == []
+    assert sweep_leftovers(summit, now=time.time() + 2 * 3600).temporary == [str(writing)]
+
+
 def test_uploads_that_were_never_acknowledged_go_and_others_stay(archive: Site) -> None:
     assert archive.settings.staging_directory is not None
     uploads = archive.settings.staging_directory / "uploads"
