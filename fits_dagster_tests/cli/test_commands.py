@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from fits_dagster.ledger.items import NewWork, new_lease
 from fits_dagster.settings import Settings
 from fits_dagster.sites import Site
 from fits_dagster.storage.landing import temporary_beside
+from fits_dagster.upkeep import leftovers
 from fits_dagster_tests.builders.flow import store_of
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -253,11 +252,14 @@ def test_what_is_wrong_now_is_told_without_telling_anybody(
     assert run("alerts", "list").output == "nothing\n"
 
 
-def test_what_died_left_nothing(run: Callable[..., Result], archive: Site) -> None:
+def test_what_died_left_nothing(
+    run: Callable[..., Result], archive: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     left = temporary_beside(store_of(archive) / NAME)
     left.write_bytes(b"half")
     assert "0 temporary files, 0 uploads" in run("upkeep", "leftovers").output, "it may still be written"
-    os.utime(left, (time.time() - 2 * 3600,) * 2)
+    # nobody can make a file look as if it had been left alone for an hour
+    monkeypatch.setattr(leftovers, "_ABANDONED_S", 0.0)
     assert "1 temporary files" in run("upkeep", "leftovers", "--dry-run").output
     assert left.exists()
     assert "1 temporary files" in run("upkeep", "leftovers").output

@@ -6,8 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,14 @@ from fits_dagster.sites import Site
 from fits_dagster.system.ports import free_port, wait_until_listening
 
 COMMAND = [sys.executable, "-m", "fits_dagster", "worker", "--wait", "1"]
+#: The same where everything has been left alone for long enough: nobody can make a file look so.
+AN_HOUR_LATER = [
+    sys.executable,
+    "-c",
+    "from fits_dagster.upkeep import leftovers; leftovers._ABANDONED_S = 0.0; "
+    "from fits_dagster.cli import main; main()",
+    *COMMAND[3:],
+]
 
 
 @pytest.fixture
@@ -36,12 +43,14 @@ def brokered(settings: Settings, summit: Site, postgres_server: URL) -> Iterator
             broker.kill()
 
 
-def work(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+def work(
+    settings: Settings, *arguments: str, command: Sequence[str] = COMMAND
+) -> subprocess.CompletedProcess[str]:
     """Run the command with some settings; it must end by itself."""
     path = settings.home / "effective.json"
     write_effective(settings, path)
     return subprocess.run(
-        [*COMMAND, *arguments],
+        [*command, *arguments],
         env={**os.environ, "FITS_DAGSTER_EFFECTIVE_SETTINGS": str(path)},
         capture_output=True,
         text=True,
@@ -150,12 +159,13 @@ def test_settings_of_standing_runs_are_refused_with_what_replaced_them(tmp_path:
 
 def test_a_worker_removes_what_a_dead_one_left_before_it_begins(brokered: Settings, summit: Site) -> None:
     assert summit.settings.store_directory is not None
-    old, fresh = (summit.settings.store_directory / f"N20251123S000{n}.fits.tmp-0123" for n in (1, 2))
-    for path in (old, fresh):
-        path.write_bytes(b"half")
-    os.utime(old, (time.time() - 7200,) * 2)
+    left = summit.settings.store_directory / "N20251123S0001.fits.tmp-0123"
+    left.write_bytes(b"half")
     place = broker_url(brokered).rpartition("@")[2]
-    done = work(with_broker(brokered, f"redis://:wrong@{place}"), "--site", "summit")
+    settings = with_broker(brokered, f"redis://:wrong@{place}")
+    assert work(settings, "--site", "summit").returncode == 2
+    assert left.exists(), "it may still be written"
+    done = work(settings, "--site", "summit", command=AN_HOUR_LATER)
     assert done.returncode == 2
     assert "removed 1 leftovers" in done.stderr
-    assert (old.exists(), fresh.exists()) == (False, True)
+    assert not left.exists()
