@@ -12,7 +12,8 @@ WORKDIR /opt/fits_dagster
 COPY constraints.txt pyproject.toml README.md ./
 # all that it depends on, in a layer that a change of the program leaves as it is
 RUN mkdir fits_dagster && touch fits_dagster/__init__.py \
-    && pip install --no-cache-dir --constraint constraints.txt .
+    && pip install --no-cache-dir --constraint constraints.txt . \
+    && rm -rf build fits_dagster fits_dagster.egg-info
 COPY fits_dagster ./fits_dagster
 RUN pip install --no-cache-dir --no-deps --force-reinstall .
 
