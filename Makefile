@@ -5,7 +5,7 @@ ARGS ?=
 # a system is many processes, each of which would compile all modules anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test faults faults-table soak lint docs up clean
+.PHONY: demo test faults faults-table soak containers lint docs up clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fits-dagster demo $(ARGS)
@@ -34,6 +34,13 @@ MINUTES ?= 10
 SEED ?=
 soak: $(VENV)/.installed
 	SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -m "slow and not fault" $(ARGS)
+
+# compose.yaml is started, files travel through it, two containers are killed; COMPOSE: what runs it,
+# COMPOSE_UP="--no-build" for an image that is there already
+export COMPOSE ?= docker compose
+export COMPOSE_UP ?= --build
+containers: $(VENV)/.installed
+	$(BIN)/python -m pytest -m containers fits_dagster_tests/deploy $(ARGS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
