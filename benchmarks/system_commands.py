@@ -152,12 +152,13 @@ def load(files: int, workers: tuple[int, ...], home: Path | None, as_json: bool)
 @files_option(120)
 @size_option(27.7)
 @home_option
+@click.option("--cold", is_flag=True, help="Read from the disk: nothing of the store is in the page cache.")
 @json_option
-def rebuild(files: int, megabytes: float, home: Path | None, as_json: bool) -> None:
+def rebuild(files: int, megabytes: float, home: Path | None, cold: bool, as_json: bool) -> None:
     """The database made again from a store; floor: reading the store on all cores."""
     from benchmarks.rebuild import measure_rebuild
 
-    show("rebuild", measure_rebuild(home, files=files, megabytes=megabytes), as_json)
+    show("rebuild", measure_rebuild(home, files=files, megabytes=megabytes, cold=cold), as_json)
 
 
 @click.command("rebuild-store")
