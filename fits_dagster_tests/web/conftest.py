@@ -14,7 +14,10 @@ from fits_dagster.ledger import items as work
 from fits_dagster.ledger.items import NewWork, new_lease
 from fits_dagster.sites import Site
 from fits_dagster.web.accounts import Role, add_user
+from fits_dagster_tests.builders.records import insert_records
+from fits_dagster_tests.builders.remembered import remembered
 from fits_dagster_tests.builders.sites import HttpServer, serve
+from fits_dagster_tests.web.selections import RECORDS
 
 PASSWORD = "A-long-passw0rd-for-tests"
 #: One person for each role.
@@ -115,3 +118,10 @@ def dagster_http(archive: Site, workspace: Path) -> Iterator[str]:
     server, stop = serve(create_app(archive, session_hours=1, dagster_workspace=workspace))
     yield server.url
     stop()
+
+
+@pytest.fixture
+def made_up(archive: Site, archive_http: HttpServer) -> HttpServer:
+    """An archive with records that are made up."""
+    remembered("grammar", [archive], lambda: insert_records(archive, RECORDS))
+    return archive_http

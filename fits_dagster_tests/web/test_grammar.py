@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 import requests
@@ -22,11 +21,9 @@ from fits_dagster.sites import Site
 from fits_dagster.web.app import create_app
 from fits_dagster.web.versions import versions_query
 from fits_dagster_tests.builders.records import ENTERED, insert_records, make_records
-from fits_dagster_tests.builders.remembered import remembered
 from fits_dagster_tests.builders.sites import HttpServer, serve
+from fits_dagster_tests.web.selections import HEADER, RECORDS, ask, names
 
-HEADER = "X-Fits-Dagster-Not-Understood"
-RECORDS = make_records()
 Record = dict[str, Any]
 
 #: All words and keys of the reference's grammar, written down by hand.
@@ -60,25 +57,6 @@ processing_tag=X path=X
 WORDS = _WORDS.split()
 
 
-@pytest.fixture
-def server(archive: Site, archive_http: HttpServer) -> HttpServer:
-    """An archive with records that are made up."""
-    remembered("grammar", [archive], lambda: insert_records(archive, RECORDS))
-    return archive_http
-
-
-def ask(server: HttpServer, selection: str, feature: str = "jsonsummary") -> requests.Response:
-    path = "/".join(quote(element, safe="=:,+") for element in selection.split("/"))
-    return requests.get(f"{server.url}/{feature}/{path}", timeout=20)
-
-
-def names(server: HttpServer, selection: str) -> set[str]:
-    answer = ask(server, selection)
-    assert answer.status_code == 200, (selection, answer.text)
-    assert HEADER not in answer.headers, selection
-    return {each["name"] for each in answer.json()}
-
-
 # ---- the table itself
 
 
@@ -97,10 +75,10 @@ def test_every_row_has_help_and_examples_that_it_understands(term: Term) -> None
         assert term.understand(element) is not None, element
 
 
-def test_every_example_of_the_table_is_answered(server: HttpServer) -> None:
+def test_every_example_of_the_table_is_answered(made_up: HttpServer) -> None:
     for term in GRAMMAR:
         for example in term.examples:
-            answer = ask(server, example.replace("/", "=slash="))
+            answer = ask(made_up, example.replace("/", "=slash="))
             assert (answer.status_code, HEADER in answer.headers) == (200, False), (example, answer.text)
 
 
@@ -289,13 +267,13 @@ KNOWN = (
 )
 
 
-def test_every_selection_gives_the_records_that_other_code_finds(archive: Site, server: HttpServer) -> None:
+def test_every_selection_gives_the_records_that_other_code_finds(archive: Site, made_up: HttpServer) -> None:
     with archive.engine.begin() as connection:
         for statement in KNOWN:
             connection.execute(text(statement))
     for selection, belongs in CASES:
         expected = {r["name"] for r in RECORDS if r["canonical"] and belongs(r)}
-        found = names(server, selection)
+        found = names(made_up, selection)
         assert found == expected, (selection, len(found), len(expected))
     # nothing is tested by never being found
     assert sum(not any(belongs(r) for r in RECORDS) for _, belongs in CASES) <= 6
@@ -342,8 +320,6 @@ def test_dates_mean_the_same_nights_everywhere_at_a_site_ahead_of_utc(
 
 
 def test_a_bare_date_is_a_night_at_a_summit(summit: Site) -> None:
-    from fits_dagster.web.app import create_app
-
     insert_records(summit, RECORDS)
     server, stop = serve(create_app(summit, session_hours=1))
     try:
@@ -373,9 +349,9 @@ def test_a_bare_date_is_a_night_at_a_summit(summit: Site) -> None:
     ],
 )
 def test_lists_come_in_the_order_that_is_asked_for(
-    server: HttpServer, orderby: str, key: Callable[[Record], Any]
+    made_up: HttpServer, orderby: str, key: Callable[[Record], Any]
 ) -> None:
-    answer = requests.get(f"{server.url}/jsonsummary/20251121{orderby}", timeout=10)
+    answer = requests.get(f"{made_up.url}/jsonsummary/20251121{orderby}", timeout=10)
     expected = sorted((r for r in RECORDS if r["canonical"] and on("20251121")(r)), key=key)
     assert [each["name"] for each in answer.json()] == [r["name"] for r in expected]
 
@@ -395,103 +371,3 @@ def test_open_and_closed_lists_end_at_their_limits_and_say_so(
     whole = ask(archive_http, "filepre=N20251121S00")
     assert (len(whole.json()), "X-Fits-Dagster-Truncated" in whole.headers) == (100, False)
     assert "results_truncated" not in whole.json()[-1]
-
-
-# ---- what is not understood
-
-
-def test_what_is_not_understood_is_told_and_the_rest_counts(server: HttpServer) -> None:
-    answer = ask(server, "GMOS-N/YYYYMMdd/nonsénse/camara=5")
-    assert answer.headers[HEADER] == "YYYYMMdd, nons%C3%A9nse, camara=5"
-    found = answer.json()
-    assert found[-1]["not_understood"] == ["YYYYMMdd", "nonsénse", "camara=5"]
-    assert {each["instrument"] for each in found} == {"GMOS-N"}
-    assert all("not_understood" not in each for each in found[:-1])
-    listed = ask(server, "nonsense", "xmlfilelist")
-    assert "<not_understood>nonsense</not_understood>" in listed.text
-    for feature in ("jsonfilelist", "jsonfilenames", "jsonqastate"):
-        assert ask(server, "nonsense", feature).headers[HEADER] == "nonsense"
-    order = requests.get(f"{server.url}/jsonsummary/GMOS-N?orderby=beauty", timeout=10)
-    assert order.headers[HEADER] == "orderby=beauty"
-
-
-def test_a_name_beside_a_position_is_told_to_have_no_effect(server: HttpServer) -> None:
-    answer = ask(server, "ra=0/dec=-23/sr=2d/object=M31")
-    assert answer.headers[HEADER] == "object=M31"
-    assert {each["name"] for each in answer.json()} == names(server, "ra=0/dec=-23/sr=2d")
-
-
-def test_pages_tell_it_on_top(server: HttpServer) -> None:
-    answer = ask(server, "20251123/nonsense", "calibrations")
-    assert answer.status_code == 200
-    assert "without effect: <code>nonsense</code>" in answer.text
-
-
-def test_a_setting_refuses_what_is_not_understood(archive: Site) -> None:
-    from dataclasses import replace
-
-    strict = archive.settings.model_copy(update={"refuse_not_understood": True})
-    server, stop = serve(create_app(replace(archive, settings=strict), session_hours=1))
-    try:
-        for selection in ("nonsense", "camara=5"):
-            answer = ask(server, selection)
-            assert answer.status_code == 400
-            assert selection in answer.json()["error"]
-        # the public client sends a radius with a name
-        assert ask(server, "object=M31/sr=0.3d").status_code == 200
-    finally:
-        stop()
-
-
-@pytest.mark.parametrize(
-    "selection",
-    [
-        *(
-            "coadds=abc",
-            "coadds=99999999999",
-            "object=%00",
-            "%00",
-            "filename=a%00b",
-            "ra=abc",
-            "ra=400",
-            "dec=91",
-        ),
-        *(
-            "dec=12:99:00",
-            "ra=1/dec=1/sr=x",
-            "sr=-1",
-            "az=10",
-            "exposure_time=x",
-            "cenwlen=99",
-            "raw_iq=good",
-        ),
-        *("date=20251399", "daterange=x", "entrytimedaterange=now", "orderby=beauty", "obsid=", "progid=%20"),
-    ],
-)
-def test_a_value_that_cannot_be_is_refused_with_a_reason(archive_http: HttpServer, selection: str) -> None:
-    for feature in ("jsonsummary", "jsonfilelist", "xmlfilelist", "jsonqastate", "download", "calibrations"):
-        answer = requests.get(f"{archive_http.url}/{feature}/{selection}", timeout=10)
-        assert answer.status_code == 400, (feature, answer.text)
-        assert answer.json()["error"]
-
-
-@pytest.mark.parametrize(
-    "selection", ["camera=5", "gain=5", "filter=1", "object=", "mask=%5C", "object=%25", "PIname=%27%3A%26"]
-)
-def test_a_value_that_matches_nothing_gives_nothing(archive_http: HttpServer, selection: str) -> None:
-    answer = requests.get(f"{archive_http.url}/jsonsummary/{selection}", timeout=10)
-    assert (answer.status_code, answer.json()) == (200, [])
-
-
-def test_a_selection_may_be_empty_with_or_without_a_slash(server: HttpServer) -> None:
-    for feature in ("jsonsummary", "jsonfilelist", "xmlfilelist"):
-        for path in (feature, f"{feature}/"):
-            answer = requests.get(f"{server.url}/{path}?orderby=name", timeout=10, allow_redirects=False)
-            assert (answer.status_code, answer.headers[HEADER]) == (200, "orderby=name")
-
-
-def test_bad_names_of_files_are_not_found(archive_http: HttpServer) -> None:
-    for feature in ("file", "fullheader", "fitsverify", "mdreport", "preview"):
-        for name in ("%00", "a%00b.fits", "%FF%FE", "", "x" * 3000):
-            answer = requests.get(f"{archive_http.url}/{feature}/{name}", timeout=10)
-            assert answer.status_code == 404, (feature, name)
