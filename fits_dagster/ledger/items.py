@@ -17,7 +17,16 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from fits_dagster.ledger.announcements import announce
-from fits_dagster.ledger.leases import ALONE_AFTER, Lease, forgive, new_lease, owner_of, reap, renew
+from fits_dagster.ledger.leases import (
+    ALONE_AFTER,
+    Lease,
+    forgive,
+    new_lease,
+    owner_of,
+    reap,
+    renew,
+    wait_again,
+)
 from fits_dagster.ledger.queries import QUERIES
 from fits_dagster.ledger.scope import EVERYTHING, Scope
 from fits_dagster.nights import FileKey
@@ -239,7 +248,8 @@ def defer(
     payload: Mapping[str, Any] | None = None,
 ) -> None:
     """Put an item back because it is not ready yet; this does not count as an attempt."""
-    connection.execute(
+    wait_again(
+        connection,
         _DEFER,
         {
             "ids": [item_id],
@@ -254,7 +264,8 @@ def defer(
 
 def release(connection: Connection, lease: Lease, ids: Sequence[int]) -> None:
     """Put items back untouched, because their worker stops in good order."""
-    connection.execute(
+    wait_again(
+        connection,
         _DEFER,
         {
             "ids": list(ids),
@@ -278,7 +289,8 @@ def postpone(
     trace: str,
 ) -> None:
     """Put an item back after a transient error; it is tried again after ``delay`` seconds."""
-    connection.execute(
+    wait_again(
+        connection,
         _POSTPONE,
         {
             "ids": [item_id],

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row, TextClause
+from sqlalchemy.exc import IntegrityError
 
 from fits_dagster.ledger.queries import QUERIES
 
@@ -28,6 +29,7 @@ __all__ = [
     "owner_of",
     "reap",
     "renew",
+    "wait_again",
 ]
 
 #: After so many deaths a file is taken alone, and worked on in a process of its own.
@@ -36,6 +38,9 @@ ALONE_AFTER: Final = 2
 MOST_DEATHS: Final = 3
 #: Reason of that failure.
 KILLED_ITS_WORKER: Final = "killed_its_worker"
+
+#: How often items may meet one that is added at the same moment.
+_TRIES: Final = 5
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def reap(connection: Connection, dead: Sequence[str] = ()) -> int:
     if dead:
         connection.execute(QUERIES["disown"], {"dead": list(dead)})
     given_up = len(connection.execute(QUERIES["give_up"], _DEATHS).all())
-    return given_up + len(connection.execute(_LOSE).all())
+    return given_up + len(wait_again(connection, _LOSE))
 
 
 def forgive(connection: Connection, lease: Lease, ids: Sequence[int]) -> set[int]:
@@ -102,4 +107,28 @@ def forgive(connection: Connection, lease: Lease, ids: Sequence[int]) -> set[int
     set of int
         The items of which the last death was this one.
     """
-    return set(connection.scalars(QUERIES["forgive"], {"ids": list(ids), "token": lease.token, **_KILLED}))
+    values = {"ids": list(ids), "token": lease.token, **_KILLED}
+    return {row.id for row in wait_again(connection, QUERIES["forgive"], values)}
+
+
+def wait_again(
+    connection: Connection, statement: TextClause, values: Mapping[str, Any] | None = None
+) -> Sequence[Row[Any]]:
+    """Let items wait once more, by a statement in which each gives way to one of the same key that waits.
+
+    One that is added at the same moment cannot be seen by the statement, and no two of a key may wait: the
+    statement waits for the end of whoever adds it, and is said again.
+
+    Returns
+    -------
+    list of Row
+        What the statement returns.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            with connection.begin_nested():
+                return connection.execute(statement, values).all()
+        except IntegrityError:
+            if not left:
+                raise
+    raise AssertionError("unreachable")

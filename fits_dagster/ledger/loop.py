@@ -93,7 +93,8 @@ def drain(
             except ProgrammingError:
                 raise  # another schema than ours: no waiting helps
             except DBAPIError as error:
-                log.warning("%s: the database does not answer, trying again: %s", stage.name, error)
+                trouble = "does not answer" if error.connection_invalidated else "refuses"
+                log.warning("%s: the database %s, trying again: %s", stage.name, trouble, error)
                 last_work = time.monotonic()
                 time.sleep(_DATABASE_PAUSE_S)
                 continue

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from fits_dagster.ledger.leases import wait_again
 from fits_dagster.ledger.queries import QUERIES
 
 __all__ = [
@@ -80,7 +81,7 @@ def retry_failed(
         for clause, value in chosen.items()
     }
     statement = QUERIES.with_parts("retry", condition=" and ".join(chosen) or "true")
-    return len(connection.execute(statement, values).all())
+    return len(wait_again(connection, statement, values))
 
 
 def find_items(connection: Connection, selection: Selection, *, limit: int = 100) -> list[dict[str, Any]]:

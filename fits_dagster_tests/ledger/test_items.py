@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 
 from fits_dagster.ledger import items as work
-from fits_dagster.ledger.items import NewWork, new_lease
+from fits_dagster.ledger.items import NewWork, new_lease, reap
 from fits_dagster.ledger.management import retry_failed
 from fits_dagster.ledger.retry import RetryPolicy
 from fits_dagster.ledger.scope import Scope, Urgency
@@ -147,6 +149,40 @@ def test_going_back_gives_way_to_what_was_added_meanwhile(engine: Engine) -> Non
         work.postpone(connection, lease, item.id, delay=9, reason="network", message="m", trace="t")
     assert rows(engine) == [(NAME, "waiting")]
     assert claim(engine)[1][0].force is True
+
+
+def put_aside(connection: Connection, lease: work.Lease, item_id: int) -> None:
+    work.defer(connection, lease, item_id, delay=0, reason="young", message="young")
+
+
+def lose(connection: Connection, lease: work.Lease, item_id: int) -> None:
+    connection.execute(text("update work_item set lease_expires = now() - interval '1 hour'"))
+    reap(connection)
+
+
+@pytest.mark.parametrize("back", [put_aside, lose])
+def test_going_back_gives_way_to_what_is_added_at_the_same_moment(
+    engine: Engine, back: Callable[[Connection, work.Lease, int], None]
+) -> None:
+    add(engine, NAME, force=True)
+    lease, [item] = claim(engine)
+
+    def go_back() -> None:
+        with engine.begin() as connection:
+            back(connection, lease, item.id)
+
+    with ThreadPoolExecutor(1) as pool, engine.begin() as other:
+        work.add_work(other, [NewWork(stage="ingest", filename=NAME)])
+        # what goes back cannot see it, and waits for its end
+        going = pool.submit(go_back)
+        with engine.connect() as connection:
+            while not connection.scalar(text("select count(*) from pg_locks where not granted")):
+                assert not going.done()
+                time.sleep(0.01)
+        other.commit()
+        going.result(10)
+    assert rows(engine) == [(NAME, "waiting")]
+    assert claim(engine)[1][0].force
 
 
 def test_a_failure_is_kept_until_success_and_replaces_older_ones(engine: Engine) -> None:
