@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -151,17 +153,14 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
 def _extent(path: Path) -> tuple[int, float]:
     """Return size and latest change of a file, or of a directory with all that is in it.
 
-    That is the time of the inode: a copy has the modification time of its source before it has its name.
+    That is the time of the inode: a copy has the modification time of its source before it has its name. One
+    that has gone since it was listed has changed this moment.
     """
-    size, changed = 0, 0.0
+    found: list[os.stat_result] = []
     for each in (path, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())):
-        try:
-            stat = each.lstat()
-        except FileNotFoundError:
-            continue
-        size += stat.st_size
-        changed = max(changed, stat.st_ctime)
-    return size, changed
+        with suppress(FileNotFoundError):
+            found.append(each.lstat())
+    return sum(stat.st_size for stat in found), max((stat.st_ctime for stat in found), default=math.inf)
 
 
 def _remove(path: Path) -> None:

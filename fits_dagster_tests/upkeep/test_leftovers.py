@@ -24,6 +24,7 @@ from fits_dagster.requeue.rescan import rescan
 from fits_dagster.settings import Settings
 from fits_dagster.sites import Site
 from fits_dagster.stages import ingest
+from fits_dagster.upkeep import leftovers
 from fits_dagster.upkeep.leftovers import find_orphans, sweep_leftovers
 from fits_dagster_tests.builders.flow import store_of
 
@@ -63,6 +64,17 @@ def test_a_file_that_is_being_copied_is_left_alone_however_old_its_source(summit
     os.utime(writing, (1e9, 1e9))
     assert sweep_leftovers(summit).temporary == []
     assert sweep_leftovers(summit, now=time.time() + 2 * 3600).temporary == [str(writing)]
+
+
+def test_a_file_that_gets_its_name_meanwhile_is_not_left_over(
+    summit: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = store_of(summit) / "N20251123S0001.fits.tmp-0123456789ab"
+    writing.write_bytes(b"whole")
+    seen = {store_of(summit): leftovers._entries(store_of(summit))}
+    writing.rename(store_of(summit) / "N20251123S0001.fits")
+    monkeypatch.setattr(leftovers, "_entries", lambda directory: seen.get(directory, []))
+    assert sweep_leftovers(summit).temporary == []
 
 
 def test_uploads_that_were_never_acknowledged_go_and_others_stay(archive: Site) -> None:
