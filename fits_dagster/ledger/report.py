@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fits_dagster.ledger.items import WorkItem
@@ -68,4 +68,9 @@ class Finished:
     item: WorkItem
     result: Any
     error: BaseException | None
+    #: What its work took, and its share of writing down what came of it.
     seconds: float
+
+    def taking(self, more: float) -> Finished:
+        """Return it with so many seconds more."""
+        return replace(self, seconds=self.seconds + more)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -115,6 +116,7 @@ class _Settlement:
         good = [one for one in finished if one.error is None]
         if len(good) < 2:
             return finished
+        began = time.monotonic()
         try:
             with connection.begin_nested():
                 results = [(one.item, one.result) for one in good]
@@ -122,7 +124,8 @@ class _Settlement:
                 ids = [one.item.id for one in good]
                 if ledger.complete(connection, self.lease, ids) != set(ids):
                     raise LeaseLostError
-                done = list(zip(good, committed, strict=True))
+                share = (time.monotonic() - began) / len(good)
+                done = [(one.taking(share), what) for one, what in zip(good, committed, strict=True)]
                 self._follow_up(connection, done)
         except Exception as error:
             if isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -134,12 +137,13 @@ class _Settlement:
 
     def _commit(self, connection: Connection, one: Finished, outcome: _Outcome) -> Exception | None:
         """Commit one result; returns what went wrong with it."""
-        item = one.item
+        item, began = one.item, time.monotonic()
         try:
             with connection.begin_nested():
                 committed = self.stage.commit(self.site, connection, item, one.result)
                 if item.id not in ledger.complete(connection, self.lease, [item.id]):
                     raise LeaseLostError(f"{item.key}: the lease ran out before the work was done")
+                one = one.taking(time.monotonic() - began)
                 self._follow_up(connection, [(one, committed)])
         except LeaseLostError as lost:
             log.warning("%s", lost)

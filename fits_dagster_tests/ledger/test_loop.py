@@ -68,6 +68,25 @@ def test_a_drain_of_what_is_queued_waits_for_what_was_put_off_and_for_nothing_el
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.parametrize("files", [1, 2])
+def test_what_a_file_took_counts_its_share_of_the_transaction(summit: Site, files: int) -> None:
+    class WritesSlowly(HesitantStage):
+        def work(self, site: Site, item: WorkItem, known: Any) -> None:
+            return
+
+        def commit(self, site: Site, connection: Connection, item: WorkItem, result: None) -> Committed:
+            connection.execute(text("select pg_sleep(0.1)"))
+            return Committed("written")
+
+    with summit.engine.begin() as connection:
+        names = [f"N20251123S000{number}.fits" for number in range(files)]
+        add_work(connection, [NewWork(stage="ingest", filename=name) for name in names])
+    assert drain(summit, WritesSlowly()).done == files
+    with summit.engine.connect() as connection:
+        took = connection.scalars(text("select seconds from event where outcome = 'written'")).all()
+    assert len(took) == files and all(0.1 <= seconds < 10 for seconds in took)
+
+
 def test_a_process_that_is_told_to_end_begins_no_further_file(summit: Site) -> None:
     begun: list[str] = []
 
