@@ -13,6 +13,7 @@ from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.settings import AlertSettings
 from fits_dagster.sites import Site
 from fits_dagster.storage.mounts import disk_figures
+from fits_dagster.wording import counted
 
 __all__ = ["NIGHT_CHECKS", "disk_alarms", "night_alarms", "site_alarms"]
 
@@ -43,7 +44,7 @@ def _failed(site: Site) -> Iterator[Alarm]:
         yield Alarm(
             "failed",
             f"failed:{site.name}:{row.stage}:{row.reason}",
-            f"{site.name}: {row.total} files have failed in {row.stage} with {row.reason}, "
+            f"{site.name}: {counted(row.total, 'file')} failed in {row.stage} with {row.reason}, "
             f"the latest: {', '.join(row.newest)}. See /queuestatus.",
             row.total,
         )

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from fits_dagster.alerts.alarm import Alarm
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import AlertSettings
+from fits_dagster.wording import counted
 
 __all__ = ["dagster_alarms"]
 
@@ -69,7 +70,7 @@ def dagster_alarms(
         yield Alarm(
             "run",
             f"run:{row.pipeline_name}",
-            f"{row.failed} runs of {row.pipeline_name} failed within the last hour, one of them {row.one}: "
+            f"{counted(row.failed, 'run')} of {row.pipeline_name} failed within the last hour: "
             f"see /dagster/runs/{row.one}.",
             row.failed,
         )

@@ -22,6 +22,7 @@ from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
 from fits_dagster.stages import associate
 from fits_dagster.stages.registry import arrivals, sources_of, stages_of
+from fits_dagster.wording import counted
 
 __all__ = ["Check", "CheckResult", "checks_of", "recent_nights"]
 
@@ -118,7 +119,7 @@ def _no_failed_items(site: Site, stage: str) -> CheckResult:
         }
         for row in found
     ]
-    summary = f"{total} files have failed" if total else "no file has failed"
+    summary = f"{counted(total, 'file')} failed" if total else "no file has failed"
     return CheckResult(not total, summary, {"failed": total}, rows)
 
 
@@ -141,7 +142,8 @@ def _nothing_stuck(site: Site, stage: str) -> CheckResult:
         }
         for row in found
     ]
-    summary = f"{total} files for more than {site.settings.stuck_minutes:g} minutes" if total else "none"
+    files, minutes = counted(total, "file"), f"{site.settings.stuck_minutes:g} minutes"
+    summary = f"{files} for more than {minutes}" if total else "none"
     if by is not None:
         summary += f"; the stage is paused by {by}"
     return CheckResult(not total and by is None, summary, figures, rows)
@@ -152,11 +154,13 @@ _ALTERED_STATES: Final = ("altered", "different_there")
 
 
 def _night_complete(site: Site) -> CheckResult:
-    return _of_nights(site, _INCOMPLETE_STATES, "every expected file has arrived", "files have not arrived")
+    return _of_nights(site, _INCOMPLETE_STATES, "every expected file has arrived", "not arrived")
 
 
 def _md5_equal(site: Site) -> CheckResult:
-    return _of_nights(site, _ALTERED_STATES, "every content is the same at both ends", "contents differ")
+    return _of_nights(
+        site, _ALTERED_STATES, "every content is the same at both ends", "of different contents"
+    )
 
 
 def _of_nights(site: Site, states: Collection[str], good: str, bad: str) -> CheckResult:
@@ -169,7 +173,7 @@ def _of_nights(site: Site, states: Collection[str], good: str, bad: str) -> Chec
         for f in wrong[:_MOST_ROWS]
     ]
     silent = sorted({url for report in reports for url in report.unanswered})
-    summary = f"{len(wrong)} {bad}" if wrong else good
+    summary = f"{counted(len(wrong), 'file')} {bad}" if wrong else good
     if silent:
         summary += f"; no answer from {', '.join(silent)}"
     return CheckResult(not wrong and not silent, summary, _figures(reports, len(wrong)), rows)
@@ -236,7 +240,7 @@ def _stored_intact(site: Site) -> CheckResult:
         for row in lost
     ]
     total = lost[0].total if lost else 0
-    summary = f"{total} bad files have not been restored" if total else "no bad file is without a good copy"
+    summary = f"{counted(total, 'bad file')} not restored" if total else "no bad file is without a good copy"
     if last is None:
         return CheckResult(
             not total, f"{summary}; the store was never scrubbed", {"not_restored": total}, rows
@@ -271,7 +275,7 @@ def _has_room(site: Site, stage: str) -> CheckResult:
     enough = free >= site.settings.min_free_bytes and not waiting
     summary = f"{free / 1e9:.1f} GB free in {directory}"
     if not enough:
-        summary += f"; {waiting} files wait for room, and are taken in when there is some"
+        summary += f"; {counted(waiting, 'file')} waiting for room, taken in when there is some"
     return CheckResult(enough, summary, {"free_gigabytes": round(free / 1e9, 1), "waiting": waiting})
 
 

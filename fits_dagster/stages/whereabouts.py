@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fits_dagster.records.history import Answer, FileEvent, FileHistory, FileItem
 from fits_dagster.stages.registry import all_stages
+from fits_dagster.wording import counted
 
 __all__ = ["answer_as_dict", "answer_sentence", "file_sentence"]
 
@@ -45,7 +46,7 @@ def file_sentence(history: FileHistory) -> str:
     name = history.name
     if history.items:
         more = len(history.items) - 1
-        tail = f", and it is in {more} more queue{'s' if more > 1 else ''}" if more else ""
+        tail = f", and it is in {counted(more, 'more queue')}" if more else ""
         return f"{name} {_item_words(history.items[0])}{tail}."
     if not history.is_known:
         return f"{name} was never seen here."
@@ -80,7 +81,7 @@ def _item_words(item: FileItem) -> str:
     stage = all_stages().get(item.stage)
     work = stage.words if stage is not None else item.stage
     reason = f" ({item.reason})" if item.reason else ""
-    tries = f", {item.attempts} attempt{'s' if item.attempts != 1 else ''}" if item.attempts > 0 else ""
+    tries = f", {counted(item.attempts, 'attempt')}" if item.attempts > 0 else ""
     if item.state == "failed":
         return f"failed in {work} at {_minute(item.failed_at or item.added_at)}{reason}{tries}"
     if item.state == "running":

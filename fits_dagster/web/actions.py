@@ -25,6 +25,7 @@ from fits_dagster.web.notices import leave_notice
 from fits_dagster.web.pages import page
 from fits_dagster.web.queues import Queue, find_queue
 from fits_dagster.web.shapes import form_of, leads_to
+from fits_dagster.wording import counted
 
 __all__ = ["router"]
 
@@ -99,8 +100,8 @@ async def act_on_queue(request: Request, short: str, action: str, person: _Opera
 
     def do(connection: Connection) -> str:
         count = retry_items(connection, chosen, who=person.username)
-        files = f"{count} file{'s' if count != 1 else ''}"
-        return f"{files} of {queue.title} wait{'s' if count == 1 else ''} again, before other work."
+        files, wait = counted(count, "file"), "waits" if count == 1 else "wait"
+        return f"{files} of {queue.title} {wait} again, before other work."
 
     return await _done(request, back, do)
 

@@ -23,6 +23,7 @@ from fits_dagster.web.night_view import read_night
 from fits_dagster.web.notices import leave_notice
 from fits_dagster.web.pages import page
 from fits_dagster.web.shapes import form_of, leads_to
+from fits_dagster.wording import counted
 
 __all__ = ["router"]
 
@@ -86,7 +87,7 @@ async def make_again(request: Request, person: _Operator) -> Response:
         return count
 
     count = await run_in_threadpool(do)
-    files = f"{count} file{'s' if count != 1 else ''}"
+    files = counted(count, "file")
     leave_notice(
         request,
         answer,

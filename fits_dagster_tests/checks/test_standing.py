@@ -103,7 +103,7 @@ def test_failed_items_are_told_until_somebody_deals_with_them(summit: Site) -> N
     assert look(summit, "no_failed_items", "ingest").passed
     drain(summit, ingest.STAGE)
     found = look(summit, "no_failed_items", "ingest")
-    assert (found.passed, found.summary) == (False, "1 files have failed")
+    assert (found.passed, found.summary) == (False, "1 file failed")
     assert found.rows[0]["file"] == name and found.rows[0]["reason"] == "not_fits"
     assert look(summit, "no_failed_items", "export").passed
     with summit.engine.begin() as connection:

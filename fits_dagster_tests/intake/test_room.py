@@ -69,7 +69,7 @@ def test_intake_stops_before_the_disk_is_full_and_goes_on_by_itself(
     # it is no attempt, however often it is looked at
     assert items(on_small_disk) == [("waiting", "disk_full", 0)] * 2
     found = has_room(on_small_disk)
-    assert not found.passed and "2 files wait for room" in found.summary
+    assert not found.passed and "2 files waiting for room" in found.summary
     filler.unlink()
     assert copy_in(on_small_disk, rounds=3).done == 2
     assert items(on_small_disk) == []
