@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, TextClause
 from sqlalchemy.exc import IntegrityError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from fits_dagster.ledger.queries import QUERIES
 
@@ -111,6 +112,7 @@ def forgive(connection: Connection, lease: Lease, ids: Sequence[int]) -> set[int
     return {row.id for row in wait_again(connection, QUERIES["forgive"], values)}
 
 
+@retry(retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(_TRIES), reraise=True)
 def wait_again(
     connection: Connection, statement: TextClause, values: Mapping[str, Any] | None = None
 ) -> Sequence[Row[Any]]:
@@ -124,11 +126,5 @@ def wait_again(
     list of Row
         What the statement returns.
     """
-    for left in reversed(range(_TRIES)):
-        try:
-            with connection.begin_nested():
-                return connection.execute(statement, values).all()
-        except IntegrityError:
-            if not left:
-                raise
-    raise AssertionError("unreachable")
+    with connection.begin_nested():
+        return connection.execute(statement, values).all()
