@@ -35,10 +35,8 @@ SEED ?=
 soak: $(VENV)/.installed
 	SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -m "slow and not fault" $(ARGS)
 
-# compose.yaml is started, files travel through it, two containers are killed; COMPOSE: what runs it,
-# COMPOSE_UP="--no-build" for an image that is there already
-export COMPOSE ?= docker compose
-export COMPOSE_UP ?= --build
+# compose.yaml is started, files travel through it, two containers are killed; COMPOSE="podman compose" has
+# something else than Docker run it, COMPOSE_UP="--no-build" takes an image that is there already
 containers: $(VENV)/.installed
 	$(BIN)/python -m pytest -m containers fits_dagster_tests/deploy $(ARGS)
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -40,7 +40,6 @@ def measure_rebuild(
     cold
         Read from the disk, as a store larger than memory is; else all find the files in the page cache.
     """
-    before = _forget if cold else _leave
     cores = len(os.sched_getaffinity(0))
     with bench_home(home) as settings:
         store = settings.archive.store_directory
@@ -51,14 +50,15 @@ def measure_rebuild(
             os.utime(path, (_LONG_AGO, _LONG_AGO))
         held = sum(path.stat().st_size for path in paths)
         with ProcessPoolExecutor(cores) as pool:
-            floors = []
-            for _ in range(2):
-                before(paths)
-                floors.append(taken(lambda: _read(pool, paths)))
-            before(paths)
-            seconds = taken(lambda: _rebuild(settings, cores))
-            before(paths)
-            floors.append(taken(lambda: _read(pool, paths)))
+
+            def timed(action: Callable[[], None]) -> float:
+                if cold:
+                    _forget(paths)
+                return taken(action)
+
+            floors = [timed(lambda: _read(pool, paths)) for _ in range(2)]
+            seconds = timed(lambda: _rebuild(settings, cores))
+            floors.append(timed(lambda: _read(pool, paths)))
         _see_complete(settings, files)
     floor = sorted(floors)[1]
     return [
@@ -75,10 +75,6 @@ def measure_rebuild(
             details={"share_of_floor_speed": round(floor / seconds, 3)},
         )
     ]
-
-
-def _leave(paths: Sequence[Path]) -> None:
-    """Leave the files in the page cache."""
 
 
 def _forget(paths: Sequence[Path]) -> None:
