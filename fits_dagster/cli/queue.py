@@ -84,7 +84,7 @@ def list_(home: Path, site: SiteName, limit: int, as_json: bool, **values: Any) 
         click.echo(json.dumps(items, default=str, indent=1))
         return
     if not items:
-        _console.print("nothing")
+        _console.print(f"{site}: nothing")
         return
     table = Table(box=None, pad_edge=False)
     for title in ("id", "file", "stage", "state", "since (UTC)", "tries"):

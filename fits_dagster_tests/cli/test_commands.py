@@ -200,6 +200,7 @@ def test_a_failed_item_is_listed_shown_tried_again_and_worked_on(
     listed = run("queue", "list").output.splitlines()
     assert max(map(len, listed)) <= 80
     assert [line for line in listed if f" {NAME} " in line and line.rstrip().endswith("not_fits")]
+    assert run("queue", "list", "--site", "summit").output == "summit: nothing\n"
     said = run("queue", "show", str(failure)).output
     assert "no FITS" in said and "Traceback: <here>" in said
     assert run("queue", "show", "999999").exit_code != 0
