@@ -15,8 +15,8 @@ __all__ = ["BOX", "block_of", "cuts", "fit", "mean_columns", "mean_rows", "shrin
 
 #: width and height, in pixels, that a preview fits in
 BOX = (640, 480)
-#: pixels of a strip, so that its working copy stays in the cache
-_CHUNK = 1 << 17
+#: pixels of a strip: few enough that its working copy stays in the cache, and enough that a call is worth it
+_CHUNK = 1 << 18
 
 
 def fit(shape: tuple[int, int]) -> tuple[int, int]:
@@ -53,7 +53,7 @@ def mean_rows(
         Is shown every pixel, when it is in the cache already.
     """
     means = np.empty((shape[0] // block, shape[1]), np.float32)
-    first, room = 0, np.empty(0, np.float32)
+    first, room, weights = 0, np.empty(0, np.float32), _weights(block)
     for strip in strips:
         if room.size < strip.size:
             room = np.empty(strip.size, np.float32)
@@ -64,22 +64,21 @@ def mean_rows(
             sampler.take(plain)
         last = first + len(plain) // block
         blocks = plain[: (last - first) * block].reshape(last - first, block, shape[1])
-        np.add.reduce(blocks, axis=1, out=means[first:last])
+        # a product with vectors takes half the time of a sum over an axis
+        np.matmul(weights, blocks, out=means[first:last])
         first = last
-    means *= np.float32(1.0 / block)
     return means
 
 
 def mean_columns(pixels: NDArray[np.float32], block: int) -> NDArray[np.float32]:
     """Means over `block` columns; columns that are left over at the end are dropped."""
-    if block == 1:
-        return pixels
-    count = pixels.shape[1] // block
-    total = pixels[:, 0 : count * block : block].copy()
-    for column in range(1, block):
-        total += pixels[:, column : count * block : block]
-    total *= np.float32(1.0 / block)
-    return total
+    rows, count = len(pixels), pixels.shape[1] // block
+    means: NDArray[np.float32] = pixels[:, : count * block].reshape(rows, count, block) @ _weights(block)
+    return means
+
+
+def _weights(block: int) -> NDArray[np.float32]:
+    return np.full(block, 1.0 / block, np.float32)
 
 
 def shrink(pixels: NDArray[Any]) -> NDArray[np.float32]:
