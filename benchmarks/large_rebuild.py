@@ -24,7 +24,7 @@ from sqlalchemy import text
 from benchmarks.home import bench_home, bench_site
 from benchmarks.year.plan import Chances, YearPlan, broken, content
 from fits_dagster.cli.paths import progress_bar
-from fits_dagster.settings import Settings, write_effective
+from fits_dagster.settings import Settings
 from fits_dagster.sites import Site
 
 __all__ = ["measure_large_rebuild", "print_large_rebuild"]
@@ -147,13 +147,10 @@ def _write_night(plan: YearPlan, store: Path, number: int) -> int:
 
 @contextmanager
 def _command(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    effective = settings.home / "effective.json"
-    write_effective(settings, effective)
     command = [sys.executable, "-m", "fits_dagster", "rebuild", "--site", "archive"]
     with (settings.home / "rebuild.log").open("ab") as log:
         process = subprocess.Popen(
             [*command, "--here", str(os.cpu_count() or 1), "--home", str(settings.home)],
-            env={**os.environ, "FITS_DAGSTER_EFFECTIVE_SETTINGS": str(effective)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -6,30 +6,41 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import cache, partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 from sqlalchemy import text
 
+from benchmarks.buckets import served_bucket
 from benchmarks.figures import Figures
 from benchmarks.home import bench_home, bench_site
 from benchmarks.rounds import taken
-from benchmarks.samples import gmos_sample
-from fits_dagster.settings import Settings, write_effective
+from benchmarks.samples import Sample, gmos_sample
+from fits_dagster.settings import S3Settings, Settings
+from fits_dagster.storage import S3Store, open_store
 
 __all__ = ["measure_rebuild"]
 
 _AIM: Final = 0.6
 #: Seconds since 1970.
 _LONG_AGO: Final = 1_700_000_000.0
+_PLACES: Final = {"memory": "in the page cache", "disk": "on the disk", "s3": "in a bucket"}
+_UPLOADS: Final = 4
 
 
 def measure_rebuild(
-    home: Path | None, *, files: int = 120, megabytes: float = 27.7, cold: bool = False
+    home: Path | None,
+    *,
+    files: int = 120,
+    megabytes: float = 27.7,
+    place: Literal["memory", "disk", "s3"] = "memory",
 ) -> list[Figures]:
-    """Measure ``fits-dagster rebuild`` of raw frames in a directory, begun once with an empty database.
+    """Measure ``fits-dagster rebuild`` of raw frames, begun once with an empty database.
 
     The start of the command and of its processes counts, as it does when it is used.
 
@@ -37,34 +48,38 @@ def measure_rebuild(
     ----------
     megabytes
         Size of one file.
-    cold
-        Read from the disk, as a store larger than memory is; else all find the files in the page cache.
+    place
+        Where the frames are: files in the page cache, files of which the kernel has nothing in memory, as of
+        a store larger than that, or objects of a server.
     """
     cores = len(os.sched_getaffinity(0))
     with bench_home(home) as settings:
-        store = settings.archive.store_directory
-        assert store is not None
-        paths = gmos_sample(megabytes).write(store, range(1, files + 1))
-        for path in paths:
-            # a store that is rebuilt has not been written a moment ago
-            os.utime(path, (_LONG_AGO, _LONG_AGO))
+        paths = _frames(settings, gmos_sample(megabytes), files)
         held = sum(path.stat().st_size for path in paths)
-        with ProcessPoolExecutor(cores) as pool:
+        with ExitStack() as stack:
+            if place == "s3":
+                settings = stack.enter_context(_in_a_bucket(settings, paths))
+            pool = stack.enter_context(ProcessPoolExecutor(cores))
+            read = partial(_fetched_digest, settings.archive.s3) if place == "s3" else _digest
 
-            def timed(action: Callable[[], None]) -> float:
-                if cold:
+            def timed(action: Callable[[], object]) -> float:
+                if place == "disk":
                     _forget(paths)
                 return taken(action)
 
-            floors = [timed(lambda: _read(pool, paths)) for _ in range(2)]
+            def read_all() -> None:
+                for _ in pool.map(read, paths):
+                    pass
+
+            floors = [timed(read_all) for _ in range(2)]
             seconds = timed(lambda: _rebuild(settings, cores))
-            floors.append(timed(lambda: _read(pool, paths)))
+            floors.append(timed(read_all))
         _see_complete(settings, files)
     floor = sorted(floors)[1]
     return [
         Figures(
-            name=f"rebuild from the store, {'on the disk' if cold else 'in the page cache'}",
-            floor="the files read and their MD5 summed up, on all cores",
+            name=f"rebuild from the store, {_PLACES[place]}",
+            floor=f"the files {'fetched' if place == 's3' else 'read'} and their MD5 summed up, on all cores",
             aim=f">= {_AIM:.0%} of the floor's rate",
             files=files,
             bytes=held,
@@ -77,6 +92,29 @@ def measure_rebuild(
     ]
 
 
+def _frames(settings: Settings, sample: Sample, files: int) -> list[Path]:
+    """Write the frames into the store of the archive."""
+    store = settings.archive.store_directory
+    assert store is not None
+    paths = sample.write(store, range(1, files + 1))
+    for path in paths:
+        # a store that is rebuilt has not been written a moment ago
+        os.utime(path, (_LONG_AGO, _LONG_AGO))
+    return paths
+
+
+@contextmanager
+def _in_a_bucket(settings: Settings, paths: Sequence[Path]) -> Iterator[Settings]:
+    """Move the frames into a bucket; yields the settings of an archive that has its store there."""
+    with served_bucket("rclone", settings.home / "objects") as s3:
+        archive = settings.archive.model_copy(update={"store": "s3", "s3": s3})
+        store = open_store(archive)
+        with ThreadPoolExecutor(_UPLOADS) as pool:
+            for _ in pool.map(lambda path: store.put(path, path.name, move=True), paths):
+                pass
+        yield settings.with_sites(summit=settings.summit, archive=archive)
+
+
 def _forget(paths: Sequence[Path]) -> None:
     """Let the kernel forget what it has of the files in memory."""
     for path in paths:
@@ -87,12 +125,16 @@ def _forget(paths: Sequence[Path]) -> None:
 
 
 def _rebuild(settings: Settings, processes: int) -> None:
-    effective = settings.home / "effective.json"
-    write_effective(settings, effective)
+    archive = settings.archive
     command = [sys.executable, "-m", "fits_dagster", "rebuild", "--site", "archive", "--here", str(processes)]
     done = subprocess.run(
         [*command, "--home", str(settings.home)],
-        env={**os.environ, "FITS_DAGSTER_EFFECTIVE_SETTINGS": str(effective)},
+        env={
+            **os.environ,
+            "FITS_DAGSTER_ARCHIVE__STORE": archive.store,
+            "FITS_DAGSTER_ARCHIVE__S3__BUCKET": archive.s3.bucket,
+            "FITS_DAGSTER_ARCHIVE__S3__ENDPOINT_URL": archive.s3.endpoint_url,
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -111,11 +153,18 @@ def _see_complete(settings: Settings, files: int) -> None:
                 raise RuntimeError(f"{made} of {files} files have their {table}")
 
 
-def _read(pool: ProcessPoolExecutor, paths: Sequence[Path]) -> None:
-    for _ in pool.map(_digest, paths):
-        pass
-
-
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _fetched_digest(s3: S3Settings, path: Path) -> str:
+    with tempfile.TemporaryDirectory(dir=path.parent) as directory:
+        fetched = Path(directory, path.name)
+        _client(s3).download_file(s3.bucket, path.name, str(fetched))
+        return _digest(fetched)
+
+
+@cache
+def _client(s3: S3Settings) -> Any:
+    return S3Store(s3, Path()).client

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
+from benchmarks.buckets import served_bucket
 from benchmarks.hosts import Network, network, network_database
 from fits_dagster.broker import broker_url, embedded_broker
 from fits_dagster.ledger.items import NewWork, add_work
@@ -25,7 +26,7 @@ from fits_dagster.simulator import simulate_night
 from fits_dagster.sites import Site, opened_site
 from fits_dagster.storage.landing import md5_of
 from fits_dagster.system.home import ensure_directories
-from fits_dagster.system.ports import free_port, wait_until_listening
+from fits_dagster.system.ports import free_port
 from fits_dagster.system.up import System, environment, running_system
 
 __all__ = ["Scale", "measure_scale", "print_scale"]
@@ -194,26 +195,8 @@ def _store(kind: Literal["directory", "s3"], address: str) -> Iterator[Mapping[s
     if kind == "directory":
         yield {}
         return
-    import boto3
-
-    port = free_port(host=address)
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "bench")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "bench")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", address, "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        if not wait_until_listening(port, seconds=60.0, host=address):
-            raise RuntimeError("the S3 server did not start (package moto)")
-        url = f"http://{address}:{port}"
-        client: Any = boto3.client("s3", endpoint_url=url, region_name="us-west-2")
-        client.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
-        yield {"store": "s3", "s3": {"bucket": _BUCKET, "endpoint_url": url, "region": "us-west-2"}}
-    finally:
-        server.terminate()
-        server.wait()
+    with tempfile.TemporaryDirectory() as directory, served_bucket("moto", Path(directory), address) as s3:
+        yield {"store": "s3", "s3": s3.model_dump()}
 
 
 def measure_scale(

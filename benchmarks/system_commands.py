@@ -152,13 +152,21 @@ def load(files: int, workers: tuple[int, ...], home: Path | None, as_json: bool)
 @files_option(120)
 @size_option(27.7)
 @home_option
-@click.option("--cold", is_flag=True, help="Read from the disk: nothing of the store is in the page cache.")
+@click.option(
+    "--place",
+    type=click.Choice(["memory", "disk", "s3"]),
+    default="memory",
+    show_default=True,
+    help="Where the store is: files in the page cache, files of which nothing is in it, or objects.",
+)
 @json_option
-def rebuild(files: int, megabytes: float, home: Path | None, cold: bool, as_json: bool) -> None:
+def rebuild(
+    files: int, megabytes: float, home: Path | None, place: Literal["memory", "disk", "s3"], as_json: bool
+) -> None:
     """The database made again from a store; floor: reading the store on all cores."""
     from benchmarks.rebuild import measure_rebuild
 
-    show("rebuild", measure_rebuild(home, files=files, megabytes=megabytes, cold=cold), as_json)
+    show("rebuild", measure_rebuild(home, files=files, megabytes=megabytes, place=place), as_json)
 
 
 @click.command("rebuild-store")

@@ -42,6 +42,8 @@ class S3Settings(Frozen):
     max_attempts: int = Field(default=5, ge=1)
     #: Seconds of silence after which an attempt has failed.
     silence_seconds: float = Field(default=60.0, gt=0)
+    #: Megabytes of fetched objects that are kept below ``staging_directory`` for the stage after; 0: none.
+    keep_mb: int = Field(default=4096, ge=0)
 
 
 class WorkSettings(Frozen):

@@ -29,7 +29,8 @@ from fits_dagster.sites import Site
 from fits_dagster.stages.new_versions import Arrival, write_versions
 from fits_dagster.stages.observation import Observation, observe
 from fits_dagster.stages.registry import followers
-from fits_dagster.storage import ObjectInfo
+from fits_dagster.storage import ObjectInfo, require_md5
+from fits_dagster.storage.landing import md5_of
 
 __all__ = ["STAGE", "IngestStage", "Observation", "observe"]
 
@@ -94,16 +95,19 @@ class IngestStage(Stage[_Ingested]):
             The store does not have it (``file_missing``), or it is refused (see :func:`observe`).
         NotReady
             Somebody may still be writing it.
+        TransientError
+            Its bytes are not those that the store promises (``checksum_mismatch``).
         """
         info = site.store.stat(item.key)
         if info is None:
             raise FileError(f"{item.key} is not in the store", reason="file_missing")
         if _is_unchanged(site, item, info, known):
             return _Ingested(info, known, None)
-        with site.store.local(item.key) as path:
+        keep = site.settings.using_previews
+        with site.store.handed_on(item.key, verify=False, keep=keep) as path:
             if site.store.has_reliable_times and not item.no_defer:
                 _defer_if_young(site, item, info, path)
-            observation = inspect_guarded(self._guard, observe, path, item.filename)
+            observation = self._observe(path, item.filename, info)
             again = site.store.stat(item.key)
         if again is None or (again.size, again.modified) != (info.size, info.modified):
             raise NotReady("unstable", f"{item.key} changed while it was read", delay=1.0)
@@ -114,6 +118,17 @@ class IngestStage(Stage[_Ingested]):
             and known.file_md5 == observation.inspection.file_md5
         )
         return _Ingested(info, known, None if same else observation)
+
+    def _observe(self, path: Path, filename: str, info: ObjectInfo) -> Observation:
+        """Read a file once; what was damaged on its way from the store is no fault of the file."""
+        try:
+            observation = inspect_guarded(self._guard, observe, path, filename)
+        except FileError:
+            if info.md5 is not None:
+                require_md5(info, md5_of(path))
+            raise
+        require_md5(info, observation.inspection.file_md5)
+        return observation
 
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Ingested) -> Committed:
         """Write the new version with everything that belongs to it, and queue what follows."""

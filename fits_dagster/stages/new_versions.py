@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table
 
-from fits_dagster.errors import TransientError
 from fits_dagster.ledger.items import WorkItem
 from fits_dagster.metadata import Description
 from fits_dagster.metadata.photometry import load_standards
@@ -53,14 +52,7 @@ def write_versions(site: Site, connection: Connection, arrivals: Sequence[Arriva
     ----------
     arrivals
         A name at a path no more than once.
-
-    Raises
-    ------
-    TransientError
-        The store says another MD5 than the bytes (reason ``checksum_mismatch``).
     """
-    for each in arrivals:
-        _require_same_md5(each)
     ids = files.file_ids_of(connection, [each.item.name for each in arrivals])
     places = [(ids[each.item.name], each.item.path) for each in arrivals]
     files.supersede(connection, places)
@@ -91,15 +83,6 @@ def write_versions(site: Site, connection: Connection, arrivals: Sequence[Arriva
         connection.execute(table.insert(), of_table)
     header_of = {version: header for (_, version, _), header in zip(described, headers, strict=True)}
     return [Written(version, header_of.get(version)) for version in versions]
-
-
-def _require_same_md5(arrival: Arrival) -> None:
-    said, found = arrival.info.md5, arrival.observation.inspection.file_md5
-    if said is not None and said != found:
-        raise TransientError(
-            f"{arrival.item.key}: the store says MD5 {said}, the bytes say {found}",
-            reason="checksum_mismatch",
-        )
 
 
 def _version(arrival: Arrival, file_id: int) -> _Row:

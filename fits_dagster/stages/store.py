@@ -81,7 +81,7 @@ class StoreStage(Stage[_Stored]):
                 raise FileError(
                     f"{item.key}: MD5 {actual} of the staged file is not {md5}", reason="checksum_mismatch"
                 )
-            site.store.put(staged, item.key, md5=md5, move=True)
+            site.store.put(staged, item.key, md5=md5, move=True, keep=True)
         elif not _is_stored(site, item.key, size, md5):
             raise FileError(
                 f"{item.key}: the staged file {staged.name} is gone", reason="staged_file_missing"

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from fits_dagster.settings import SiteSettings
-from fits_dagster.storage.base import QUARANTINE_PATH, ObjectInfo, ObjectStore, UnsafeNameError, check_key
+from fits_dagster.storage.base import (
+    QUARANTINE_PATH,
+    ObjectInfo,
+    ObjectStore,
+    UnsafeNameError,
+    check_key,
+    require_md5,
+)
 from fits_dagster.storage.directory import DirectoryStore
 from fits_dagster.storage.s3 import S3Store
 
@@ -18,6 +25,7 @@ __all__ = [
     "UnsafeNameError",
     "check_key",
     "open_store",
+    "require_md5",
 ]
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
 
-from fits_dagster.errors import FileError
+from fits_dagster.errors import FileError, TransientError
 from fits_dagster.fits.names import fault_of_name, shown_name
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Wanted",
     "all_names",
     "check_key",
+    "require_md5",
 ]
 
 #: Tells whether files of a name are to be listed.
@@ -61,7 +62,9 @@ class ObjectStore(Protocol):
     #: Whether modification times say something about the content (not so for S3).
     has_reliable_times: bool
 
-    def put(self, source: Path, key: str, *, md5: str | None = None, move: bool = False) -> ObjectInfo:
+    def put(
+        self, source: Path, key: str, *, md5: str | None = None, move: bool = False, keep: bool = False
+    ) -> ObjectInfo:
         """Store a file and verify it; replaces what is there in one step.
 
         Parameters
@@ -70,6 +73,8 @@ class ObjectStore(Protocol):
             Of the source, where it is known; otherwise it is summed up on the way.
         move
             The source, which is durable, goes away.
+        keep
+            What was moved to another machine is kept here for `handed_on`.
 
         Returns
         -------
@@ -86,6 +91,19 @@ class ObjectStore(Protocol):
         """Give the object as a local file for the time of the context; without ``verify`` as it is."""
         ...
 
+    def handed_on(self, key: str, *, verify: bool = True, keep: bool = False) -> AbstractContextManager[Path]:
+        """Give the object as `local` does, to one of several stages that come one after the other.
+
+        Parameters
+        ----------
+        verify
+            See `local`. A copy that was kept has been verified.
+        keep
+            A copy that had to be made is kept for the next stage, unless the context ends by an error; who
+            says so without ``verify`` has looked at its MD5.
+        """
+        ...
+
     def objects(self, path: str = "", *, wanted: Wanted = all_names) -> Iterator[ObjectInfo]:
         """List the objects directly under a path whose file names are wanted."""
         ...
@@ -97,6 +115,20 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens when it is not there."""
         ...
+
+
+def require_md5(info: ObjectInfo, found: str) -> None:
+    """Refuse bytes that are not those which the store promises, where it promises any.
+
+    Raises
+    ------
+    TransientError
+        The MD5 found is another one (reason ``checksum_mismatch``).
+    """
+    if info.md5 is not None and found != info.md5:
+        raise TransientError(
+            f"{info.key}: the bytes fetched are not those of its MD5 {info.md5}", reason="checksum_mismatch"
+        )
 
 
 def check_key(key: str) -> str:

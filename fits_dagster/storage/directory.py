@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,7 +39,9 @@ class DirectoryStore:
         """Return the file of a key (which need not exist)."""
         return self.root / check_key(key)
 
-    def put(self, source: Path, key: str, *, md5: str | None = None, move: bool = False) -> ObjectInfo:
+    def put(
+        self, source: Path, key: str, *, md5: str | None = None, move: bool = False, keep: bool = False
+    ) -> ObjectInfo:
         """Store a file; with ``move`` it is renamed where that is possible, else copied.
 
         Raises
@@ -93,6 +95,10 @@ class DirectoryStore:
         if not is_regular(path, links_in=self._links_in):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         yield path
+
+    def handed_on(self, key: str, *, verify: bool = True, keep: bool = False) -> AbstractContextManager[Path]:
+        """Give the file itself."""
+        return self.local(key, verify=verify)
 
     def objects(self, path: str = "", *, wanted: Wanted = all_names) -> Iterator[ObjectInfo]:
         """List the regular files of one directory, without temporary ones; not recursive.

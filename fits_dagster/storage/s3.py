@@ -14,8 +14,9 @@ from typing import Any
 
 from fits_dagster.errors import DataflowError, FileError, TransientError
 from fits_dagster.settings import S3Settings
-from fits_dagster.storage.base import ObjectInfo, Wanted, all_names, check_key
+from fits_dagster.storage.base import ObjectInfo, Wanted, all_names, check_key, require_md5
 from fits_dagster.storage.etag import PART_BYTES, expected_tag
+from fits_dagster.storage.kept import KeptCopies
 from fits_dagster.storage.landing import TEMPORARY_MARK, md5_of
 
 __all__ = ["S3Store"]
@@ -32,6 +33,7 @@ class S3Store:
     def __init__(self, settings: S3Settings, staging: Path, client: Any = None) -> None:
         self.settings = settings
         self.staging = staging
+        self.kept = KeptCopies(staging / "fetched" / "kept", settings.keep_mb * 1_000_000)
         self._client = client
         self._makes_clients = client is None
         self._needs_credentials = False
@@ -64,7 +66,9 @@ class S3Store:
                 client.meta.events.register(f"before-call.s3.{operation}", _add_content_md5)
         return client
 
-    def put(self, source: Path, key: str, *, md5: str | None = None, move: bool = False) -> ObjectInfo:
+    def put(
+        self, source: Path, key: str, *, md5: str | None = None, move: bool = False, keep: bool = False
+    ) -> ObjectInfo:
         """Upload a file with its MD5 as metadata, and make sure that the bytes arrived.
 
         By the tag that the service has made of them, or else by reading them back.
@@ -107,7 +111,9 @@ class S3Store:
         if stored.tag != tag.result():
             # the service makes its tags in another way, or holds other bytes: only these can tell
             self._read_back(key)
-        if move:
+        if move and keep:
+            self.kept.give(self.settings.bucket, stored, source)
+        elif move:
             source.unlink(missing_ok=True)
         return stored
 
@@ -148,29 +154,49 @@ class S3Store:
         TransientError
             The bytes are not those that the metadata promise (reason ``checksum_mismatch``).
         """
+        bucket, info = self._find(key)
+        with self._temporary(key) as path:
+            self._fetch(bucket, info, path, verify=verify)
+            yield path
+
+    @contextmanager
+    def handed_on(self, key: str, *, verify: bool = True, keep: bool = False) -> Iterator[Path]:
+        """Fetch an object as `local` does, or take the copy that the stage before has kept."""
+        bucket, info = self._find(key)
+        with self._temporary(key) as path:
+            if not self.kept.take(bucket, info, path):
+                self._fetch(bucket, info, path, verify=verify)
+            yield path
+            if keep:
+                self.kept.give(bucket, info, path)
+
+    def _find(self, key: str) -> tuple[str, ObjectInfo]:
         check_key(key)
-        seen = ((bucket, self._head(bucket, key)) for bucket in self._buckets())
-        bucket, info = next(((each, head) for each, head in seen if head is not None), (None, None))
-        if bucket is None or info is None:
-            raise FileNotFoundError(f"{key} is not in bucket {self.settings.bucket}")
+        for bucket in self._buckets():
+            info = self._head(bucket, key)
+            if info is not None:
+                return bucket, info
+        raise FileNotFoundError(f"{key} is not in bucket {self.settings.bucket}")
+
+    @contextmanager
+    def _temporary(self, key: str) -> Iterator[Path]:
+        """Give a place for a file of an object's name."""
         directory = self.staging / "fetched"
         directory.mkdir(parents=True, exist_ok=True)
-        name = key.rpartition("/")[2]
         holder = directory / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
         holder.mkdir()
-        path = holder / name
+        path = holder / key.rpartition("/")[2]
         try:
-            with self._errors(key, "get"):
-                self.client.download_file(bucket, key, str(path))
-            if verify and info.md5 is not None and md5_of(path) != info.md5:
-                raise TransientError(
-                    f"{key}: the bytes fetched are not those of its MD5 {info.md5}",
-                    reason="checksum_mismatch",
-                )
             yield path
         finally:
             path.unlink(missing_ok=True)
             holder.rmdir()
+
+    def _fetch(self, bucket: str, info: ObjectInfo, path: Path, *, verify: bool) -> None:
+        with self._errors(info.key, "get"):
+            self.client.download_file(bucket, info.key, str(path))
+        if verify and info.md5 is not None:
+            require_md5(info, md5_of(path))
 
     def objects(self, path: str = "", *, wanted: Wanted = all_names) -> Iterator[ObjectInfo]:
         """List the objects directly under a path. The MD5 is not part of a listing."""

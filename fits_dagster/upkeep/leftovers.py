@@ -73,6 +73,8 @@ def sweep_leftovers(
         report.bytes += size
         if not dry_run:
             _remove(path)
+    if isinstance(site.store, S3Store) and not dry_run:
+        site.store.kept.sweep(at)
     if with_bucket and isinstance(site.store, S3Store):
         before = datetime.fromtimestamp(at, UTC) - _UNFINISHED_PUT
         report.unfinished = site.store.end_unfinished(before, dry_run=dry_run)
