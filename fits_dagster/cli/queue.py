@@ -27,6 +27,7 @@ from fits_dagster.ledger.management import (
 )
 from fits_dagster.settings import SiteName, load_settings
 from fits_dagster.sites import Site, open_site
+from fits_dagster.wording import counted
 
 __all__ = ["queue"]
 
@@ -148,10 +149,10 @@ def _change(
                 items = find_items(connection, selection, limit=10_000)
             for item in items:
                 click.echo(f"{item['stage']} {item['filename']} ({item['state']})")
-            click.echo(f"{len(items)} items would be {verb}")
+            click.echo(f"{counted(len(items), 'item')} would be {verb}")
             return
         with opened.engine.begin() as connection:
-            click.echo(f"{action(connection, selection)} items {verb}")
+            click.echo(f"{counted(action(connection, selection), 'item')} {verb}")
 
 
 @queue.command()

@@ -204,7 +204,7 @@ def test_a_failed_item_is_listed_shown_tried_again_and_worked_on(
     said = run("queue", "show", str(failure)).output
     assert "no FITS" in said and "Traceback: <here>" in said
     assert run("queue", "show", "999999").exit_code != 0
-    assert "1 items would be" in run("queue", "retry", "--reason", "not_fits", "--dry-run").output
+    assert "1 item would be" in run("queue", "retry", "--reason", "not_fits", "--dry-run").output
     assert run("queue", "retry", "--reason", "not_fits").exit_code == 0
     [item] = json.loads(run("queue", "list", "--json").output)
     assert (item["filename"], item["state"]) == (NAME, "waiting")
