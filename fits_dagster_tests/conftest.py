@@ -26,7 +26,6 @@ from fits_dagster_tests.builders.sites import HttpServer, brisk_settings, served
 LONGEST = (
     "system/test_up.py",
     "system/test_runs.py",
-    "test_package.py",
     "system/test_upgrade.py",
     "benchmarks/test_bench.py",
     "web/test_pages.py",

@@ -21,6 +21,7 @@ def test_the_configuration_of_the_checkout_is_that_of_the_package(name: str) -> 
     assert (ROOT / name).read_text() == packaged.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_wheel_demonstrates_itself_in_an_empty_directory(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
