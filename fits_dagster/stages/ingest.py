@@ -104,11 +104,12 @@ class IngestStage(Stage[_Ingested]):
         if _is_unchanged(site, item, info, known):
             return _Ingested(info, known, None)
         keep = site.settings.using_previews
-        with site.store.handed_on(item.key, verify=False, keep=keep) as path:
+        with site.store.handed_on(item.key, info, verify=False, keep=keep) as path:
             if site.store.has_reliable_times and not item.no_defer:
                 _defer_if_young(site, item, info, path)
             observation = self._observe(path, item.filename, info)
-            again = site.store.stat(item.key)
+            # bytes of the MD5 that the store has told are those it has told of
+            again = site.store.stat(item.key) if info.md5 is None else info
         if again is None or (again.size, again.modified) != (info.size, info.modified):
             raise NotReady("unstable", f"{item.key} changed while it was read", delay=1.0)
         same = (

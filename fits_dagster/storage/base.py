@@ -54,6 +54,8 @@ class ObjectInfo(NamedTuple):
     md5: str | None
     #: Tag that the store itself has made of the bytes, where it makes one.
     tag: str | None = None
+    #: Bucket that has it, where the store is of buckets.
+    bucket: str = ""
 
 
 class ObjectStore(Protocol):
@@ -91,11 +93,15 @@ class ObjectStore(Protocol):
         """Give the object as a local file for the time of the context; without ``verify`` as it is."""
         ...
 
-    def handed_on(self, key: str, *, verify: bool = True, keep: bool = False) -> AbstractContextManager[Path]:
+    def handed_on(
+        self, key: str, info: ObjectInfo | None = None, *, verify: bool = True, keep: bool = False
+    ) -> AbstractContextManager[Path]:
         """Give the object as `local` does, to one of several stages that come one after the other.
 
         Parameters
         ----------
+        info
+            What `stat` has told of it, by whom that has just been asked.
         verify
             See `local`. A copy that was kept has been verified.
         keep

@@ -96,7 +96,9 @@ class DirectoryStore:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         yield path
 
-    def handed_on(self, key: str, *, verify: bool = True, keep: bool = False) -> AbstractContextManager[Path]:
+    def handed_on(
+        self, key: str, info: ObjectInfo | None = None, *, verify: bool = True, keep: bool = False
+    ) -> AbstractContextManager[Path]:
         """Give the file itself."""
         return self.local(key, verify=verify)
 

@@ -37,15 +37,15 @@ class KeptCopies:
         self._directory = directory
         self._most_bytes = most_bytes
 
-    def take(self, bucket: str, info: ObjectInfo, target: Path) -> bool:
+    def take(self, info: ObjectInfo, target: Path) -> bool:
         """Move the copy of just this version of an object to a place; tells whether there was one."""
         try:
-            self._place(bucket, info).rename(target)
+            self._place(info).rename(target)
         except OSError:
             return False
         return True
 
-    def give(self, bucket: str, info: ObjectInfo, copy: Path) -> None:
+    def give(self, info: ObjectInfo, copy: Path) -> None:
         """Take over a file that holds this version of an object, or remove it where there is no room."""
         if info.size <= self._most_bytes:
             # one that cannot be kept is fetched again
@@ -53,7 +53,7 @@ class KeptCopies:
                 self._directory.mkdir(parents=True, exist_ok=True)
                 # the time is that of its coming
                 os.utime(copy)
-                copy.rename(self._place(bucket, info))
+                copy.rename(self._place(info))
                 self.sweep()
         copy.unlink(missing_ok=True)
 
@@ -82,6 +82,6 @@ class KeptCopies:
             if room < 0 or modified < oldest:
                 Path(path).unlink(missing_ok=True)
 
-    def _place(self, bucket: str, info: ObjectInfo) -> Path:
-        version = (_BOOT.read_text(), bucket, info.key, info.size, info.md5, info.tag, info.modified)
-        return self._directory / hashlib.sha256(repr(version).encode()).hexdigest()
+    def _place(self, info: ObjectInfo) -> Path:
+        version = f"{_BOOT.read_text()} {info}"
+        return self._directory / hashlib.sha256(version.encode()).hexdigest()

@@ -112,7 +112,7 @@ class S3Store:
             # the service makes its tags in another way, or holds other bytes: only these can tell
             self._read_back(key)
         if move and keep:
-            self.kept.give(self.settings.bucket, stored, source)
+            self.kept.give(stored, source)
         elif move:
             source.unlink(missing_ok=True)
         return stored
@@ -154,29 +154,29 @@ class S3Store:
         TransientError
             The bytes are not those that the metadata promise (reason ``checksum_mismatch``).
         """
-        bucket, info = self._find(key)
+        info = self._found(key)
         with self._temporary(key) as path:
-            self._fetch(bucket, info, path, verify=verify)
+            self._fetch(info, path, verify=verify)
             yield path
 
     @contextmanager
-    def handed_on(self, key: str, *, verify: bool = True, keep: bool = False) -> Iterator[Path]:
+    def handed_on(
+        self, key: str, info: ObjectInfo | None = None, *, verify: bool = True, keep: bool = False
+    ) -> Iterator[Path]:
         """Fetch an object as `local` does, or take the copy that the stage before has kept."""
-        bucket, info = self._find(key)
+        info = info or self._found(key)
         with self._temporary(key) as path:
-            if not self.kept.take(bucket, info, path):
-                self._fetch(bucket, info, path, verify=verify)
+            if not self.kept.take(info, path):
+                self._fetch(info, path, verify=verify)
             yield path
             if keep:
-                self.kept.give(bucket, info, path)
+                self.kept.give(info, path)
 
-    def _find(self, key: str) -> tuple[str, ObjectInfo]:
-        check_key(key)
-        for bucket in self._buckets():
-            info = self._head(bucket, key)
-            if info is not None:
-                return bucket, info
-        raise FileNotFoundError(f"{key} is not in bucket {self.settings.bucket}")
+    def _found(self, key: str) -> ObjectInfo:
+        info = self.stat(key)
+        if info is None:
+            raise FileNotFoundError(f"{key} is not in bucket {self.settings.bucket}")
+        return info
 
     @contextmanager
     def _temporary(self, key: str) -> Iterator[Path]:
@@ -192,9 +192,9 @@ class S3Store:
             path.unlink(missing_ok=True)
             holder.rmdir()
 
-    def _fetch(self, bucket: str, info: ObjectInfo, path: Path, *, verify: bool) -> None:
+    def _fetch(self, info: ObjectInfo, path: Path, *, verify: bool) -> None:
         with self._errors(info.key, "get"):
-            self.client.download_file(bucket, info.key, str(path))
+            self.client.download_file(info.bucket, info.key, str(path))
         if verify and info.md5 is not None:
             require_md5(info, md5_of(path))
 
@@ -274,7 +274,7 @@ class S3Store:
                 metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
                 md5 = metadata.get("md5")
                 tag = str(answer.get("ETag", "")).strip('"') or None
-                return ObjectInfo(key, answer["ContentLength"], answer["LastModified"], md5, tag)
+                return ObjectInfo(key, answer["ContentLength"], answer["LastModified"], md5, tag, bucket)
         except FileNotFoundError:
             self._check_bucket(bucket)
             return None

@@ -93,3 +93,14 @@ def test_what_was_damaged_on_its_way_is_fetched_again_and_not_refused(
     assert report.failures == []
     [retried] = report.retrying
     assert retried.reason == "checksum_mismatch"
+
+
+def test_an_ingest_looks_at_an_object_once_and_fetches_it_once(on_s3: Site, night: list[Path]) -> None:
+    assert isinstance(on_s3.store, S3Store)
+    on_s3.store.put(night[0], night[0].name)
+    with on_s3.engine.begin() as connection:
+        add_work(connection, [NewWork(stage="ingest", filename=night[0].name)])
+    asked: list[str] = []
+    on_s3.store.client.meta.events.register("before-call.s3", lambda model, **_: asked.append(model.name))
+    assert drain(on_s3, ingest.STAGE).done == 1
+    assert asked == ["HeadObject", "GetObject"]
