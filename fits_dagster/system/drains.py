@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,8 +26,8 @@ from fits_dagster.system.forks import killed, start_fork
 
 __all__ = ["DrainError", "Drains", "Standing", "worked_off"]
 
-#: Files of a stage before the next one has its turn.
-_TURN: Final = 64
+#: Files of a stage before it waits for those beside it.
+_TURN: Final = 32
 #: For a process that was told to end.
 _LAST_WORDS_S: Final = 10.0
 _LOOK_S: Final = 0.5
@@ -88,7 +90,7 @@ def _draining(settings: Settings, site: SiteName, processes: int) -> Iterator[Dr
     Parameters
     ----------
     processes
-        How many, of one thread each.
+        How many, of one reader of files each.
 
     Yields
     ------
@@ -155,23 +157,32 @@ def worked_off(settings: Settings, site: SiteName, processes: int, since: dateti
 
 def _drain(settings: Settings, name: SiteName) -> None:
     with opened_site(settings, name) as opened:
-        # two threads, but one reader: it reads a file while what came of the one before it is written
+        # two threads for a stage, but one reader for all: it reads while what came of other files is written
         site = replace(opened, work=opened.work.model_copy(update={"workers": 2}))
         READERS.share(1)
         stages = stages_of(site.settings)
         reading = [stage for stage in stages if stage.subject is not Subject.HEADER]
         others = [stage for stage in stages if stage.subject is Subject.HEADER]
+        ends = threading.Event()
+
+        def turn(stage: Stage[Any]) -> int:
+            return _turn(site, stage, ends)
+
         try:
-            # by turns: what follows from an ingest finds the file still in memory. Associations come last:
-            # each is then done once
-            while sum(_turn(site, stage) for stage in reading) or sum(_turn(site, stage) for stage in others):
-                pass
+            # side by side, by turns: what follows from an ingest finds the file still in memory. Associations
+            # come last: each is then done once
+            with ThreadPoolExecutor(len(reading), thread_name_prefix="turn") as pool:
+                try:
+                    while sum(pool.map(turn, reading)) or sum(map(turn, others)):
+                        pass
+                finally:
+                    ends.set()
         finally:
             for stage in stages:
                 stage.end()
 
 
-def _turn(site: Site, stage: Stage[Any]) -> int:
+def _turn(site: Site, stage: Stage[Any], ends: threading.Event) -> int:
     """Work at one stage until nothing is due, or for some files; returns how many there were."""
     enough = False
 
@@ -179,5 +190,5 @@ def _turn(site: Site, stage: Stage[Any]) -> int:
         nonlocal enough
         enough = report.done >= _TURN
 
-    report = drain(site, stage, stop=lambda: enough, on_round=look)
+    report = drain(site, stage, stop=lambda: enough or ends.is_set(), on_round=look)
     return report.done + len(report.failures) + len(report.retrying)
