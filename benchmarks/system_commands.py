@@ -159,14 +159,26 @@ def load(files: int, workers: tuple[int, ...], home: Path | None, as_json: bool)
     show_default=True,
     help="Where the store is: files in the page cache, files of which nothing is in it, or objects.",
 )
+@click.option(
+    "--rounds", default=3, show_default=True, type=click.IntRange(1), help="Rebuilds; the medians count."
+)
 @json_option
 def rebuild(
-    files: int, megabytes: float, home: Path | None, place: Literal["memory", "disk", "s3"], as_json: bool
+    files: int,
+    megabytes: float,
+    home: Path | None,
+    place: Literal["memory", "disk", "s3"],
+    rounds: int,
+    as_json: bool,
 ) -> None:
     """The database made again from a store; floor: reading the store on all cores."""
     from benchmarks.rebuild import measure_rebuild
 
-    show("rebuild", measure_rebuild(home, files=files, megabytes=megabytes, place=place), as_json)
+    show(
+        "rebuild",
+        measure_rebuild(home, files=files, megabytes=megabytes, place=place, rounds=rounds),
+        as_json,
+    )
 
 
 @click.command("rebuild-store")
