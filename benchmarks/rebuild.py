@@ -16,13 +16,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from benchmarks.buckets import served_bucket
 from benchmarks.figures import Figures
 from benchmarks.home import bench_home, bench_site
 from benchmarks.rounds import taken
 from benchmarks.samples import Sample, gmos_sample
+from fits_dagster.database.administration import administrator
 from fits_dagster.database.server import database_url
 from fits_dagster.settings import S3Settings, Settings
 from fits_dagster.storage import S3Store, open_store
@@ -130,12 +131,8 @@ def measure_rebuild(
 def _empty(settings: Settings) -> None:
     """Make the database of the archive anew."""
     url = database_url(settings, "archive")
-    server = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    try:
-        with server.connect() as connection:
-            connection.execute(text(f'drop database "{url.database}" with (force)'))
-    finally:
-        server.dispose()
+    with administrator(url.set(database="postgres")) as admin:
+        admin.drop(str(url.database))
     prepare_databases(settings)
 
 

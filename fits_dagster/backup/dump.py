@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import URL, create_engine
 
 from fits_dagster import __version__
 from fits_dagster.backup.contents import TableContent, contents_of, differences
 from fits_dagster.backup.programs import BackupError, run_program
+from fits_dagster.database.administration import administrator
 from fits_dagster.database.server import database_url
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import Settings, SiteName
@@ -28,7 +29,6 @@ from fits_dagster.storage.landing import md5_of, write_durably
 __all__ = [
     "STAMP",
     "Backup",
-    "administrator",
     "make_backup",
     "read_manifest",
     "scratch_database",
@@ -138,24 +138,14 @@ def scratch_database(settings: Settings, site: SiteName) -> Iterator[URL]:
     """Make an empty database beside a site's own, for the time of the context."""
     own = database_url(settings, site)
     name = f"scratch_{site}_{secrets.token_hex(4)}"
-    admin = administrator(own)
+    server = own.set(database="postgres")
+    with administrator(server) as admin:
+        admin.make(name)
     try:
-        with admin.connect() as connection:
-            connection.execute(RECORDS.with_parts("create_database", database=name))
-        try:
-            yield own.set(database=name)
-        finally:
-            with admin.connect() as connection:
-                connection.execute(RECORDS.with_parts("drop_database", database=name))
+        yield own.set(database=name)
     finally:
-        admin.dispose()
-
-
-def administrator(url: URL) -> Engine:
-    """Open an engine that may make, rename and drop databases."""
-    return create_engine(
-        url.set(database="postgres"), isolation_level="AUTOCOMMIT", connect_args={"client_encoding": "utf8"}
-    )
+        with administrator(server) as admin:
+            admin.drop(name)
 
 
 def _write_manifest(backup: Backup) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from fits_dagster.backup.contents import contents_of, differences
-from fits_dagster.backup.dump import Backup, administrator
+from fits_dagster.backup.dump import Backup
 from fits_dagster.backup.programs import BackupError, run_program
+from fits_dagster.database.administration import Administrator, administrator
 from fits_dagster.database.server import database_url
-from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.schema.migrate import migrate
 from fits_dagster.settings import Settings, SiteName
 
@@ -42,24 +42,20 @@ def restore(settings: Settings, site: SiteName, backup: Backup) -> Restored:
     own = database_url(settings, site)
     moment = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
     fresh, aside = f"{own.database}_restored_{moment}", f"{own.database}_before_{moment}"
-    admin = administrator(own)
-    try:
-        with admin.connect() as connection:
-            connection.execute(RECORDS.with_parts("create_database", database=fresh))
-            try:
-                run_program(
-                    "pg_restore", ["--no-owner", "--exit-on-error", str(backup.dump)], own.set(database=fresh)
-                )
-                rows = _compare_and_migrate(own.set(database=fresh), backup)
-                there = connection.scalar(RECORDS["database_exists"], {"name": own.database}) is not None
-                if there:
-                    _rename(connection, str(own.database), aside)
-                _rename(connection, fresh, str(own.database))
-            except BaseException:
-                connection.execute(RECORDS.with_parts("drop_database", database=fresh))
-                raise
-    finally:
-        admin.dispose()
+    with administrator(own.set(database="postgres")) as admin:
+        admin.make(fresh)
+        try:
+            run_program(
+                "pg_restore", ["--no-owner", "--exit-on-error", str(backup.dump)], own.set(database=fresh)
+            )
+            rows = _compare_and_migrate(own.set(database=fresh), backup)
+            there = own.database in admin.names()
+            if there:
+                _rename(admin, str(own.database), aside)
+            _rename(admin, fresh, str(own.database))
+        except BaseException:
+            admin.drop(fresh)
+            raise
     return Restored(rows, aside if there else None)
 
 
@@ -76,9 +72,9 @@ def _compare_and_migrate(url: URL, backup: Backup) -> int:
     return backup.rows
 
 
-def _rename(connection: Connection, before: str, after: str) -> None:
+def _rename(admin: Administrator, before: str, after: str) -> None:
     try:
-        connection.execute(RECORDS.with_parts("rename_database", before=before, after=after))
+        admin.rename(before, after)
     except DBAPIError as error:
         raise BackupError(
             f"the database {before} is in use: stop the system and its workers on all machines ({error.orig})"

@@ -15,6 +15,7 @@ import psutil
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
+from fits_dagster.database.administration import IN_UTF8, administrator, making
 from fits_dagster.settings import Settings, SiteName
 
 __all__ = [
@@ -36,8 +37,6 @@ __all__ = [
 DAGSTER_DATABASE = "dagster"
 #: First number of the advisory locks by which runs show, in Dagster's database, that their process lives.
 RUN_LOCKS = 0x66697473
-#: A server that was made without a locale has its databases in SQL_ASCII, and so tells all texts as bytes.
-_IN_UTF8: Final = {"client_encoding": "utf8"}
 _EMBEDDED_URL_FILE = "url"
 _CONNECT_TIMEOUT_S = 10
 
@@ -199,7 +198,7 @@ def open_engine(settings: Settings, site: SiteName, *, pool_size: int = 2) -> En
             "connect_timeout": _CONNECT_TIMEOUT_S,
             "options": f"{_SESSION} {WORK.at_the_server()}",
             **WORK.at_the_client(),
-            **_IN_UTF8,
+            **IN_UTF8,
             "application_name": f"fits_dagster {site}",
         },
     )
@@ -242,7 +241,7 @@ def wait_until_ready(url: URL, *, seconds: float = 30.0) -> None:
     DatabaseEncodingError
         It has another encoding: names and headers would be lost in it, or measured in bytes.
     """
-    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_size=1, connect_args={**_IN_UTF8})
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_size=1, connect_args={**IN_UTF8})
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -251,7 +250,7 @@ def wait_until_ready(url: URL, *, seconds: float = 30.0) -> None:
             if encoding != "UTF8":
                 raise DatabaseEncodingError(
                     f"the database {url.database} is in {encoding}, and must be in UTF8: make it again "
-                    f"by create database {url.database} encoding 'UTF8' template template0"
+                    f"by {making(str(url.database))}"
                 )
             return
         except OperationalError:
@@ -270,18 +269,10 @@ def ensure_databases(settings: Settings) -> dict[str, Literal["made", "there"]]:
     server = _server_url(settings)
     wanted = [DAGSTER_DATABASE] + [f"fits_{s}" for s in settings.sites if not settings.site(s).database_url]
     done: dict[str, Literal["made", "there"]] = {}
-    admin = create_engine(
-        server.set(drivername="postgresql+psycopg", database=server.database or "postgres"),
-        isolation_level="AUTOCOMMIT",
-        connect_args={**_IN_UTF8},
-    )
-    try:
-        with admin.connect() as connection:
-            there = set(connection.scalars(text("select datname from pg_database")))
-            for name in wanted:
-                if name not in there:
-                    connection.execute(text(f"create database \"{name}\" encoding 'UTF8' template template0"))
-                done[name] = "there" if name in there else "made"
-    finally:
-        admin.dispose()
+    with administrator(server.set(database=server.database or "postgres")) as admin:
+        there = admin.names()
+        for name in wanted:
+            if name not in there:
+                admin.make(name)
+            done[name] = "there" if name in there else "made"
     return done

@@ -427,22 +427,6 @@ where schemaname not in ('pg_catalog', 'information_schema') order by 1, 2
 -- Rows of a table, and a sum of hashes of them that does not depend on their order.
 select count(*) as rows, coalesce(sum(hashtextextended(cast(t as text), 0)::numeric), 0) as digest from {table} t
 
--- create_database --
--- An empty database, in UTF-8 whatever the server's others are in.
-create database "{database}" encoding 'UTF8' template template0
-
--- drop_database --
--- Drop a database, whoever is connected.
-drop database if exists "{database}" with (force)
-
--- rename_database --
--- Give a database another name; nobody may be connected.
-alter database "{before}" rename to "{after}"
-
--- database_exists --
--- Whether the server has a database of a name.
-select 1 from pg_database where datname = :name
-
 -- newest --
 -- Something that changes when anything comes or goes on.
 select (select max(id) from diskfile) as version, (select max(id) from event) as event
