@@ -24,7 +24,7 @@ from fits_dagster.fits.verify import check_structure
 from fits_dagster.ledger.items import NewWork, add_work
 from fits_dagster.ledger.loop import drain
 from fits_dagster.sites import Site
-from fits_dagster.stages import edit, export, ingest, store
+from fits_dagster.stages import edit, export, ingest, preview, store
 from fits_dagster.web.app import create_app
 from fits_dagster.web.tokens import add_token
 from fits_dagster_tests.builders.sites import COOKIE, serve
@@ -157,17 +157,23 @@ def on_s3(receiving: Site, with_bucket: Callable[[Site], Site]) -> Site:
     return with_bucket(receiving)
 
 
+def shown(site: Site) -> None:
+    """Let what was sent arrive, its preview included, after which no stage wants the file any more."""
+    arrived(site)
+    assert drain(site, preview.STAGE).failures == []
+
+
 def test_an_archive_on_s3_takes_header_edits(summit: Site, on_s3: Site, frame: Path) -> None:
     server, stop = serve(create_app(on_s3, session_hours=1))
     try:
         site = connected(summit, server.url)
         path = have(site, frame)
         exported(site)
-        arrived(on_s3)
+        shown(on_s3)
         ask(site, path, PASS)
         edited(site)
         assert exported(site).outcomes == {"header_exported": 1}
-        arrived(on_s3)
+        shown(on_s3)
         with on_s3.store.local(f"{frame.name}.bz2") as stored:
             assert bz2.decompress(stored.read_bytes()) == path.read_bytes()
     finally:
