@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from fits_dagster.calibration.lookup import names_of
 from fits_dagster.calibration.match_keys import HeaderFacts, applicable_types, load_facts
 from fits_dagster.calibration.rules import CALTYPES
-from fits_dagster.nights import Night, NightClock, night_label
+from fits_dagster.nights import Night, NightClock
 
 __all__ = [
     "CalibrationCoverage",
@@ -124,14 +124,15 @@ def calibration_coverage(
 
 def _headers(connection: Connection, nights: Collection[str]) -> dict[int, tuple[str, str]]:
     """Return name and night of the headers of nights, by header."""
-    days = sorted(map(Night.parse, nights))
-    first, last = NightClock().bounds(days[0], days[-1])
+    wanted = set(map(Night.parse, nights))
+    first, last = NightClock().bounds(min(wanted), max(wanted))
     limits = {"first": first - _MARGIN, "last": last + _MARGIN}
     rows = connection.execute(_HEADERS, limits)
     found = {}
     for header, name in rows:
-        if (night := night_label(name)) in nights:
-            found[header] = (name, night)
+        night = Night.of_name(name)
+        if night in wanted:
+            found[header] = (name, night.label)
     return found
 
 
