@@ -122,7 +122,8 @@ def measure_rebuild(
             details={
                 "seconds_with_nothing_to_do": round(statistics.median(each.start for each in done), 2),
                 "share_without_them": round(share, 3),
-                "rounds": ", ".join(f"{each:.3f}" for each in shares),
+                "rounds": rounds,
+                "shares": f"{min(shares):.3f} to {max(shares):.3f}",
             },
         )
     ]
@@ -131,7 +132,7 @@ def measure_rebuild(
 def _empty(settings: Settings) -> None:
     """Make the database of the archive anew."""
     url = database_url(settings, "archive")
-    with administrator(url.set(database="postgres")) as admin:
+    with administrator(url) as admin:
         admin.drop(str(url.database))
     prepare_databases(settings)
 

@@ -138,13 +138,12 @@ def scratch_database(settings: Settings, site: SiteName) -> Iterator[URL]:
     """Make an empty database beside a site's own, for the time of the context."""
     own = database_url(settings, site)
     name = f"scratch_{site}_{secrets.token_hex(4)}"
-    server = own.set(database="postgres")
-    with administrator(server) as admin:
+    with administrator(own) as admin:
         admin.make(name)
     try:
         yield own.set(database=name)
     finally:
-        with administrator(server) as admin:
+        with administrator(own) as admin:
             admin.drop(name)
 
 

@@ -42,7 +42,7 @@ def restore(settings: Settings, site: SiteName, backup: Backup) -> Restored:
     own = database_url(settings, site)
     moment = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
     fresh, aside = f"{own.database}_restored_{moment}", f"{own.database}_before_{moment}"
-    with administrator(own.set(database="postgres")) as admin:
+    with administrator(own) as admin:
         admin.make(fresh)
         try:
             run_program(

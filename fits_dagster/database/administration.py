@@ -55,16 +55,20 @@ class Administrator:
 
 
 @contextmanager
-def administrator(url: URL) -> Iterator[Administrator]:
+def administrator(url: URL, *, database: str = "postgres") -> Iterator[Administrator]:
     """Work as administrator of a server for the time of the context.
 
     Parameters
     ----------
     url
-        With the name of a database that stays as it is.
+        Of any database of the server.
+    database
+        One that stays as it is.
     """
     engine = create_engine(
-        url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT", connect_args={**IN_UTF8}
+        url.set(drivername="postgresql+psycopg", database=database),
+        isolation_level="AUTOCOMMIT",
+        connect_args={**IN_UTF8},
     )
     try:
         with engine.connect() as connection:

@@ -269,7 +269,7 @@ def ensure_databases(settings: Settings) -> dict[str, Literal["made", "there"]]:
     server = _server_url(settings)
     wanted = [DAGSTER_DATABASE] + [f"fits_{s}" for s in settings.sites if not settings.site(s).database_url]
     done: dict[str, Literal["made", "there"]] = {}
-    with administrator(server.set(database=server.database or "postgres")) as admin:
+    with administrator(server, database=server.database or "postgres") as admin:
         there = admin.names()
         for name in wanted:
             if name not in there:
