@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from fits_dagster.calibration.lookup import names_of
 from fits_dagster.calibration.match_keys import HeaderFacts, applicable_types, load_facts
-from fits_dagster.calibration.rules import CALTYPES
+from fits_dagster.calibration.rules import CALTYPES, load_rulesets
 from fits_dagster.nights import Night, NightClock
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
 
 _ORDER: Final = {caltype: place for place, caltype in enumerate(CALTYPES)}
 _PROCESSED: Final = "processed_"
-_CHUNK: Final = 500
 #: The label of a night may run ahead of the UTC date, and a night may end after it.
 _MARGIN: Final = timedelta(days=2)
 
@@ -36,9 +35,17 @@ join diskfile d on d.id = h.diskfile_id and d.canonical join file f on f.id = d.
 where h.ut_datetime >= :first and h.ut_datetime < :last
 order by f.name, h.id
 """)
-_ANSWERS = text("""
-select header_id, caltype from calibration_answer
-where header_id = any(:ids) and cardinality(cal_hids) > 0
+# what is applicable to a header was judged when its needs were written
+_TARGETS = text("""
+select h.id, h.instrument,
+       h.observation_type = 'OBJECT' and h.observation_class = 'science' and h.engineering is not true
+           as is_science,
+       array(select distinct n.caltype from calibration_need n where n.header_id = h.id) as applicable,
+       array(select a.caltype from calibration_answer a
+             where a.header_id = h.id and cardinality(a.cal_hids) > 0) as has
+from header h
+where h.id = any(:ids) and h.instrument = any(:instruments) and h.qa_state is distinct from 'Fail'
+order by h.id
 """)
 
 
@@ -94,31 +101,22 @@ def calibration_coverage(
     missing: Counter[str] = Counter()
     incomplete: list[ScienceFile] = []
     files = science = 0
-    wanted = set(nights)
-    names = _headers(connection, wanted) if wanted else {}
-    ids = list(names)
-    for start in range(0, len(ids), _CHUNK):
-        chunk = ids[start : start + _CHUNK]
-        answered: dict[int, set[str]] = {}
-        for header, caltype in connection.execute(_ANSWERS, {"ids": chunk}):
-            answered.setdefault(header, set()).add(caltype)
-        for facts in load_facts(connection, chunk):
-            if not facts.is_target:
-                continue
-            files += 1
-            applicable = applicable_types(facts)
-            has = answered.get(facts.header_id, set())
-            found.update(applicable & has)
-            lacking = sorted(applicable - has, key=_ORDER.__getitem__)
-            missing.update(lacking)
-            if not _is_science(facts.values):
-                continue
-            science += 1
-            if lacking:
-                name, night = names[facts.header_id]
-                demanded = tuple(t for t in lacking if _is_demanded(t, has, optional))
-                instrument = str(facts.values["instrument"])
-                incomplete.append(ScienceFile(name, night, instrument, tuple(lacking), demanded))
+    names = _headers(connection, nights) if nights else {}
+    asked = {"ids": list(names), "instruments": list(load_rulesets())}
+    for target in connection.execute(_TARGETS, asked) if names else ():
+        files += 1
+        applicable, has = set(target.applicable), set(target.has)
+        found.update(applicable & has)
+        lacking = sorted(applicable - has, key=_ORDER.__getitem__)
+        missing.update(lacking)
+        if not target.is_science:
+            continue
+        science += 1
+        if lacking:
+            name, night = names[target.id]
+            demanded = tuple(t for t in lacking if _is_demanded(t, has, optional))
+            incomplete.append(ScienceFile(name, night, target.instrument, tuple(lacking), demanded))
+    incomplete.sort(key=lambda each: each.name)
     return CalibrationCoverage(files, science, _sorted(found), _sorted(missing), incomplete)
 
 
@@ -134,14 +132,6 @@ def _headers(connection: Connection, nights: Collection[str]) -> dict[int, tuple
         if night in wanted:
             found[header] = (name, night.label)
     return found
-
-
-def _is_science(values: Mapping[str, object]) -> bool:
-    return (
-        values["observation_type"] == "OBJECT"
-        and values["observation_class"] == "science"
-        and values["engineering"] is not True
-    )
 
 
 def _is_demanded(caltype: str, has: Collection[str], optional: Collection[str]) -> bool:

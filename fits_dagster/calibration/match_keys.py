@@ -72,6 +72,17 @@ _INSTRUMENTS = bindparam("instruments", type_=ARRAY(Text))
 _CHUNK: Final = 500
 _PROCESSING_RANK: Final = {name: rank for rank, name in enumerate(ENUMS["processing"])}
 
+#: Of the need of a type for which nothing is looked for: no offer has an empty query.
+_UNMET: Final = {
+    "part": 0,
+    "query": "",
+    "key": "",
+    "howmany": 0,
+    "any_engineering": False,
+    "least_wavelength": 0.0,
+    "most_wavelength": 0.0,
+}
+
 _INSERT_OFFERS = text("""
 insert into calibration_offer
     (header_id, query, key, secs, ut, engineering, processing, entrytime, wavelength, attributes, tag_rank)
@@ -217,6 +228,21 @@ def needs_of(facts: HeaderFacts, caltypes: Collection[str] | None = None) -> lis
     return rows
 
 
+def _stored_needs(facts: HeaderFacts) -> list[dict[str, Any]]:
+    """Return the needs of a header, with one that nobody meets for each type for which nothing is looked for.
+
+    So the applicable types of a header are those of its needs, without its being judged again.
+    """
+    rows = needs_of(facts)
+    if facts.is_target:
+        looked_for = {row["caltype"] for row in rows}
+        for caltype in sorted(applicable_types(facts) - looked_for):
+            secs = facts.values["ut_datetime_secs"]
+            at = {"secs": secs, "low_secs": secs, "high_secs": secs}
+            rows.append({"header_id": facts.header_id, "caltype": caltype, **at, **_UNMET})
+    return rows
+
+
 def asked_queries(facts: HeaderFacts, caltype: str) -> Iterator[tuple[Facts, Variant, Query]]:
     """Yield the queries that a header asks for one type, with the target (GHOST: the arm) that asks."""
     for target in facts.targets:
@@ -268,7 +294,7 @@ def write_index(connection: Connection, facts: Iterable[HeaderFacts]) -> bool:
     known = list(facts)
     if offers := [row for each in known for row in offers_of(each)]:
         connection.execute(_INSERT_OFFERS, {"rows": as_json(offers)})
-    if needs := [row for each in known for row in needs_of(each)]:
+    if needs := [row for each in known for row in _stored_needs(each)]:
         connection.execute(_INSERT_NEEDS, {"rows": as_json(needs)})
     return bool(offers)
 

@@ -34,7 +34,8 @@ def logs(names: tuple[str, ...], following: bool, lines: int, about: str | None,
 
     files = log_files(load_settings(home), names)
     if not files:
-        raise click.ClickException(f"no log file of {', '.join(names) or 'this home'}")
+        of = f" of {', '.join(names)}" if names else ""
+        raise click.ClickException(f"no log file{of} in {home}")
     if about is not None:
         for line, path in sorted(((line, path) for path, line in lines_about(files, about)), key=_time):
             click.echo(f"{path.stem}: {line}")

@@ -36,13 +36,17 @@ def rebuild(here: int | None, no_wait: bool, dry_run: bool, site: SiteName, home
     """
     from sqlalchemy import func, select
 
+    from fits_dagster.database.session import awake
     from fits_dagster.requeue.rebuild import queue_store
     from fits_dagster.sites import opened_site
     from fits_dagster.system.database import prepare_databases
 
     settings = load_settings(home)
     console = Console(stderr=True)
-    prepare_databases(settings)
+    if dry_run:
+        awake(settings, site)
+    else:
+        prepare_databases(settings)
     with opened_site(settings, site) as opened:
         with opened.engine.connect() as connection:
             began = connection.execute(select(func.now())).scalar_one()

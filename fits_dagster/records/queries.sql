@@ -139,7 +139,7 @@ select pg_advisory_xact_lock(hashtextextended(:key, 0))
 
 -- preview_subjects --
 -- What a preview needs to know of some versions.
-select d.id, d.canonical, d.data_md5, h.instrument, coalesce(h.types, '{}') as types
+select d.id, d.canonical, d.file_md5, d.data_md5, h.instrument, coalesce(h.types, '{}') as types
 from diskfile d left join header h on h.diskfile_id = d.id
 where d.id = any(:ids)
 

@@ -109,7 +109,7 @@ class PreviewStage(Stage[_Rendered]):
         staging = site.settings.staging_directory / "previews"
         staging.mkdir(parents=True, exist_ok=True)
         picture = staging / f"{secrets.token_hex(8)}.jpg"
-        with site.store.handed_on(item.key) as source:
+        with site.store.handed_on(item.key, md5=known["file_md5"]) as source:
             try:
                 info, jpeg = inspect_guarded(
                     self._guard, rendered_for, source, known["instrument"], frozenset(known["types"])

@@ -94,7 +94,13 @@ class ObjectStore(Protocol):
         ...
 
     def handed_on(
-        self, key: str, info: ObjectInfo | None = None, *, verify: bool = True, keep: bool = False
+        self,
+        key: str,
+        info: ObjectInfo | None = None,
+        *,
+        md5: str | None = None,
+        verify: bool = True,
+        keep: bool = False,
     ) -> AbstractContextManager[Path]:
         """Give the object as `local` does, to one of several stages that come one after the other.
 
@@ -102,6 +108,8 @@ class ObjectStore(Protocol):
         ----------
         info
             What `stat` has told of it, by whom that has just been asked.
+        md5
+            Of the stored bytes that are wanted: a copy of them that was kept will do, whatever is there now.
         verify
             See `local`. A copy that was kept has been verified.
         keep

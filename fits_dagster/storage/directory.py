@@ -97,7 +97,13 @@ class DirectoryStore:
         yield path
 
     def handed_on(
-        self, key: str, info: ObjectInfo | None = None, *, verify: bool = True, keep: bool = False
+        self,
+        key: str,
+        info: ObjectInfo | None = None,
+        *,
+        md5: str | None = None,
+        verify: bool = True,
+        keep: bool = False,
     ) -> AbstractContextManager[Path]:
         """Give the file itself."""
         return self.local(key, verify=verify)

@@ -39,11 +39,11 @@ class KeptCopies:
 
     def take(self, info: ObjectInfo, target: Path) -> bool:
         """Move the copy of just this version of an object to a place; tells whether there was one."""
-        try:
-            self._place(info).rename(target)
-        except OSError:
-            return False
-        return True
+        return _moved(self._place(info), target)
+
+    def take_content(self, key: str, md5: str, target: Path) -> bool:
+        """Move the copy of an object's bytes of this MD5 to a place; tells whether there was one."""
+        return _moved(self._place_of(key, md5), target)
 
     def give(self, info: ObjectInfo, copy: Path) -> None:
         """Take over a file that holds this version of an object, or remove it where there is no room."""
@@ -83,5 +83,16 @@ class KeptCopies:
                 Path(path).unlink(missing_ok=True)
 
     def _place(self, info: ObjectInfo) -> Path:
-        version = f"{_BOOT.read_text()} {info}"
-        return self._directory / hashlib.sha256(version.encode()).hexdigest()
+        return self._place_of(info.key, info.md5 or str(info))
+
+    def _place_of(self, key: str, version: str) -> Path:
+        name = f"{_BOOT.read_text()} {version} {key}"
+        return self._directory / hashlib.sha256(name.encode()).hexdigest()
+
+
+def _moved(copy: Path, target: Path) -> bool:
+    try:
+        copy.rename(target)
+    except OSError:
+        return False
+    return True

@@ -161,15 +161,23 @@ class S3Store:
 
     @contextmanager
     def handed_on(
-        self, key: str, info: ObjectInfo | None = None, *, verify: bool = True, keep: bool = False
+        self,
+        key: str,
+        info: ObjectInfo | None = None,
+        *,
+        md5: str | None = None,
+        verify: bool = True,
+        keep: bool = False,
     ) -> Iterator[Path]:
         """Fetch an object as `local` does, or take the copy that the stage before has kept."""
-        info = info or self._found(key)
         with self._temporary(key) as path:
-            if not self.kept.take(info, path):
-                self._fetch(info, path, verify=verify)
+            # the bucket need not be asked for what is known and at hand
+            if md5 is None or keep or not self.kept.take_content(key, md5, path):
+                info = info or self._found(key)
+                if not self.kept.take(info, path):
+                    self._fetch(info, path, verify=verify)
             yield path
-            if keep:
+            if keep and info is not None:
                 self.kept.give(info, path)
 
     def _found(self, key: str) -> ObjectInfo:

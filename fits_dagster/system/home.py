@@ -127,19 +127,16 @@ def ensure_directories(settings: Settings) -> None:
 
 
 def code_socket(settings: Settings, site: SiteName) -> Path:
-    """Return the Unix socket of a site's code server, in a directory that is its owner's alone.
+    """Return the Unix socket of a site's code server.
 
-    Who reaches a code server can run what it likes there, so it has no port.
+    Who reaches a code server can run what it likes there, so it has no port, and its socket lies in a
+    directory that is its owner's alone, see :func:`write_dagster_home`.
     """
     directory = settings.home / "sockets"
     if len(str(directory)) > _LONGEST_SOCKET_DIRECTORY:
         # a Unix socket's path is short by nature
         digest = hashlib.sha256(str(settings.home).encode()).hexdigest()[:12]
         directory = Path(tempfile.gettempdir()) / f"fits_dagster-{os.getuid()}-{digest}"
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if directory.stat().st_uid != os.getuid():
-        raise PermissionError(f"{directory} belongs to another user")
-    directory.chmod(0o700)
     return directory / f"{site}.sock"
 
 
@@ -150,13 +147,20 @@ def code_server(site: SiteName, socket: str) -> tuple[str, ...]:
 
 
 def write_dagster_home(settings: Settings, code_sockets: Mapping[SiteName, Path]) -> Path:
-    """Lay out ``DAGSTER_HOME``: the instance configuration, and a workspace of the code servers.
+    """Lay out ``DAGSTER_HOME``: the instance's configuration, the workspace, and a place for the sockets.
 
     Returns
     -------
     pathlib.Path
         The workspace file.
+
+    Raises
+    ------
+    PermissionError
+        The directory of the sockets belongs to somebody else.
     """
+    for place in {path.parent for path in code_sockets.values()}:
+        _make_private(place)
     directory = ensure_dagster_home(settings)
     workspace = directory / "workspace.yaml"
     servers = [
@@ -164,6 +168,13 @@ def write_dagster_home(settings: Settings, code_sockets: Mapping[SiteName, Path]
     ]
     workspace.write_text(yaml.safe_dump({"load_from": servers}))
     return workspace
+
+
+def _make_private(directory: Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if directory.stat().st_uid != os.getuid():
+        raise PermissionError(f"{directory} belongs to another user")
+    directory.chmod(0o700)
 
 
 def ensure_dagster_home(settings: Settings) -> Path:

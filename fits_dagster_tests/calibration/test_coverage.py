@@ -6,8 +6,11 @@ import shutil
 from pathlib import Path
 
 from astropy.io import fits
+from sqlalchemy import text
 
+from fits_dagster.calibration import associate_headers, index_headers
 from fits_dagster.calibration.coverage import CalibrationCoverage, calibration_coverage
+from fits_dagster.calibration.match_keys import applicable_types, load_facts, needs_of
 from fits_dagster.ledger.loop import drain
 from fits_dagster.requeue.rescan import rescan
 from fits_dagster.sites import Site
@@ -61,3 +64,20 @@ def test_the_stage_tells_types_found_and_missing(archive: Site, night: list[Path
     assert summary.figures["science_files"] == coverage.science_files > 0
     assert summary.figures["found flat"] == coverage.found["flat"]
     assert {row["file"] for row in summary.rows} == {each.name for each in coverage.incomplete}
+
+
+def test_a_type_for_which_nothing_can_be_looked_for_is_missing(archive: Site, night: list[Path]) -> None:
+    """Without its amplifiers no mask of bad pixels can be told to be the right one for a GMOS frame."""
+    gmos = next(path for path in night if b"GMOS-N" in path.read_bytes()[:20000])
+    bring(archive, [gmos])
+    with archive.engine.begin() as connection:
+        header = connection.scalar(text("update gmos set array_name = null returning header_id"))
+        index_headers(connection, [header])
+        (facts,) = load_facts(connection, [header])
+        coverage = calibration_coverage(connection, [NIGHT])
+        assert not [need for need in needs_of(facts) if need["caltype"] == "processed_bpm"]
+        assert "processed_bpm" in applicable_types(facts)
+        assert coverage.missing["processed_bpm"] == coverage.files == 1
+        assert set(coverage.missing) == applicable_types(facts)
+        associate_headers(connection, [header])
+        assert calibration_coverage(connection, [NIGHT]) == coverage

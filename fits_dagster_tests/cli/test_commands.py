@@ -265,3 +265,39 @@ def test_what_died_left_nothing(
     assert left.exists()
     assert "1 temporary files" in run("upkeep", "leftovers").output
     assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "status",
+        "doctor",
+        f"history {NAME}",
+        f"calibrations {NAME}",
+        "night 20251123",
+        "queue list",
+        "queue retry --dry-run --stage ingest",
+        "processing-tags list",
+        "user list",
+        "token list --site archive",
+        "audit",
+        "logs",
+        "alerts look",
+        "alerts list",
+        "rebuild --dry-run",
+        "rebuild-match-keys --dry-run",
+        "migrate --dry-run",
+        "add-to-ingest-queue --dry-run --file-re S0001",
+        "upkeep leftovers --dry-run",
+        "scrub --all --dry-run",
+    ],
+)
+def test_what_only_looks_makes_nothing(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that is no home stays none, whoever has mistyped it."""
+    home = tmp_path / "mistyped"
+    monkeypatch.setenv("FITS_DAGSTER_HOME", str(home))
+    told = CliRunner().invoke(cli, shlex.split(line))
+    assert told.exit_code != 0, told.output
+    assert isinstance(told.exception, SystemExit | FileNotFoundError), told.exception
+    assert str(home) in f"{told.output} {told.exception}"
+    assert not home.exists(), list(home.rglob("*"))

@@ -88,6 +88,7 @@ def test_a_web_application_of_an_older_version_is_to_be_restarted(
 
 def test_code_servers(settings: Settings) -> None:
     path = code_socket(settings, "summit")
+    path.parent.mkdir()
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         server.listen()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -25,9 +26,15 @@ class Counted:
     def __init__(self, client: Any) -> None:
         self._client = client
         self.fetched = 0
+        self.looked_at = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
+
+    def head_object(self, *args: Any, **kwargs: Any) -> Any:
+        """Look, and count it."""
+        self.looked_at += 1
+        return self._client.head_object(*args, **kwargs)
 
     def download_file(self, *args: Any, **kwargs: Any) -> None:
         """Fetch, and count it."""
@@ -105,6 +112,24 @@ def test_who_wants_to_see_the_bucket_sees_the_bucket(store: S3Store, source: Cal
         assert path.read_bytes() == b"pixels"
     assert store.client.fetched == 2
     assert len(kept(store)) == 1
+
+
+def test_who_knows_the_content_need_not_ask_the_bucket(
+    store: S3Store, source: Callable[[bytes], Path]
+) -> None:
+    md5 = hashlib.md5(b"pixels", usedforsecurity=False).hexdigest()
+    store.put(source(b"pixels"), KEY)
+    read(store, keep=True)
+    looks = store.client.looked_at
+    with store.handed_on(KEY, md5=md5) as path:
+        assert path.read_bytes() == b"pixels"
+    assert (store.client.looked_at, store.client.fetched) == (looks, 1)
+    with store.handed_on(KEY, md5=md5) as path:
+        assert path.read_bytes() == b"pixels", "there is no copy any more"
+    assert (store.client.looked_at, store.client.fetched) == (looks + 1, 2)
+    store.put(source(b"other"), KEY)
+    with store.handed_on(KEY, md5=md5) as path:
+        assert path.read_bytes() == b"other", "nobody has the former bytes"
 
 
 def test_an_error_keeps_nothing(store: S3Store, source: Callable[[bytes], Path]) -> None:
