@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row
@@ -13,7 +14,7 @@ from fits_dagster.sites import Site
 from fits_dagster.storage.entries import Entry, EntryError, entries_of
 from fits_dagster.storage.mounts import ANSWER_S, answer_within
 
-__all__ = ["COPY", "dhs_entries", "is_ignored", "scan_dhs"]
+__all__ = ["COPY", "DhsWatch", "dhs_entries", "is_ignored", "scan_dhs"]
 
 #: The stage that takes what arrives.
 COPY: Final = "copy"
@@ -25,6 +26,9 @@ _TRY_AGAIN_S: Final = 60.0
 #: that moment far away.
 _MOMENTS: Final = frozenset({"unstable", "incomplete"})
 _MOMENTS_S: Final = 10.0
+#: What has landed is looked at again after so many seconds, and after so many times what that takes.
+_LANDED_AGAIN_S: Final = 5.0
+_LANDED_PAUSES: Final = 10.0
 
 
 def is_ignored(name: str) -> bool:
@@ -32,8 +36,13 @@ def is_ignored(name: str) -> bool:
     return "tmp" in name or not name.endswith(".fits")
 
 
-def dhs_entries(site: Site) -> list[Entry]:
+def dhs_entries(site: Site, besides: Container[str] = ()) -> list[Entry]:
     """List the DHS directory: everything with the name of a file to be copied, each by itself.
+
+    Parameters
+    ----------
+    besides
+        Names, as the operating system gives them, of what is left out and not looked at.
 
     Raises
     ------
@@ -46,7 +55,9 @@ def dhs_entries(site: Site) -> list[Entry]:
     links_in = directory if site.settings.dhs_links else None
 
     def look() -> list[Entry]:
-        found = entries_of(directory, wanted=lambda name: not is_ignored(name), links_in=links_in)
+        found = entries_of(
+            directory, wanted=lambda name: name not in besides and not is_ignored(name), links_in=links_in
+        )
         return sorted(found, key=lambda entry: entry.name)
 
     return answer_within(ANSWER_S, directory, "entries", look)
@@ -54,9 +65,6 @@ def dhs_entries(site: Site) -> list[Entry]:
 
 def scan_dhs(site: Site) -> list[str]:
     """Compare the DHS directory with what has landed, and queue what is new or has changed.
-
-    One listing and one query, whatever the number of files; no file is opened. What can never be taken as
-    it is (no regular file, an unsafe name) is queued once, to be refused with its reason.
 
     Returns
     -------
@@ -68,22 +76,64 @@ def scan_dhs(site: Site) -> list[str]:
     OSError
         The directory cannot be read.
     """
-    entries = dhs_entries(site)
-    if not entries:
-        return []
-    with site.engine.begin() as connection:
-        # of those that are there now: what was copied through the years is no business of a look
-        names = [entry.name for entry in entries]
-        landed = {
-            row.name: (row.size, row.mtime_ns)
-            for row in connection.execute(LEDGER["landed"], {"names": names})
-        }
-        changed = [entry for entry in entries if _is_news(entry, landed.get(entry.name))]
-        if not changed:
+    return DhsWatch(site).look()
+
+
+class DhsWatch:
+    """Looks at the DHS directory again and again, for as long as somebody watches.
+
+    One listing and one query, whatever the number of files; no file is opened. What has landed as it is there
+    is looked at every few seconds only, what has come since at each look. What can never be taken as it is
+    (no regular file, an unsafe name) is queued once, to be refused with its reason.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        #: Raw names of what had landed as it was when it was looked at, and its names by their small letters.
+        self._landed: set[str] = set()
+        self._owners: dict[str, str] = {}
+        self._all_again = 0.0
+
+    def look(self) -> list[str]:
+        """Queue what is new or has changed; see :func:`scan_dhs`."""
+        began = time.monotonic()
+        if began >= self._all_again:
+            self._landed, self._owners = set(), {}
+        is_whole = not self._landed
+        queued = self._compare(dhs_entries(self._site, self._landed))
+        if is_whole:
+            took = time.monotonic() - began
+            self._all_again = began + took + max(_LANDED_AGAIN_S, _LANDED_PAUSES * took)
+        return queued
+
+    def _compare(self, looked_at: Sequence[Entry]) -> list[str]:
+        """Compare entries that have been looked at with what has landed; returns the names it queued."""
+        if not looked_at:
             return []
-        faults = _faults(changed, entries, landed)
+        with self._site.engine.begin() as connection:
+            # of those that are there now: what was copied through the years is no business of a look
+            names = [entry.name for entry in looked_at]
+            landed = {
+                name: (size, mtime_ns)
+                for name, size, mtime_ns in connection.execute(LEDGER["landed"], {"names": names})
+            }
+            changed = [entry for entry in looked_at if _is_news(entry, landed.get(entry.name))]
+            self._remember(looked_at, changed)
+            return self._queue(connection, changed, landed) if changed else []
+
+    def _remember(self, looked_at: Sequence[Entry], changed: Sequence[Entry]) -> None:
+        news = {entry.raw_name for entry in changed}
+        as_they_landed = [e for e in looked_at if e.error is None and e.raw_name not in news]
+        self._landed.update(entry.raw_name for entry in as_they_landed)
+        for entry in as_they_landed:
+            self._owners.setdefault(entry.name.casefold(), entry.name)
+
+    def _queue(
+        self, connection: Connection, changed: Sequence[Entry], landed: Mapping[str, tuple[int, int]]
+    ) -> list[str]:
+        faults = _faults(changed, self._owners, landed)
         known = _known_work(connection, [entry.name for entry in changed])
-        soon = max(site.settings.dhs_stable_seconds, 0.0) + _MOMENTS_S
+        soon = max(self._site.settings.dhs_stable_seconds, 0.0) + _MOMENTS_S
         new = [
             entry.name
             for entry in changed
@@ -93,7 +143,7 @@ def scan_dhs(site: Site) -> list[str]:
             connection,
             (NewWork(stage=COPY, filename=name, payload=_refusal(faults.get(name))) for name in new),
         )
-    return new
+        return new
 
 
 def _is_news(entry: Entry, landed: tuple[int, int] | None) -> bool:
@@ -102,17 +152,23 @@ def _is_news(entry: Entry, landed: tuple[int, int] | None) -> bool:
 
 
 def _faults(
-    changed: Iterable[Entry], entries: Iterable[Entry], landed: Mapping[str, tuple[int, int]]
+    changed: Sequence[Entry], owners: Mapping[str, str], landed: Container[str]
 ) -> Mapping[str, EntryError]:
-    """Return by name why entries are refused: what they are, or that another name differs by case only."""
-    concerned = {entry.name.casefold() for entry in changed}
-    alike = (e.name for e in entries if e.fault is None and e.name.casefold() in concerned)
-    owners: dict[str, str] = {}
-    for name in sorted(alike, key=lambda n: (n not in landed, n)):
-        owners.setdefault(name.casefold(), name)
+    """Return by name why entries are refused: what they are, or that another name differs by case only.
+
+    Parameters
+    ----------
+    owners
+        Names of what has landed and has not changed, by their small letters.
+    landed
+        Names, among those of the entries, under which something has landed.
+    """
+    names = sorted((e.name for e in changed if e.fault is None), key=lambda name: (name not in landed, name))
+    first = {name.casefold(): name for name in reversed(names)}
     faults = {}
     for entry in changed:
-        owner = owners.get(entry.name.casefold(), entry.name)
+        folded = entry.name.casefold()
+        owner = owners.get(folded) or first.get(folded, entry.name)
         if entry.fault is not None:
             faults[entry.name] = entry.fault
         elif owner != entry.name and entry.name not in landed:

@@ -76,6 +76,7 @@ def drain(
     report = DrainReport(stage.name, run_id)
     rounds = 0
     courtesy = Courtesy(site, stop)
+    look = stage.watch(site)
     with Listener(site.engine, [stage.name]) if linger else nullcontext() as listener:
         began = last_work = looked = time.monotonic()
         while not stop() and time.monotonic() - began < site.work.max_run_seconds:
@@ -83,7 +84,7 @@ def drain(
             deferred, round_began = report.deferred, time.monotonic()
             try:
                 if stage.look_every_s is not None and (rounds == 1 or time.monotonic() >= looked):
-                    took = _look(site, stage)
+                    took = _look(stage.name, look)
                     looked = time.monotonic() + pause_after(took, stage.look_every_s)
                 if scope.is_background:
                     courtesy.wait()
@@ -119,7 +120,7 @@ def drain(
     return report
 
 
-def _look(site: Site, stage: Stage[Any]) -> float:
+def _look(stage: str, look: Callable[[], object]) -> float:
     """Look for what has come; a directory that is away now holds up nothing that came before.
 
     Returns
@@ -129,9 +130,9 @@ def _look(site: Site, stage: Stage[Any]) -> float:
     """
     began = time.monotonic()
     try:
-        stage.look(site)
+        look()
     except OSError as error:
-        log.warning("%s: cannot look for what is new: %s", stage.name, error)
+        log.warning("%s: cannot look for what is new: %s", stage, error)
     return time.monotonic() - began
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Generic, TypeVar
@@ -162,7 +162,7 @@ class Stage(ABC, Generic[Result]):
     parallel = True
     #: Results that share a transaction, at most.
     group_size = 16
-    #: Seconds between calls of :meth:`look` while a run is at this stage; None where all work is announced.
+    #: Seconds between looks (:meth:`watch`) while a run is at this stage; None where all work is announced.
     look_every_s: float | None = None
 
     def is_part_of(self, site: SiteSettings) -> bool:
@@ -188,8 +188,12 @@ class Stage(ABC, Generic[Result]):
     def end(self) -> None:
         """Let go of what is kept from file to file; work may begin again after it."""
 
-    def look(self, site: Site) -> None:
-        """Queue what has come from outside the database; see :attr:`look_every_s`."""
+    def watch(self, site: Site) -> Callable[[], object]:
+        """Return what queues what has come from outside the database, each time that it is called.
+
+        See :attr:`look_every_s`. Who watches for a while asks for it once: it may remember what it has seen.
+        """
+        return lambda: None
 
     def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, Any]:
         """Look up in one query what the batch needs from the database, by item id."""

@@ -70,9 +70,10 @@ def _arrivals_sensor(stage: Stage[Any], by_stage: Mapping[str, StageAsset]) -> d
     )
     def arrivals(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterator[Request]:
         opened = site_resource.open("sensors")
+        queue_what_has_come = stage.watch(opened)
 
         def look() -> list[dg.RunRequest]:
-            stage.look(opened)
+            queue_what_has_come()
             return list(_arrived(context.instance, opened, stage, by_stage))
 
         yield from _within_a_tick(context, opened, [stage.name], look, every=stage.look_every_s)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from fits_dagster.errors import FileError
 from fits_dagster.fits.verify import CompletenessState, completeness
-from fits_dagster.intake.dhs import COPY, is_ignored, scan_dhs
+from fits_dagster.intake.dhs import COPY, DhsWatch, is_ignored, scan_dhs
 from fits_dagster.intake.room import require_room
 from fits_dagster.ledger.items import CONTENT, NewWork, WorkItem
 from fits_dagster.ledger.queries import QUERIES as LEDGER
@@ -74,9 +74,9 @@ class CopyStage(Stage[_Landed]):
         """Where a data handling system writes."""
         return site.dhs_directory is not None
 
-    def look(self, site: Site) -> None:
-        """Queue what is new in the DHS directory."""
-        scan_dhs(site)
+    def watch(self, site: Site) -> Callable[[], object]:
+        """Return what queues what is new in the DHS directory."""
+        return DhsWatch(site).look
 
     def prepare(self, site: Site, connection: Connection, items: Sequence[WorkItem]) -> Mapping[int, Any]:
         """Nothing is needed: an item carries what was seen of its file."""

@@ -249,3 +249,36 @@ def test_what_was_copied_through_the_years_is_no_business_of_a_look(summit: Site
 
     assert arrivals.scan_dhs(summit) == []
     assert asked == [1]
+
+
+def test_who_watches_looks_at_what_has_landed_now_and_then(
+    summit: Site, night: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, source in enumerate(night[:3], start=1):
+        shutil.copy(source, dhs_of(summit) / f"N20251123S000{number}.fits")
+    copy_in(summit)
+    clock = [1000.0]
+    monkeypatch.setattr(arrivals.time, "monotonic", lambda: clock[0])
+    asked: list[int] = []
+
+    @event.listens_for(summit.engine, "after_cursor_execute")
+    def note(connection: Any, cursor: Any, sql: str, *_: Any) -> None:
+        if "from dhs_file" in sql:
+            asked.append(cursor.rowcount)
+
+    watch = arrivals.DhsWatch(summit)
+    assert (watch.look(), watch.look(), asked) == ([], [], [3])
+    # another name that differs by case only, and one that is new: both are seen at once
+    shutil.copy(night[3], dhs_of(summit) / "N20251123S0004.fits")
+    shutil.copy(night[3], dhs_of(summit) / "n20251123s0001.fits")
+    assert sorted(watch.look()) == ["N20251123S0004.fits", "n20251123s0001.fits"]
+    assert asked == [3, 0]
+    with summit.engine.connect() as connection:
+        refused = connection.scalars(text("select filename from work_item where payload ? 'refused'")).all()
+    assert refused == ["n20251123s0001.fits"]
+    shutil.copy(night[4], dhs_of(summit) / NAME)
+    (dhs_of(summit) / "N20251123S0002.fits").unlink()
+    assert watch.look() == []
+    clock[0] += 6
+    assert watch.look() == [NAME], "it was written again"
+    assert watch.look() == [], "it is queued"

@@ -65,7 +65,7 @@ def test_a_night_goes_from_the_dhs_to_pictures_and_associations(observatory: Sit
     done: Counter[str] = Counter()
     # a file is copied when it has been seen twice
     for _ in range(3):
-        stages[0].look(observatory)
+        stages[0].watch(observatory)()
         with observatory.engine.begin() as connection:
             connection.execute(text("update work_item set not_before = now()"))
         for stage in stages:
