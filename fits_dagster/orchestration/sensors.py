@@ -47,6 +47,9 @@ _LOOK_AT_QUEUES_EVERY_S = 2.0
 #: Work this young is left to the run that is at it.
 _SETTLED_S = 3.0
 _BROKER_PATIENCE_S = 1.0
+#: Where work is announced at every moment, most looks find it in good hands: so they pause for so many times
+#: what they take, and no longer than that many seconds.
+_PAUSES_OF_A_LOOK, _LONGEST_PAUSE_S = 5.0, 0.3
 
 
 def build_sensors(site: SiteName, assets: Sequence[StageAsset]) -> list[dg.SensorDefinition]:
@@ -128,8 +131,10 @@ def _within_a_tick(
                 began = time.monotonic()
                 if (requests := look()) or (left := deadline - time.monotonic()) <= 0:
                     break
-                pause = left if every is None else pause_after(time.monotonic() - began, every)
-                listener.wait(min(pause, left))
+                took = time.monotonic() - began
+                time.sleep(min(_PAUSES_OF_A_LOOK * took, _LONGEST_PAUSE_S, left))
+                left = max(0.0, deadline - time.monotonic())
+                listener.wait(left if every is None else min(pause_after(took, every), left))
             if requests and _is_launched_by_celery(context.instance):
                 wait_for_broker(load_settings(), seconds=_BROKER_PATIENCE_S)
     except (OSError, OperationalError, psycopg.Error, BrokerError) as error:

@@ -72,6 +72,9 @@ class WorkSettings(Frozen):
     batch_size: int = Field(default=32, ge=1)
     #: Lease of a claimed item; renewed every third of it while the worker lives.
     lease_seconds: float = Field(default=60.0, gt=0)
+    #: While files come in numbers, one that has calibrations waits so many seconds before they are looked for
+    #: again, so that all that come meanwhile are found at once.
+    associate_again_seconds: float = Field(default=10.0, ge=0)
     #: Attempts before a transient error becomes a failure (export retries for ever).
     max_attempts: int = Field(default=8, ge=1)
     #: First and longest delay between attempts.

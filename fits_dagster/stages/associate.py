@@ -18,6 +18,8 @@ from fits_dagster.sites import Site
 __all__ = ["STAGE", "AssociateStage"]
 
 
+#: So many new versions in one transaction are files that come in numbers.
+_IN_NUMBERS: Final = 4
 #: Key of a payload: whom the header concerns has not been looked for yet.
 _OWES: Final = "owes_others"
 
@@ -59,8 +61,9 @@ class AssociateStage(Stage[int]):
         for version in versions:
             if version.header_id is not None:
                 headers[version.item.priority].append(version.header_id)
+        delay = site.work.associate_again_seconds if len(versions) >= _IN_NUMBERS else 0.0
         others = [
-            work
+            replace(work, delay=delay)
             for priority, ids in headers.items()
             for work in follow_ups(connection, ids, priority=priority, others_later=priority <= BACKGROUND)
         ]

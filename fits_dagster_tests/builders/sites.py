@@ -28,6 +28,7 @@ def brisk_settings(home: Path, *, summit: URL, archive: URL) -> Settings:
     work = {
         "workers": 2,
         "linger_seconds": 0,
+        "associate_again_seconds": 0,
         "tick_seconds": 0,
         "poll_seconds": 0.05,
         "retry_base_seconds": 0.05,
