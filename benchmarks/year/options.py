@@ -58,6 +58,8 @@ class Year:
     #: Real seconds for which the clock of the nights stood, because files were behind.
     waited_s: float = 0.0
     timed_out: bool = False
+    #: Somebody wants it to end with the night that is on.
+    is_to_end: bool = False
     interrupted: bool = False
 
     @property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,8 @@ _COOKIE: Final = "of-the-year"
 def simulate_year(options: YearOptions, console: Console) -> Year:
     """Run the year, or a part; at its end everything that was started is stopped, and the home removed.
 
-    Ctrl-C ends it early: then the figures are those of the nights until then, and nothing is compared.
+    Ctrl-C ends it early: then the figures are those of the nights until then, and nothing is compared. A part
+    ends with the next night instead, whole, and only another Ctrl-C breaks it off.
 
     Raises
     ------
@@ -39,7 +41,10 @@ def simulate_year(options: YearOptions, console: Console) -> Year:
     with _directory(options) as directory:
         part = Part() if options.keep is None else begin_part(directory, year)
         try:
-            with _started(directory / "home", year.options, console) as (system, network):
+            with (
+                _ended_with_a_night(year, console) if options.keep is not None else nullcontext(),
+                _started(directory / "home", year.options, console) as (system, network),
+            ):
                 done = Telescope(system, network, year, part, console).run()
             year.seconds += time.monotonic() - began
             if options.keep is not None and not year.timed_out:
@@ -48,6 +53,24 @@ def simulate_year(options: YearOptions, console: Console) -> Year:
             year.interrupted = True
             year.seconds += time.monotonic() - began
     return year
+
+
+@contextmanager
+def _ended_with_a_night(year: Year, console: Console) -> Iterator[None]:
+    """Let the first signal do what ``--minutes`` does, and the second one break off."""
+
+    def end(*_: object) -> None:
+        if year.is_to_end:
+            raise KeyboardInterrupt
+        year.is_to_end = True
+        console.print("one night more; another signal breaks this part off, and then it cannot go on")
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -135,7 +135,7 @@ class Telescope:
                 for number in range(self.part.night, options.nights):
                     progress.update(task, what=str(Night(options.first_night + timedelta(days=number))))
                     is_late = options.minutes is not None and time.monotonic() - began > options.minutes * 60
-                    is_last = is_late or number == options.nights - 1
+                    is_last = is_late or self.year.is_to_end or number == options.nights - 1
                     self._night(number, is_last=is_last)
                     progress.advance(task)
                     if is_last:
