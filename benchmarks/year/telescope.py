@@ -7,10 +7,11 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -189,7 +190,8 @@ class Telescope:
         self._by_hand(number, plan, given)
         self.morning.do(number, plan.night)
         while len(self.given) > max(_SETTLED_NIGHTS, options.ahead + _SETTLING_NIGHTS):
-            self._wait(lambda: not self.given[0].settled and self._on_their_way(), "the oldest night")
+            oldest = [self.given[0]]
+            self._wait(partial(self._on_their_way, oldest), "the oldest night", oldest)
             self._clear(self.given.popleft())
         stretch = self.meters.stretches[-1]
         stretch.last = str(plan.night)
@@ -293,27 +295,30 @@ class Telescope:
             self._timer.cancel()
         self.network.mend()
 
-    def _look(self) -> None:
-        """Keep the system running, measure, and see which nights have settled."""
+    def _look(self, nights: Iterable[_Given] | None = None) -> None:
+        """Keep the system running, measure, and see which nights have settled; by default of all."""
         now = time.monotonic()
         if now - self._supervised >= _SUPERVISE_EVERY_S:
             self._supervised = now
             self.system.look()
             self.meters.sample()
         if now >= self._next_look:
-            for given in self.given:
+            for given in self.given if nights is None else nights:
                 if given.is_whole and not given.settled:
                     given.left = self._left(given)
                     given.settled = not given.left
             took = time.monotonic() - now
             self._next_look = time.monotonic() + max(_LOOK_EVERY_S, took / _LOOKING_SHARE)
 
-    def _wait(self, left: Callable[[], object], what: str) -> None:
-        """Wait until nothing is left; what is left must change now and then."""
+    def _wait(self, left: Callable[[], object], what: str, nights: Iterable[_Given] | None = None) -> None:
+        """Wait until nothing is left of some nights; what is left must change now and then."""
         began = moved = time.monotonic()
+        if nights is not None:
+            # the pause after the last look was for all nights
+            self._next_look = began + _LOOK_EVERY_S
         seen: object = None
         while remaining := left():
-            self._look()
+            self._look(nights)
             if remaining != seen:
                 seen, moved = remaining, time.monotonic()
             if time.monotonic() - moved > _PATIENCE_S:
@@ -322,9 +327,10 @@ class Telescope:
             time.sleep(0.1)
         self.year.waited_s += time.monotonic() - began
 
-    def _on_their_way(self) -> dict[str, set[str]]:
-        """Return the nights that have not settled, with those of their files that have not."""
-        return {str(each.night): each.left for each in self.given if not each.settled}
+    def _on_their_way(self, nights: Iterable[_Given] | None = None) -> dict[str, set[str]]:
+        """Return those of some nights that have not settled, with those of their files that have not."""
+        among = self.given if nights is None else nights
+        return {str(each.night): each.left for each in among if not each.settled}
 
     def _unfinished(self) -> list[str]:
         """Return all that waits or is worked on at any site."""
