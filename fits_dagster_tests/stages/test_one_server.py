@@ -25,6 +25,7 @@ def one_server(tmp_path: Path, postgres_url: Callable[[], URL], monkeypatch: pyt
     settings = load_settings(
         tmp_path / "home",
         sites=["observatory"],
+        work={"associate_again_seconds": 0},
         observatory={
             "profile": "summit",
             "database_url": database,
