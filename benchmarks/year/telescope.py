@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,8 @@ from rich.progress import (
 from sqlalchemy import text
 
 from benchmarks.relay import Relay
-from benchmarks.year.expected import Book, Expected, body_md5, in_hand, stored_md5, verify
+from benchmarks.year.expected import Book, Expected, body_md5, verify
+from benchmarks.year.given import Given, left_of
 from benchmarks.year.meters import Meters
 from benchmarks.year.options import Year
 from benchmarks.year.parts import Part
@@ -62,21 +62,6 @@ _UNFINISHED = text(
 )
 
 
-@dataclass
-class _Given:
-    """What was given in one night, and what was done to it."""
-
-    night: Night
-    files: dict[str, Expected] = field(default_factory=dict)
-    #: Files that were edited or written anew, and have not arrived again.
-    changed: set[str] = field(default_factory=set)
-    #: All of them have been given; before that nothing has settled.
-    is_whole: bool = False
-    settled: bool = False
-    #: Files that are on their way.
-    left: set[str] = field(default_factory=set)
-
-
 class _TimedOutError(Exception):
     """Nothing has moved for too long."""
 
@@ -96,7 +81,7 @@ class Telescope:
         self.dhs = directory
         self.book = Book(system.settings.home / "expected.jsonl", goes_on=part.night > 0)
         #: Nights of which something may still change, the oldest first.
-        self.given: deque[_Given] = deque()
+        self.given: deque[Given] = deque()
         #: What comes later, by the number of the night in which it does.
         self.later: dict[int, list[PlannedFrame]] = {}
         self._supervised = 0.0
@@ -164,7 +149,7 @@ class Telescope:
             self.meters.begin(str(plan.night))
         self._wait(lambda: len(found := self._on_their_way()) >= options.ahead and found, "earlier nights")
         self.morning.began[plan.night] = datetime.now(UTC)
-        given = _Given(plan.night)
+        given = Given(plan.night)
         self.given.append(given)
         began = time.monotonic()
         dawn = datetime.combine(plan.night.day, datetime.min.time(), UTC) + timedelta(hours=18)
@@ -207,7 +192,7 @@ class Telescope:
             self._look()
             time.sleep(min(left, 0.2))
 
-    def _give(self, given: _Given, frame: PlannedFrame, plan: NightPlan | None) -> None:
+    def _give(self, given: Given, frame: PlannedFrame, plan: NightPlan | None) -> None:
         """Write a file into the telescope's directory."""
         whole = content(frame)
         fault = plan.faults.get(frame.filename) if plan is not None else None
@@ -222,7 +207,7 @@ class Telescope:
             self.year.deeds["broken files"] += 1
         given.files[frame.filename] = Expected(frame.filename, _md5(written), fault)
 
-    def _by_hand(self, number: int, plan: NightPlan, given: _Given) -> None:
+    def _by_hand(self, number: int, plan: NightPlan, given: Given) -> None:
         """Edit headers, write files anew and touch some, among those that have arrived in the last nights."""
         choice = self.plan.choice(number, "by hand")
         settled = [each for each in self.given if each.settled and each is not given]
@@ -243,7 +228,7 @@ class Telescope:
                 os.utime(self._stored(name))
                 self.year.deeds["files touched by hand"] += 1
 
-    def _edit(self, given: _Given, name: str, state: str) -> None:
+    def _edit(self, given: Given, name: str, state: str) -> None:
         whole = self._stored(name).read_bytes()
         try:
             request = read_item({"filename": name, "values": {"qa_state": state}})
@@ -258,7 +243,7 @@ class Telescope:
         given.settled = False
         self.year.deeds["headers edited"] += 1
 
-    def _rewrite(self, given: _Given, name: str) -> None:
+    def _rewrite(self, given: Given, name: str) -> None:
         path = self._stored(name)
         changed = rewritten(path.read_bytes(), "night staff")
         beside = path.with_name(f"tmp-{name}")
@@ -274,12 +259,12 @@ class Telescope:
         assert directory is not None
         return directory / name
 
-    def _clear(self, given: _Given) -> None:
+    def _clear(self, given: Given) -> None:
         """Clear the telescope's directory of a night that has arrived."""
         self._remove(given)
         self.book.write(list(given.files.values()))
 
-    def _remove(self, given: _Given) -> None:
+    def _remove(self, given: Given) -> None:
         for name in given.files:
             (self.dhs / name).unlink(missing_ok=True)
 
@@ -295,7 +280,7 @@ class Telescope:
             self._timer.cancel()
         self.network.mend()
 
-    def _look(self, nights: Iterable[_Given] | None = None) -> None:
+    def _look(self, nights: Iterable[Given] | None = None) -> None:
         """Keep the system running, measure, and see which nights have settled; by default of all."""
         now = time.monotonic()
         if now - self._supervised >= _SUPERVISE_EVERY_S:
@@ -305,12 +290,12 @@ class Telescope:
         if now >= self._next_look:
             for given in self.given if nights is None else nights:
                 if given.is_whole and not given.settled:
-                    given.left = self._left(given)
+                    given.left = left_of(given, self.sites)
                     given.settled = not given.left
             took = time.monotonic() - now
             self._next_look = time.monotonic() + max(_LOOK_EVERY_S, took / _LOOKING_SHARE)
 
-    def _wait(self, left: Callable[[], object], what: str, nights: Iterable[_Given] | None = None) -> None:
+    def _wait(self, left: Callable[[], object], what: str, nights: Iterable[Given] | None = None) -> None:
         """Wait until nothing is left of some nights; what is left must change now and then."""
         began = moved = time.monotonic()
         if nights is not None:
@@ -327,7 +312,7 @@ class Telescope:
             time.sleep(0.1)
         self.year.waited_s += time.monotonic() - began
 
-    def _on_their_way(self, nights: Iterable[_Given] | None = None) -> dict[str, set[str]]:
+    def _on_their_way(self, nights: Iterable[Given] | None = None) -> dict[str, set[str]]:
         """Return those of some nights that have not settled, with those of their files that have not."""
         among = self.given if nights is None else nights
         return {str(each.night): each.left for each in among if not each.settled}
@@ -340,28 +325,6 @@ class Telescope:
                 for row in connection.execute(_UNFINISHED):
                     found.append(f"{name} {row.stage}: {row.filename}: {row.reason or row.state}")
         return found
-
-    def _left(self, given: _Given) -> set[str]:
-        """Return the files of a night that are on their way, or have not come at all."""
-        names = list(given.files)
-        left: set[str] = set()
-        with self.sites["summit"].engine.connect() as connection:
-            left |= in_hand(connection, names)
-            summit = stored_md5(connection, list(given.changed))
-            failed = {trimmed(row.filename) for row in connection.execute(LEDGER["failed_items"])}
-        with self.sites["archive"].engine.connect() as connection:
-            left |= in_hand(connection, names)
-            archive = stored_md5(connection, names)
-        for name, file in given.files.items():
-            if file.fault is not None:
-                is_there = name in failed
-            elif file.edits:
-                is_there = archive.get(name) not in (None, file.md5) and archive[name] == summit.get(name)
-            else:
-                is_there = archive.get(name) == file.md5
-            if not is_there:
-                left.add(name)
-        return left
 
     def _finish(self, progress: Progress) -> None:
         self._wait(self._on_their_way, "the last nights")

@@ -233,13 +233,14 @@ def _stored_needs(facts: HeaderFacts) -> list[dict[str, Any]]:
 
     So the applicable types of a header are those of its needs, without its being judged again.
     """
-    rows = needs_of(facts)
-    if facts.is_target:
-        looked_for = {row["caltype"] for row in rows}
-        for caltype in sorted(applicable_types(facts) - looked_for):
-            secs = facts.values["ut_datetime_secs"]
-            at = {"secs": secs, "low_secs": secs, "high_secs": secs}
-            rows.append({"header_id": facts.header_id, "caltype": caltype, **at, **_UNMET})
+    if not facts.is_target:
+        return []
+    applicable = applicable_types(facts)
+    rows = needs_of(facts, applicable)
+    secs = facts.values["ut_datetime_secs"]
+    at = {"secs": secs, "low_secs": secs, "high_secs": secs}
+    for caltype in sorted(applicable - {row["caltype"] for row in rows}):
+        rows.append({"header_id": facts.header_id, "caltype": caltype, **at, **_UNMET})
     return rows
 
 

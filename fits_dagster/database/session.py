@@ -21,7 +21,7 @@ def awake(settings: Settings, site: SiteName) -> None:
     FileNotFoundError
         There is no database server yet; to look at a home makes none.
     """
-    database_url(settings, site)
+    database_url(settings, site)  # not known where there is no server
     if not (settings.database_url or settings.site(site).database_url):
         start_embedded_server(settings)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from fits_dagster.storage.base import ObjectInfo
 
-__all__ = ["KeptCopies"]
+__all__ = ["KeptCopies", "version_of"]
 
 #: Where nobody asked for a copy so long, seconds, the next stage is paused, or done elsewhere.
 _LONGEST_S: Final = 3600.0
@@ -37,13 +37,13 @@ class KeptCopies:
         self._directory = directory
         self._most_bytes = most_bytes
 
-    def take(self, info: ObjectInfo, target: Path) -> bool:
-        """Move the copy of just this version of an object to a place; tells whether there was one."""
-        return _moved(self._place(info), target)
-
-    def take_content(self, key: str, md5: str, target: Path) -> bool:
-        """Move the copy of an object's bytes of this MD5 to a place; tells whether there was one."""
-        return _moved(self._place_of(key, md5), target)
+    def take(self, key: str, version: str, target: Path) -> bool:
+        """Move the copy of a version (`version_of`) of an object to a place; tells whether there was one."""
+        try:
+            self._place(key, version).rename(target)
+        except OSError:
+            return False
+        return True
 
     def give(self, info: ObjectInfo, copy: Path) -> None:
         """Take over a file that holds this version of an object, or remove it where there is no room."""
@@ -53,7 +53,7 @@ class KeptCopies:
                 self._directory.mkdir(parents=True, exist_ok=True)
                 # the time is that of its coming
                 os.utime(copy)
-                copy.rename(self._place(info))
+                copy.rename(self._place(info.key, version_of(info)))
                 self.sweep()
         copy.unlink(missing_ok=True)
 
@@ -82,17 +82,11 @@ class KeptCopies:
             if room < 0 or modified < oldest:
                 Path(path).unlink(missing_ok=True)
 
-    def _place(self, info: ObjectInfo) -> Path:
-        return self._place_of(info.key, info.md5 or str(info))
-
-    def _place_of(self, key: str, version: str) -> Path:
+    def _place(self, key: str, version: str) -> Path:
         name = f"{_BOOT.read_text()} {version} {key}"
         return self._directory / hashlib.sha256(name.encode()).hexdigest()
 
 
-def _moved(copy: Path, target: Path) -> bool:
-    try:
-        copy.rename(target)
-    except OSError:
-        return False
-    return True
+def version_of(info: ObjectInfo) -> str:
+    """Return what tells a version of an object from others: its MD5, or else all that is known of it."""
+    return info.md5 or str(info)

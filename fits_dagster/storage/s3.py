@@ -16,7 +16,7 @@ from fits_dagster.errors import DataflowError, FileError, TransientError
 from fits_dagster.settings import S3Settings
 from fits_dagster.storage.base import ObjectInfo, Wanted, all_names, check_key, require_md5
 from fits_dagster.storage.etag import PART_BYTES, expected_tag
-from fits_dagster.storage.kept import KeptCopies
+from fits_dagster.storage.kept import KeptCopies, version_of
 from fits_dagster.storage.landing import TEMPORARY_MARK, md5_of
 
 __all__ = ["S3Store"]
@@ -172,9 +172,9 @@ class S3Store:
         """Fetch an object as `local` does, or take the copy that the stage before has kept."""
         with self._temporary(key) as path:
             # the bucket need not be asked for what is known and at hand
-            if md5 is None or keep or not self.kept.take_content(key, md5, path):
+            if md5 is None or keep or not self.kept.take(key, md5, path):
                 info = info or self._found(key)
-                if not self.kept.take(info, path):
+                if not self.kept.take(key, version_of(info), path):
                     self._fetch(info, path, verify=verify)
             yield path
             if keep and info is not None:
