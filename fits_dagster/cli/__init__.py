@@ -122,5 +122,18 @@ def main() -> None:
         known = [getattr(sys.modules[module], name) for module, name in _FOR_PEOPLE if module in sys.modules]
         if not isinstance(error, (OSError, *known)):
             raise
-        click.echo(f"fits-dagster: {error}", err=True)
+        click.echo(f"fits-dagster: {_unconnected(error) or error}", err=True)
         sys.exit(1)
+
+
+def _unconnected(error: Exception) -> str:
+    """Return what there is to do if a database could not be reached, or nothing if it was another error."""
+    from sqlalchemy.exc import OperationalError
+
+    if not isinstance(error, OperationalError) or error.statement is not None:
+        return ""
+    said, *_ = str(error.orig).splitlines()
+    return (
+        f"the database does not answer: {said}. Is the system up ('fits-dagster up'), and does database_url "
+        "name the right server?"
+    )

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 import fits_dagster
-from fits_dagster.cli import cli
+from fits_dagster.cli import cli, main
 from fits_dagster.ledger import items as work
 from fits_dagster.ledger.items import NewWork, new_lease
 from fits_dagster.settings import Settings
@@ -301,3 +301,18 @@ def test_what_only_looks_makes_nothing(line: str, tmp_path: Path, monkeypatch: p
     assert isinstance(told.exception, SystemExit | FileNotFoundError), told.exception
     assert str(home) in f"{told.output} {told.exception}"
     assert not home.exists(), list(home.rglob("*"))
+
+
+def test_a_database_that_is_down_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = tmp_path / "home" / "postgresql"
+    server.mkdir(parents=True)
+    (server / "url").write_text(f"postgresql://postgres:@/postgres?host={server}/run")
+    monkeypatch.setattr("sys.argv", ["fits-dagster", "queue", "list", "--home", str(tmp_path / "home")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "the database does not answer" in line
+    assert "fits-dagster up" in line
