@@ -11,6 +11,7 @@ hundred times what a look costs us, so while nothing happens they are few and lo
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import dagster as dg
@@ -20,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from fits_dagster.broker import BrokerError, wait_for_broker
 from fits_dagster.ledger.announcements import Listener
 from fits_dagster.ledger.items import reap
-from fits_dagster.ledger.pending import due_work
+from fits_dagster.ledger.pending import due_work, has_work_in_hand
 from fits_dagster.ledger.stage import Stage, pause_after
 from fits_dagster.orchestration.assets import Job, StageAsset
 from fits_dagster.orchestration.resources import SiteResource
@@ -94,9 +95,14 @@ def _queue_sensor(site: SiteName, by_stage: Mapping[str, StageAsset]) -> dg.Sens
     )
     def queue(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterator[Request]:
         opened = site_resource.open("sensors")
+        looks = count()
 
         def look() -> list[dg.RunRequest]:
+            # Dagster is asked for its runs once a tick even so: one may be left that nobody has begun
+            is_first = next(looks) == 0
             with opened.engine.begin() as connection:
+                if not (is_first or has_work_in_hand(connection)):
+                    return []
                 freed = reap(connection)
             if freed:
                 context.log.warning(f"{freed} files were held by workers that are gone; they wait again")

@@ -11,13 +11,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from fits_dagster.ledger.items import NewWork, add_work
+from fits_dagster.ledger.pending import has_work_in_hand
+from fits_dagster.orchestration import sensors
 from fits_dagster.orchestration.definitions import build_definitions
 from fits_dagster.orchestration.partitions import is_partition
-from fits_dagster.orchestration.wanted import runs_in_progress
-from fits_dagster.settings import SiteName, load_settings
+from fits_dagster.orchestration.wanted import RunsInProgress, runs_in_progress
+from fits_dagster.settings import SiteName, load_settings, write_effective
 from fits_dagster.sites import Site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,8 +181,6 @@ def test_what_several_summits_send_is_upstream_of_the_archive_and_one_server_has
 @pytest.fixture
 def use_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, summit: Site) -> None:
     """Let Dagster's resources read the settings of this test."""
-    from fits_dagster.settings import load_settings, write_effective
-
     settings = load_settings(tmp_path / "home", work=summit.work.model_dump())
     path = tmp_path / "effective.json"
     write_effective(settings.with_sites(summit=summit.settings), path)
@@ -256,6 +256,35 @@ def test_many_nights_share_a_run_and_a_name_without_a_night_comes_along(summit: 
         ("summit_export", label),
         ("summit_export_any_night", None),
     ]
+
+
+@pytest.mark.usefixtures("use_settings")
+def test_queues_at_rest_ask_dagster_nothing_until_work_comes(
+    summit: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings()
+    patient = settings.model_copy(update={"work": settings.work.model_copy(update={"tick_seconds": 50.0})})
+    write_effective(patient, Path(os.environ["FITS_DAGSTER_EFFECTIVE_SETTINGS"]))
+    monkeypatch.setattr(sensors, "_LOOK_AT_QUEUES_EVERY_S", 0.01)
+    looks: list[bool] = []
+    questions: list[int] = []
+
+    def looked(connection: Connection) -> bool:
+        if len(looks) == 3:
+            waiting(summit, NewWork(stage="ingest", filename="N20250110S0001.fits"))
+        looks.append(has_work_in_hand(connection))
+        return looks[-1]
+
+    def asked(instance: dg.DagsterInstance, site: Site) -> RunsInProgress:
+        questions.append(len(looks))
+        return runs_in_progress(instance, site)
+
+    monkeypatch.setattr(sensors, "has_work_in_hand", looked)
+    monkeypatch.setattr(sensors, "runs_in_progress", asked)
+    assert [r.partition_key for r in evaluate("summit", "summit_queue")] == ["20250110"]
+    assert looks == [False, False, False, True]
+    # one at the beginning of the tick, for runs that nobody has begun, and one for the work
+    assert questions == [0, 4]
 
 
 @pytest.mark.usefixtures("use_settings")
