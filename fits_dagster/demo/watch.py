@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from fits_dagster.fits.names import trimmed
+from fits_dagster.ledger.pending import queue_depths
 from fits_dagster.ledger.queries import QUERIES as LEDGER
 from fits_dagster.ledger.stage import Stage
 from fits_dagster.records.queries import QUERIES as RECORDS
@@ -63,6 +64,8 @@ class Watcher:
         }
         self.journeys: dict[str, Journey] = {}
         self.failures: list[Failure] = []
+        #: Items of the archive's queues that wait or are in hand.
+        self.left = 0
         self._after = dict.fromkeys(sites, 0)
 
     def look(self) -> None:
@@ -80,6 +83,8 @@ class Watcher:
                     journey.passed.setdefault((name, row.stage), row.at)
                     journey.outcome[name, row.stage] = row.outcome
                 failures += [Failure(name, *row) for row in connection.execute(LEDGER["failed_items"])]
+                if name == self.archive:
+                    self.left = sum(each.waiting + each.running for each in queue_depths(connection).values())
         self.failures = failures
 
     def count(self, step: tuple[str, str], names: Collection[str] | None = None) -> int:
@@ -101,9 +106,12 @@ class Watcher:
         )
 
     def is_settled(self, names: Sequence[str]) -> bool:
-        """Tell whether every file has arrived, or stands still for a reason that is known."""
+        """Tell whether every file has arrived, or stands still for a reason that is known.
+
+        The archive's queues must be empty as well: a calibration that came late has files associated again.
+        """
         stuck = {trimmed(failure.filename) for failure in self.failures}
-        return all(name in stuck or self.has_arrived(name) for name in names)
+        return not self.left and all(name in stuck or self.has_arrived(name) for name in names)
 
     def archived(self) -> Mapping[str, tuple[str, int]]:
         """Return MD5 and size of the uncompressed data of every file that the archive holds."""
