@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
-from playwright.sync_api import Browser, Error, Playwright, sync_playwright
+from playwright.sync_api import Browser, Error, Playwright, expect, sync_playwright
 from sqlalchemy import URL, create_engine, text
 
 from fits_dagster.database.server import start_embedded_server, stop_embedded_server
@@ -256,7 +256,8 @@ def _launch(playwright: Playwright) -> Browser:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser without a window."""
+    """A browser without a window, whose pages look for changes every five seconds while other tests run."""
+    expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
         started = _launch(playwright)
         yield started

@@ -53,7 +53,8 @@ def queue_states(site: Site) -> list[tuple[Queue, dict[str, Any]]]:
     """Look at all queues of a site; each state is an object of the poll's answer, with its token."""
     queues = queues_of(site.settings)
     by_name = [queue.stage for queue in queues if queue.lists_by_name]
-    with site.engine.connect() as connection:
+    # all statements see one moment: a file that is new in the rows would else be missing in the counts
+    with site.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         views = queue_views(connection, [queue.stage for queue in queues], by_name=by_name)
     return [(queue, _state(queue, views[queue.stage])) for queue in queues]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import requests
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from fits_dagster.ledger import items as work
 from fits_dagster.ledger.items import NewWork, new_lease
 from fits_dagster.settings import load_settings
 from fits_dagster.sites import Site
-from fits_dagster.web.queues import queues_of
+from fits_dagster.web.queues import queue_states, queues_of
 from fits_dagster_tests.builders.sites import HttpServer
 from fits_dagster_tests.web.conftest import form_token
 
@@ -59,6 +59,23 @@ def test_tabs_carry_totals_and_errors(staff: requests.Session, archive_http: Htt
         ("Preview", "0", "0"),
         ("Calcache", "0", "0"),
     ]
+
+
+def test_counts_and_rows_are_of_one_moment(archive: Site, queues: int) -> None:
+    queued: list[int] = []
+
+    @event.listens_for(archive.engine, "after_cursor_execute")
+    def queue_another(connection: Any, cursor: Any, sql: str, *_: Any) -> None:
+        if not queued and "from event" in sql:
+            queued.append(1)
+            with archive.engine.begin() as other:
+                work.add_work(other, [NewWork(stage="store", filename="N20251124S0001.fits")])
+
+    moment = {queue.short: state for queue, state in queue_states(archive)}["sq"]
+    assert queued, "none came between counts and rows"
+    assert (moment["total_waiting"], moment["waiting"]) == (0, [])
+    after = {queue.short: state for queue, state in queue_states(archive)}["sq"]
+    assert (after["total_waiting"], len(after["waiting"])) == (1, 1)
 
 
 def test_a_poll_tells_only_what_has_changed(
