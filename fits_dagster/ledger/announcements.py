@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import select
 import time
 from collections.abc import Collection
 from types import TracebackType
@@ -60,15 +62,23 @@ class Listener:
             return True
         try:
             while True:
-                left = max(0.0, deadline - time.monotonic())
-                heard = [each.payload for each in self._connection.notifies(timeout=left, stop_after=1)]
                 # what has come at the same time belongs to the same look
-                heard += [each.payload for each in self._connection.notifies(timeout=0)]
-                if not heard or self._stages.intersection(heard):
-                    return bool(heard)
+                heard = [each.payload for each in self._connection.notifies(timeout=0)]
+                if self._stages.intersection(heard):
+                    return True
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._sleep(left)
         except psycopg.Error:
             self._close()
             return True
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep until the server says something; the driver would look ten times a second whether it has."""
+        poll = select.poll()
+        poll.register(self._connection.fileno(), select.POLLIN)
+        poll.poll(math.ceil(seconds * 1000))
 
     def _listen(self) -> bool:
         try:
