@@ -191,7 +191,8 @@ class Stage(ABC, Generic[Result]):
     def watch(self, site: Site) -> Callable[[], object]:
         """Return what queues what has come from outside the database, each time that it is called.
 
-        See :attr:`look_every_s`. Who watches for a while asks for it once: it may remember what it has seen.
+        It tells whether something has: then its run is asked for at once, not within a second. See
+        :attr:`look_every_s`. Who watches for a while asks for it once: it may remember what it has seen.
         """
         return lambda: None
 

@@ -47,6 +47,8 @@ _INTERVAL_S = 3
 _LOOK_AT_QUEUES_EVERY_S = 2.0
 #: Work this young is left to the run that is at it.
 _SETTLED_S = 3.0
+#: What was put off becomes due without a word: so the database is asked this often where nothing has come.
+_ASK_AGAIN_S = 1.0
 _BROKER_PATIENCE_S = 1.0
 #: Where work is announced at every moment, most looks find it in good hands: so they pause for so many times
 #: what they take, and no longer than that many seconds.
@@ -75,9 +77,14 @@ def _arrivals_sensor(stage: Stage[Any], by_stage: Mapping[str, StageAsset]) -> d
     def arrivals(context: dg.SensorEvaluationContext, site_resource: SiteResource) -> Iterator[Request]:
         opened = site_resource.open("sensors")
         queue_what_has_come = stage.watch(opened)
+        asked = 0.0
 
-        def look() -> list[dg.RunRequest]:
-            queue_what_has_come()
+        def look(is_told: bool) -> list[dg.RunRequest]:
+            nonlocal asked
+            has_come = queue_what_has_come()
+            if not (has_come or is_told) and time.monotonic() < asked + _ASK_AGAIN_S:
+                return []
+            asked = time.monotonic()
             return list(_arrived(context.instance, opened, stage, by_stage))
 
         yield from _within_a_tick(context, opened, [stage.name], look, every=stage.look_every_s)
@@ -97,7 +104,7 @@ def _queue_sensor(site: SiteName, by_stage: Mapping[str, StageAsset]) -> dg.Sens
         opened = site_resource.open("sensors")
         looks = count()
 
-        def look() -> list[dg.RunRequest]:
+        def look(_is_told: bool) -> list[dg.RunRequest]:
             # Dagster is asked for its runs once a tick even so: one may be left that nobody has begun
             is_first = next(looks) == 0
             with opened.engine.begin() as connection:
@@ -117,7 +124,7 @@ def _within_a_tick(
     context: dg.SensorEvaluationContext,
     site: Site,
     stages: Sequence[str],
-    look: Callable[[], list[dg.RunRequest]],
+    look: Callable[[bool], list[dg.RunRequest]],
     *,
     every: float | None,
 ) -> Iterator[Request]:
@@ -127,20 +134,23 @@ def _within_a_tick(
     ----------
     stages
         An announcement of their work leads to a look at once.
+    look
+        Called with whether there may be work that nobody has looked at: at first, and after an announcement.
     every
         Seconds between two looks; None when announcements tell everything.
     """
     deadline = time.monotonic() + site.work.tick_seconds
     try:
         with Listener(site.engine, stages) as listener:
+            is_told = True
             while True:
                 began = time.monotonic()
-                if (requests := look()) or (left := deadline - time.monotonic()) <= 0:
+                if (requests := look(is_told)) or (left := deadline - time.monotonic()) <= 0:
                     break
                 took = time.monotonic() - began
                 time.sleep(min(_PAUSES_OF_A_LOOK * took, _LONGEST_PAUSE_S, left))
                 left = max(0.0, deadline - time.monotonic())
-                listener.wait(left if every is None else min(pause_after(took, every), left))
+                is_told = listener.wait(left if every is None else min(pause_after(took, every), left))
             if requests and _is_launched_by_celery(context.instance):
                 wait_for_broker(load_settings(), seconds=_BROKER_PATIENCE_S)
     except (OSError, OperationalError, psycopg.Error, BrokerError) as error:
