@@ -110,7 +110,8 @@ def crowd(systems: int, files: int, home: Path | None, as_json: bool) -> None:
 @click.option("--files-per-night", default=10, show_default=True, type=click.IntRange(1))
 @files_option(40)
 @click.option("--seconds", default=20.0, show_default=True, help="Time over which live files are fed.")
-@click.option("--to-the-end", is_flag=True, help="Wait until the backfill has ended, and tell its rate.")
+@click.option("--to-the-end", is_flag=True, help="Wait until the last backfill has ended, and tell its rate.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="The medians count.")
 @home_option
 @json_option
 def backfill(
@@ -119,6 +120,7 @@ def backfill(
     files: int,
     seconds: float,
     to_the_end: bool,
+    rounds: int,
     home: Path | None,
     as_json: bool,
 ) -> None:
@@ -132,6 +134,7 @@ def backfill(
         files=files,
         seconds=seconds,
         to_the_end=to_the_end,
+        rounds=rounds,
     )
     show_object(figures, print_backfill, as_json)
 
