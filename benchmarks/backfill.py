@@ -246,7 +246,9 @@ def measure_backfill(
             )
         )
     ratios = sorted(_p95_of(w) / _p95_of(a) for a, w in zip(alone, beside, strict=True) if _p95_of(a))
-    ratio = statistics.median(ratios) if ratios else None
+    # a round in which nothing arrived has no ratio that would flatter the others
+    is_whole = all(_p95_of(each) for each in (*alone, *beside))
+    ratio = statistics.median(ratios) if is_whole else None
     both = [*alone, *beside]
     return {
         "bench": "backfill",
