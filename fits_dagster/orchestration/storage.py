@@ -12,9 +12,9 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy
-from dagster_postgres import DagsterPostgresStorage
 
 from fits_dagster.database.server import dagster_url
+from fits_dagster.orchestration.event_log import BatchedPostgresStorage
 from fits_dagster.orchestration.private import (
     ConfigurableClass,
     ConfigurableClassData,
@@ -67,7 +67,7 @@ class DataflowStorage(DagsterStorage, ConfigurableClass):
         url = _reachable_url()
         if url is not None:
             # in a running system the tables were made before anything was started
-            self._storage = DagsterPostgresStorage(
+            self._storage = BatchedPostgresStorage(
                 url, should_autocreate_tables=_URL_VARIABLE not in os.environ
             )
             _keep_connections(self._storage, url)
@@ -165,7 +165,7 @@ _engine: list[subprocess.Popen[str]] = []
 
 def make_tables() -> None:
     """Make Dagster's tables where they are missing."""
-    DagsterPostgresStorage(storage_url())
+    BatchedPostgresStorage(storage_url())
 
 
 @cache
