@@ -182,7 +182,8 @@ class _Backfill:
             json={"query": query, "variables": variables},
             timeout=120,
         )
-        answer.raise_for_status()
+        if not answer.ok:
+            raise RuntimeError(f"{answer.url} answered {answer.status_code}: {answer.text[:500]}")
         return dict(answer.json()["data"])
 
     def _ingested(self, summit: Site) -> int:
