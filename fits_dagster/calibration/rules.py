@@ -27,6 +27,9 @@ __all__ = [
     "load_rulesets",
 ]
 
+#: The one in C takes a tenth of the time.
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 CALTYPES: Final[tuple[str, ...]] = (
     "bias",
     "processed_bias",
@@ -297,6 +300,7 @@ def load_rulesets() -> Mapping[str, RuleSet]:
     found: dict[str, RuleSet] = {}
     for path in sorted(files(__package__).joinpath("rules").iterdir(), key=lambda entry: entry.name):
         if path.name.endswith(".yaml"):
-            ruleset = RuleSet.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+            rules = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - a safe one
+            ruleset = RuleSet.model_validate(rules)
             found.update(dict.fromkeys(ruleset.instruments, ruleset))
     return found

@@ -235,12 +235,12 @@ def _end_card(header: bytearray, start: int) -> int | None:
 
 def _after_end(header: bytearray, end: int, place: str) -> Problem | None:
     """Look at what stands between END and the end of its block. Source: FITS standard 4.0, section 3.3.1."""
-    value = bytes(header[end + len(_END) : end + CARD_LENGTH])
-    rest = bytes(header[end + CARD_LENGTH :])
-    if not (value + rest).strip(b" "):
+    fill = bytes(header[end + len(_END) :])
+    if not fill.strip(b" "):
         return None
-    if not (value + rest).strip(b" \0"):
+    if not fill.strip(b" \0"):
         return warn("header_fill", f"the fill of the header of {place} is NUL bytes, not blanks")
+    value, rest = fill[: CARD_LENGTH - len(_END)], fill[CARD_LENGTH - len(_END) :]
     cards = [rest[i : i + CARD_LENGTH] for i in range(0, len(rest), CARD_LENGTH)]
     texts = [card for card in cards if card.strip(b" ")]
     if (

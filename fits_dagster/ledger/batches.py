@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 #: A transaction takes what has come within this time: of files that somebody waits for, and of others.
 _GROUP_SECONDS: Final = 0.2
-_BACKGROUND_GROUP_SECONDS: Final = 1.0
+_BACKGROUND_GROUP_SECONDS: Final = 5.0
 
 
 def drain_once(

@@ -161,7 +161,7 @@ class Stage(ABC, Generic[Result]):
     #: Whether :meth:`work` may run in several threads at once.
     parallel = True
     #: Results that share a transaction, at most.
-    group_size = 16
+    group_size = 32
     #: Seconds between looks (:meth:`watch`) while a run is at this stage; None where all work is announced.
     look_every_s: float | None = None
 

@@ -38,13 +38,15 @@ class MosaicPart:
     #: Counts of a stored step.
     gain: float = 1.0
 
-    def shrink(self, block: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Read the pixels once; return means over `block` rows, and the part of the sample, both in counts.
+    def shrink(self, block: int, size: int, canvas: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Read the pixels once, put means over `block` rows in their place; return the part of the sample.
 
         Parameters
         ----------
         size
             Pixels of the whole mosaic.
+        canvas
+            The mosaic, of means over `block` rows, in counts as the sample.
 
         Raises
         ------
@@ -53,9 +55,14 @@ class MosaicPart:
         """
         shape = self.section.shape
         sampler, overscan = Sampler(size, shape[1]), _Overscan(self.image, self.overscan)
-        means = mean_rows(self._strips(block, overscan), shape, block, sampler)
-        bias = overscan.bias()
-        return _counts(means, bias, self.gain), _counts(sampler.sample(), bias, self.gain)
+        top = self.y // block
+        place = canvas[top : top + shape[0] // block, self.x : self.x + shape[1]]
+        mean_rows(self._strips(block, overscan), shape, block, sampler, out=place, factor=self.gain)
+        bias, sample = overscan.bias(), sampler.sample()
+        place -= np.float32(bias * self.gain)
+        sample -= np.float32(bias)
+        sample *= np.float32(self.gain)
+        return sample
 
     def _strips(self, block: int, overscan: _Overscan) -> Iterator[Pixels]:
         """Give what is shown of the rows, and show the overscan of all of them to whom it concerns."""
@@ -138,22 +145,12 @@ def paste(parts: list[MosaicPart], percentile: float) -> tuple[NDArray[np.float3
     canvas = np.zeros((max(1, height // block), width), np.float32)
     samples, shown = [], 0
     for part in parts:
-        rows, sample = part.shrink(block, height * width)
-        top = part.y // block
-        rows = rows[: len(canvas) - top]
-        canvas[top : top + len(rows), part.x : part.x + rows.shape[1]] = rows
-        samples.append(sample)
+        samples.append(part.shrink(block, height * width, canvas))
         shown += math.prod(part.section.shape)
     # what no part covers is zero, and counts as the rest does
     empty = max(0, height * width - shown) * sum(map(len, samples)) // shown
     sample = np.concatenate([*samples, np.zeros(empty, np.float32)])
     return mean_columns(canvas, block), limits_of_sample(sample, lambda: canvas, percentile)
-
-
-def _counts(stored: NDArray[np.float32], bias: float, gain: float) -> NDArray[np.float32]:
-    stored -= np.float32(bias)
-    stored *= np.float32(gain)
-    return stored
 
 
 def _whole(image: Image) -> Section:
@@ -185,14 +182,15 @@ class _Overscan:
     def __init__(self, image: Image, section: Section | None) -> None:
         self._image = image
         self._section = section if section is not None and section.inside(image.shape) else None
+        pixels = math.prod(self._section.shape) if self._section is not None else 0
+        self._step = max(1, pixels // OVERSCAN_SAMPLE)
         self._taken: list[NDArray[np.float32]] = []
 
     def look(self, first: int, strip: Pixels) -> None:
         """Take what is wanted of rows of the image, as stored, of which `first` is the first."""
-        section = self._section
+        section, step = self._section, self._step
         if section is None:
             return
-        step = max(1, math.prod(section.shape) // OVERSCAN_SAMPLE)
         begin, end = max(section.y1, first), min(section.y2, first + len(strip))
         begin += (section.y1 - begin) % step
         if begin < end:
@@ -203,7 +201,8 @@ class _Overscan:
         """Median in stored numbers; without an overscan, what stands for a count of zero."""
         if self._section is None:
             return -self._image.zero / self._image.scale
+        values = np.concatenate(self._taken).reshape(-1)
+        values.sort()
+        middle = (float(values[(values.size - 1) // 2]) + float(values[values.size // 2])) / 2
         # what is no number is sorted to the end
-        values = np.sort(np.concatenate(self._taken), axis=None)
-        middle = float(values[(values.size - 1) // 2 : values.size // 2 + 1].mean())
-        return middle if np.isfinite(middle) and not np.isnan(values[-1]) else 0.0
+        return middle if math.isfinite(middle) and not math.isnan(values[-1]) else 0.0

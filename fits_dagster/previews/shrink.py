@@ -39,7 +39,13 @@ def cuts(first: int, last: int, columns: int, block: int) -> list[int]:
 
 
 def mean_rows(
-    strips: Iterable[NDArray[Any]], shape: tuple[int, int], block: int, sampler: Sampler | None = None
+    strips: Iterable[NDArray[Any]],
+    shape: tuple[int, int],
+    block: int,
+    sampler: Sampler | None = None,
+    *,
+    out: NDArray[np.float32] | None = None,
+    factor: float = 1.0,
 ) -> NDArray[np.float32]:
     """Means over `block` rows; rows that are left over at the end are dropped.
 
@@ -51,9 +57,13 @@ def mean_rows(
         Rows and columns of all strips together.
     sampler
         Is shown every pixel, when it is in the cache already.
+    out
+        Where the means are written; those for which it has no row are dropped.
+    factor
+        What the means are multiplied by.
     """
-    means = np.empty((shape[0] // block, shape[1]), np.float32)
-    first, room, weights = 0, np.empty(0, np.float32), _weights(block)
+    means = np.empty((shape[0] // block, shape[1]), np.float32) if out is None else out
+    first, room, weights = 0, np.empty(0, np.float32), _weights(block, factor)
     for strip in strips:
         if room.size < strip.size:
             room = np.empty(strip.size, np.float32)
@@ -62,7 +72,7 @@ def mean_rows(
         np.copyto(plain, strip, casting="unsafe")
         if sampler is not None:
             sampler.take(plain)
-        last = first + len(plain) // block
+        last = min(first + len(plain) // block, len(means))
         blocks = plain[: (last - first) * block].reshape(last - first, block, shape[1])
         # a product with vectors takes half the time of a sum over an axis
         np.matmul(weights, blocks, out=means[first:last])
@@ -77,8 +87,8 @@ def mean_columns(pixels: NDArray[np.float32], block: int) -> NDArray[np.float32]
     return means
 
 
-def _weights(block: int) -> NDArray[np.float32]:
-    return np.full(block, 1.0 / block, np.float32)
+def _weights(block: int, factor: float = 1.0) -> NDArray[np.float32]:
+    return np.full(block, factor / block, np.float32)
 
 
 def shrink(pixels: NDArray[Any]) -> NDArray[np.float32]:
