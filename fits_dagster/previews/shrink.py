@@ -67,9 +67,10 @@ def mean_rows(
     for strip in strips:
         if room.size < strip.size:
             room = np.empty(strip.size, np.float32)
-        # one conversion, whatever the number type and byte order; sums of mixed types are ten times slower
+        # one number type, whatever the pixels are of; sums of mixed types are ten times slower
         plain = room[: strip.size].reshape(strip.shape)
-        np.copyto(plain, strip, casting="unsafe")
+        # the bytes are put in order first: together with the other conversion it takes a third longer
+        np.copyto(plain, strip.astype(strip.dtype.newbyteorder("="), copy=False), casting="unsafe")
         if sampler is not None:
             sampler.take(plain)
         last = min(first + len(plain) // block, len(means))
