@@ -118,6 +118,10 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def for_one_pass(self) -> ObjectStore:
+        """Return this store for who goes once through all of it: what was `handed_on` leaves the memory."""
+        ...
+
     def objects(self, path: str = "", *, wanted: Wanted = all_names) -> Iterator[ObjectInfo]:
         """List the objects directly under a path whose file names are wanted."""
         ...

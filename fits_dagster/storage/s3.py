@@ -180,6 +180,10 @@ class S3Store:
             if keep and info is not None:
                 self.kept.give(info, path)
 
+    def for_one_pass(self) -> S3Store:
+        """Return this store: copies go away with the last who asks for them."""
+        return self
+
     def _found(self, key: str) -> ObjectInfo:
         info = self.stat(key)
         if info is None:

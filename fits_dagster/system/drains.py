@@ -163,7 +163,8 @@ def _drain(settings: Settings, name: SiteName) -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     with opened_site(settings, name) as opened:
         # two threads for a stage, but one reader for all: it reads while what came of other files is written
-        site = replace(opened, work=opened.work.model_copy(update={"workers": 2}))
+        work = opened.work.model_copy(update={"workers": 2})
+        site = replace(opened, work=work, store=opened.store.for_one_pass())
         READERS.share(1)
         stages = stages_of(site.settings)
         reading = [stage for stage in stages if stage.subject is not Subject.HEADER]

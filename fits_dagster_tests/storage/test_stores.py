@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -142,6 +143,35 @@ def test_a_directory_copy_with_wrong_bytes_is_refused_and_leaves_nothing(
         store.put(source, "x.fits", md5="0" * 32)
     assert caught.value.reason == "checksum_mismatch"
     assert list(store.root.iterdir()) == []
+
+
+def is_in_memory(path: Path) -> bool:
+    """Tell whether the system has the end of a file in its page cache."""
+    with path.open("rb") as file:
+        try:
+            return bool(os.preadv(file.fileno(), [bytearray(1)], path.stat().st_size - 1, os.RWF_NOWAIT))
+        except BlockingIOError:
+            return False
+        except OSError:
+            pytest.skip("this file system does not tell what it has in memory")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the page cache is asked for as Linux has it")
+def test_a_rebuild_leaves_of_a_file_nothing_in_memory_when_its_last_stage_has_seen_it(
+    tmp_path: Path, source: Path
+) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    store.put(source, "x.fits")
+    path = store.path_of("x.fits")
+    one_pass = store.for_one_pass()
+    for given in (store.handed_on("x.fits"), one_pass.handed_on("x.fits", keep=True)):
+        with given as local:
+            local.read_bytes()
+        assert is_in_memory(path)
+    with pytest.raises(RuntimeError), one_pass.handed_on("x.fits") as local:
+        raise RuntimeError("there is nothing to be seen in it")
+    assert not is_in_memory(path)
+    assert path.read_bytes() == source.read_bytes()
 
 
 class Saboteur:
