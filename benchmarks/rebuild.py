@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 from sqlalchemy import text
 
@@ -75,7 +75,7 @@ def measure_rebuild(
         if place == "s3":
             settings = stack.enter_context(_of_a_bucket(settings))
         pool = stack.enter_context(ProcessPoolExecutor(cores))
-        read = partial(_fetched_digest, settings.archive.s3) if place == "s3" else _digest
+        read = _reader(place, settings)
 
         def rebuilt() -> float:
             _empty(settings)
@@ -170,7 +170,23 @@ def _forget(paths: Sequence[Path]) -> None:
         with path.open("rb") as file:
             # what is not on the disk yet stays
             os.fsync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            _let_go(file)
+
+
+def _let_go(file: BinaryIO) -> None:
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _reader(place: str, settings: Settings) -> Callable[[Path], str]:
+    """Return what reads a file of the store, and does nothing else that the rebuild need not do."""
+    match place:
+        case "s3":
+            return partial(_fetched_digest, settings.archive.s3)
+        case "disk":
+            # it finds memory for the next file as easily as the rebuild does
+            return partial(_digest, let_go=True)
+        case _:
+            return _digest
 
 
 def _rebuild(settings: Settings, processes: int) -> None:
@@ -202,9 +218,12 @@ def _see_complete(settings: Settings, files: int) -> None:
                 raise RuntimeError(f"{made} of {files} files have their {table}")
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path, *, let_go: bool = False) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if let_go:
+            _let_go(file)
+    return digest
 
 
 def _fetched_digest(s3: S3Settings, path: Path) -> str:
