@@ -75,7 +75,9 @@ def measure_rebuild(
         if place == "s3":
             settings = stack.enter_context(_of_a_bucket(settings))
         pool = stack.enter_context(ProcessPoolExecutor(cores))
-        read = _reader(place, settings)
+        # the bare reading from the disk finds memory for the next file as easily as the rebuild does
+        bare = partial(_digest, let_go=place == "disk")
+        read = partial(_fetched_digest, settings.archive.s3) if place == "s3" else bare
 
         def rebuilt() -> float:
             _empty(settings)
@@ -175,18 +177,6 @@ def _forget(paths: Sequence[Path]) -> None:
 
 def _let_go(file: BinaryIO) -> None:
     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _reader(place: str, settings: Settings) -> Callable[[Path], str]:
-    """Return what reads a file of the store, and does nothing else that the rebuild need not do."""
-    match place:
-        case "s3":
-            return partial(_fetched_digest, settings.archive.s3)
-        case "disk":
-            # it finds memory for the next file as easily as the rebuild does
-            return partial(_digest, let_go=True)
-        case _:
-            return _digest
 
 
 def _rebuild(settings: Settings, processes: int) -> None:

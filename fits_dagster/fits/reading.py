@@ -165,9 +165,9 @@ def _finish(walker: Walker, size: int, problems: Sequence[Problem]) -> None:
 class _Digest:
     """MD5 and size of the bytes that went by.
 
-    The MD5 of OpenSSL 4, which comes with `cryptography`, takes a twentieth less time than that which Python
-    brings along, and this is most of the time of a file. It is loaded by those who read whole files alone:
-    it takes 8 MB and a twentieth of a second.
+    The MD5 of the OpenSSL that comes with `cryptography` takes a twentieth less time than that of Python's,
+    and this is most of the time of a file. It is loaded by those who read whole files alone: it takes 8 MB
+    and a twentieth of a second.
     """
 
     def __init__(self) -> None:
