@@ -148,7 +148,7 @@ def system(disk: Disk, network: Relay) -> Iterator[RunningSystem]:
 
 def connections(system: RunningSystem) -> int:
     """Number of processes that serve connections to the system's databases."""
-    return sum("idle" in " ".join(each.cmdline()) for each in postmaster(system).children())
+    return len(processes(system, "postgres", "idle"))
 
 
 def test_whatever_happens_every_file_arrives_once(

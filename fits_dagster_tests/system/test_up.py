@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
 from fits_dagster.system.ports import free_port
 from fits_dagster_tests.system.conftest import PASSWORD, RunningSystem, environment, wait_until
+from fits_dagster_tests.system.stream import processes
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -208,11 +208,7 @@ def test_a_web_application_that_dies_is_started_again(system: RunningSystem) -> 
         except requests.RequestException:
             return False
 
-    [web] = [
-        p
-        for p in psutil.Process(system.process.pid).children(recursive=True)
-        if p.cmdline()[-3:] == ["-m", "fits_dagster.web", "archive"]
-    ]
+    [web] = processes(system, "-m fits_dagster.web archive")
     os.kill(web.pid, signal.SIGKILL)
     wait_until(lambda: not web.is_running() or web.status() == "zombie", seconds=10, what="it is dead")
     wait_until(answers, seconds=60, what="it answers again")
