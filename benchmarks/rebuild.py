@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import os
 import statistics
@@ -52,6 +53,7 @@ def measure_rebuild(
     files: int = 120,
     megabytes: float = 27.7,
     place: Literal["memory", "disk", "s3"] = "memory",
+    compressed: bool = False,
     rounds: int = 3,
 ) -> list[Figures]:
     """Measure ``fits-dagster rebuild`` of raw frames, each time begun with an empty database.
@@ -62,10 +64,12 @@ def measure_rebuild(
     Parameters
     ----------
     megabytes
-        Size of one file.
+        Size of one file, uncompressed.
     place
         Where the frames are: files in the page cache, files of which the kernel has nothing in memory, as of
         a store larger than that, or objects of a server.
+    compressed
+        Whether they are there as ``.bz2``; to read one is to decompress it.
     rounds
         How many rebuilds, each between two readings of the store; the medians count.
     """
@@ -76,8 +80,8 @@ def measure_rebuild(
             settings = stack.enter_context(_of_a_bucket(settings))
         pool = stack.enter_context(ProcessPoolExecutor(cores))
         # the bare reading from the disk finds memory for the next file as easily as the rebuild does
-        bare = partial(_digest, let_go=place == "disk")
-        read = partial(_fetched_digest, settings.archive.s3) if place == "s3" else bare
+        bare = partial(_digests, let_go=place == "disk")
+        read = partial(_fetched_digests, settings.archive.s3) if place == "s3" else bare
 
         def rebuilt() -> float:
             _empty(settings)
@@ -97,9 +101,9 @@ def measure_rebuild(
             for _ in pool.map(read, paths):
                 pass
 
-        paths = _stored(settings, sample, range(cores))
+        paths = _stored(settings, sample, range(cores), compressed=compressed)
         start = statistics.median(rebuilt() for _ in range(rounds))
-        paths += _stored(settings, sample, range(cores, files))
+        paths += _stored(settings, sample, range(cores, files), compressed=compressed)
         # what the first reading meets no later one does: the processes of the pool are to be started
         read_all()
         done = []
@@ -113,8 +117,9 @@ def measure_rebuild(
     share = statistics.median(shares)
     return [
         Figures(
-            name=f"rebuild from the store, {_PLACES[place]}",
-            floor=f"the files {'fetched' if place == 's3' else 'read'} and their MD5 summed up, on all cores",
+            name=f"rebuild from {'compressed files' if compressed else 'the store'}, {_PLACES[place]}",
+            floor=f"the files {'fetched' if place == 's3' else 'read'}"
+            f"{', decompressed' if compressed else ''} and their MD5 summed up, on all cores",
             aim=f">= {_AIM:.0%} of the floor's rate",
             files=files,
             bytes=files * len(sample.content),
@@ -140,11 +145,14 @@ def _empty(settings: Settings) -> None:
     prepare_databases(settings)
 
 
-def _stored(settings: Settings, sample: Sample, numbers: range) -> list[Path]:
+def _stored(settings: Settings, sample: Sample, numbers: range, *, compressed: bool = False) -> list[Path]:
     """Write frames into the store of the archive; returns where they are, or were before they went there."""
     store = settings.archive.store_directory
     assert store is not None
     paths = sample.write(store, range(numbers.start + 1, numbers.stop + 1))
+    if compressed:
+        with ProcessPoolExecutor() as pool:
+            paths = list(pool.map(_compressed, paths))
     for path in paths:
         # a store that is rebuilt has not been written a moment ago
         os.utime(path, (_LONG_AGO, _LONG_AGO))
@@ -208,19 +216,36 @@ def _see_complete(settings: Settings, files: int) -> None:
                 raise RuntimeError(f"{made} of {files} files have their {table}")
 
 
-def _digest(path: Path, *, let_go: bool = False) -> str:
+def _compressed(path: Path) -> Path:
+    """Put a compressed file in the place of one; returns where it is."""
+    target = path.with_name(f"{path.name}.bz2")
+    target.write_bytes(bz2.compress(path.read_bytes()))
+    path.unlink()
+    return target
+
+
+def _digests(path: Path, *, let_go: bool = False) -> list[str]:
+    """Read a file; returns the MD5 of its bytes and, of a compressed one, of what they decompress to."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        found = [_md5(file)]
+        if path.suffix == ".bz2":
+            file.seek(0)
+            with bz2.open(file) as expanded:
+                found.append(_md5(expanded))
         if let_go:
             _let_go(file)
-    return digest
+    return found
 
 
-def _fetched_digest(s3: S3Settings, path: Path) -> str:
+def _md5(file: Any) -> str:
+    return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _fetched_digests(s3: S3Settings, path: Path) -> list[str]:
     with tempfile.TemporaryDirectory(dir=path.parent) as directory:
         fetched = Path(directory, path.name)
         _client(s3).download_file(s3.bucket, path.name, str(fetched))
-        return _digest(fetched)
+        return _digests(fetched)
 
 
 @cache

@@ -162,6 +162,7 @@ def load(files: int, workers: tuple[int, ...], home: Path | None, as_json: bool)
     show_default=True,
     help="Where the store is: files in the page cache, files of which nothing is in it, or objects.",
 )
+@click.option("--compressed", is_flag=True, help="The files are .bz2, as an archive has them.")
 @click.option(
     "--rounds", default=3, show_default=True, type=click.IntRange(1), help="Rebuilds; the medians count."
 )
@@ -171,6 +172,7 @@ def rebuild(
     megabytes: float,
     home: Path | None,
     place: Literal["memory", "disk", "s3"],
+    compressed: bool,
     rounds: int,
     as_json: bool,
 ) -> None:
@@ -179,7 +181,9 @@ def rebuild(
 
     show(
         "rebuild",
-        measure_rebuild(home, files=files, megabytes=megabytes, place=place, rounds=rounds),
+        measure_rebuild(
+            home, files=files, megabytes=megabytes, place=place, compressed=compressed, rounds=rounds
+        ),
         as_json,
     )
 

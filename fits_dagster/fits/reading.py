@@ -24,6 +24,8 @@ __all__ = ["HDU", "FileInspection", "headers_from_text", "inspect_file", "read_h
 DEFAULT_CHUNK: Final = 1 << 18
 #: Bytes read at once when jumping from header to header.
 HEADER_READ: Final = 8 * BLOCK
+#: Bytes of a file that are kept while it is read: a small one may decompress to any size.
+MOST_KEPT: Final = 1 << 29
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class FileInspection:
     problems: tuple[Problem, ...]
 
 
-def inspect_file(path: Path, *, chunk: int = DEFAULT_CHUNK) -> FileInspection:
+def inspect_file(
+    path: Path, *, chunk: int = DEFAULT_CHUNK, keep: list[bytes] | None = None
+) -> FileInspection:
     """Read every byte of a file once: digests, sizes, headers, structure.
 
     Parameters
@@ -55,6 +59,8 @@ def inspect_file(path: Path, *, chunk: int = DEFAULT_CHUNK) -> FileInspection:
         Any file; a name that ends in ``.bz2`` is decompressed on the way.
     chunk : int
         Bytes read at once.
+    keep : list of bytes, optional
+        The uncompressed bytes are appended to it, in pieces; none where they are more than `MOST_KEPT`.
 
     Returns
     -------
@@ -78,6 +84,11 @@ def inspect_file(path: Path, *, chunk: int = DEFAULT_CHUNK) -> FileInspection:
             walker.feed(piece, data.size)
             sums.feed(piece, data.size, walker)
             data.update(piece)
+            if keep is not None:
+                keep.append(piece)
+                if data.size > MOST_KEPT:
+                    keep.clear()
+                    keep = None
     if not compressed:
         stored = data
     _finish(walker, data.size, problems)

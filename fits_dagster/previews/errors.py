@@ -34,13 +34,15 @@ class NoPreview(Exception):
     ----------
     reason : str
         A code of `Reason`.
+    detail : str
+        Where, or what; may be empty.
     """
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         self.reason: Reason = reason
-        self._detail = detail
+        self.detail = detail
         super().__init__(f"{_TEXTS[reason]}: {detail}" if detail else _TEXTS[reason])
 
     def __reduce__(self) -> tuple[type[NoPreview], tuple[Reason, str]]:
         """Travel between processes."""
-        return type(self), (self.reason, self._detail)
+        return type(self), (self.reason, self.detail)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
+from fits_dagster.fits.hdu import HDU
 from fits_dagster.previews.info import PreviewInfo
 
-__all__ = ["rendered_for"]
+__all__ = ["Drawing", "drawn_of", "rendered_for"]
+
+#: What was made, and the JPEG.
+Drawing: TypeAlias = tuple[PreviewInfo, bytes]
 
 
-def rendered_for(path: Path, instrument: str | None, tags: frozenset[str]) -> tuple[PreviewInfo, bytes]:
+def rendered_for(path: Path, instrument: str | None, tags: frozenset[str]) -> Drawing:
     """Make the preview of a file.
 
     What it returns is taken in without any of these imports.
@@ -29,3 +35,17 @@ def rendered_for(path: Path, instrument: str | None, tags: frozenset[str]) -> tu
     from fits_dagster.previews.rendering import PreviewRequest, rendered
 
     return rendered(path, PreviewRequest(instrument, tags))
+
+
+def drawn_of(hdus: Sequence[HDU], content: bytes, instrument: str | None, tags: frozenset[str]) -> Drawing:
+    """Make the preview of a file that is in memory, uncompressed; see `rendered_for`.
+
+    Raises
+    ------
+    NoPreview
+        There is nothing to show.
+    """
+    from fits_dagster.previews.reading import images_of
+    from fits_dagster.previews.rendering import PreviewRequest, drawn
+
+    return drawn(images_of(hdus, content), PreviewRequest(instrument, tags))

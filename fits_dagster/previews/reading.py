@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from fits_dagster.fits.bzip2 import CompressionError, plain_pieces
 from fits_dagster.fits.hdu import HDU, padded
+from fits_dagster.fits.names import COMPRESSED_SUFFIX
 from fits_dagster.fits.opening import opened
 from fits_dagster.fits.walker import Walker
 from fits_dagster.previews.errors import NoPreview
 from fits_dagster.previews.tiles import decoded
 
-__all__ = ["Image", "OpenFile", "Pixels", "open_images"]
+__all__ = ["Image", "OpenFile", "Pixels", "images_of", "open_images"]
 
 Pixels = NDArray[Any]
 
@@ -42,7 +43,6 @@ class Image:
     """One image HDU of an open file."""
 
     hdu: HDU
-    path: Path
     index: int
     source: _Source
 
@@ -184,8 +184,22 @@ def open_images(path: Path) -> Iterator[OpenFile]:
         ``not_fits``, ``unreadable``, ``no_image``, ``empty_image``.
     """
     with opened(path) as file:
-        source = _Memory(_decompress(path)) if path.name.endswith(".bz2") else _Disk(file.fileno())
-        yield _images(path, source)
+        compressed = path.name.endswith(COMPRESSED_SUFFIX)
+        source = _Memory(_decompress(path)) if compressed else _Disk(file.fileno())
+        yield _images(_headers(source), source)
+
+
+def images_of(hdus: Sequence[HDU], content: bytes) -> OpenFile:
+    """List the images of a file that is in memory; see `open_images`.
+
+    Parameters
+    ----------
+    hdus : sequence of HDU
+        Its headers, primary first.
+    content : bytes
+        All of it, uncompressed.
+    """
+    return _images(hdus, _Memory(content))
 
 
 class _Disk:
@@ -238,16 +252,18 @@ def _decompress(path: Path) -> bytes:
         raise NoPreview("unreadable", f"bzip2: {error}") from error
 
 
-def _images(path: Path, source: _Source) -> OpenFile:
+def _headers(source: _Source) -> Sequence[HDU]:
     walker = Walker()
     while walker.needed is not None and walker.needed < source.size:
         offset = walker.needed
         walker.feed(bytes(source.read(offset, HEADER_READ)), offset)
-    walker.finish(source.size)
-    hdus = walker.hdus
+    return walker.hdus
+
+
+def _images(hdus: Sequence[HDU], source: _Source) -> OpenFile:
     if not hdus:
         raise NoPreview("not_fits")
-    images = [Image(hdu, path, index, source) for index, hdu in enumerate(hdus) if hdu.has_pixels]
+    images = [Image(hdu, index, source) for index, hdu in enumerate(hdus) if hdu.has_pixels]
     science = [image for image in images if (image.hdu.name or "").upper() not in _COMPANIONS]
     if images:
         return OpenFile(hdus[0], science or images)

@@ -26,7 +26,7 @@ from fits_dagster.previews.reading import Image, OpenFile, Pixels, open_images
 from fits_dagster.previews.shrink import block_of, cuts, fit, mean_columns, mean_rows, shrink
 from fits_dagster.previews.stretch import Sampler, limits_of_pixels, limits_of_sample, to_grey
 
-__all__ = ["PreviewRequest", "render", "rendered"]
+__all__ = ["PreviewRequest", "drawn", "render", "rendered"]
 
 #: percentile left out at each end
 PERCENTILE = 0.3
@@ -91,10 +91,15 @@ def rendered(path: Path, description: PreviewRequest) -> tuple[PreviewInfo, byte
     jpeg : bytes
     """
     with open_images(path) as file:
-        try:
-            picture, (low, high), layout = _picture(file, description)
-        except MemoryError as error:
-            raise NoPreview("unreadable", "its pixels need more memory than there is") from error
+        return drawn(file, description)
+
+
+def drawn(file: OpenFile, description: PreviewRequest) -> tuple[PreviewInfo, bytes]:
+    """Make the preview of an open file; see `render`."""
+    try:
+        picture, (low, high), layout = _picture(file, description)
+    except MemoryError as error:
+        raise NoPreview("unreadable", "its pixels need more memory than there is") from error
     grey = to_grey(picture, low, high)
     size = fit((picture.shape[0], picture.shape[1]))
     jpeg = _encode(grey[::-1], size)

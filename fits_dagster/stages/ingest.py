@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from fits_dagster.errors import FileError
 from fits_dagster.fits.guarded import Guard, inspect_guarded
 from fits_dagster.fits.header_update import HeaderUpdate
+from fits_dagster.fits.names import COMPRESSED_SUFFIX
 from fits_dagster.fits.readers import READERS
 from fits_dagster.ledger.items import WorkItem
 from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage, Subject
@@ -27,14 +28,16 @@ from fits_dagster.records import files
 from fits_dagster.records.files import StoredVersion
 from fits_dagster.sites import Site
 from fits_dagster.stages.new_versions import Arrival, write_versions
-from fits_dagster.stages.observation import Observation, observe
+from fits_dagster.stages.observation import Observation, observe, observe_and_draw
 from fits_dagster.stages.registry import followers
+from fits_dagster.stages.sketches import Sketch, Sketches
 from fits_dagster.storage import ObjectInfo, require_md5
 from fits_dagster.storage.landing import md5_of
 
 __all__ = ["STAGE", "IngestStage", "Observation", "observe"]
 
 _FUTURE_TOLERANCE_S: Final = -60.0
+_READER_LOST: Final = frozenset({"parser_crash", "parser_timeout"})
 
 
 @dataclass(frozen=True)
@@ -103,11 +106,13 @@ class IngestStage(Stage[_Ingested]):
             raise FileError(f"{item.key} is not in the store", reason="file_missing")
         if _is_unchanged(site, item, info, known):
             return _Ingested(info, known, None)
-        keep = site.settings.using_previews
+        # a compressed file is decompressed once, for its record and its preview
+        draws = site.settings.using_previews and item.filename.endswith(COMPRESSED_SUFFIX)
+        keep = site.settings.using_previews and not draws
         with site.store.handed_on(item.key, info, verify=False, keep=keep) as path:
             if site.store.has_reliable_times and not item.no_defer:
                 _defer_if_young(site, item, info, path)
-            observation = self._observe(path, item.filename, info)
+            observation, sketch = self._observe(path, item.filename, info, draws=draws)
             # bytes of the MD5 that the store has told are those it has told of
             again = site.store.stat(item.key) if info.md5 is None else info
         if again is None or (again.size, again.modified) != (info.size, info.modified):
@@ -118,18 +123,32 @@ class IngestStage(Stage[_Ingested]):
             and known.filename == item.filename
             and known.file_md5 == observation.inspection.file_md5
         )
+        if sketch is not None and not same and site.settings.staging_directory is not None:
+            Sketches(site.settings.staging_directory).give(item.key, observation.inspection.file_md5, sketch)
         return _Ingested(info, known, None if same else observation)
 
-    def _observe(self, path: Path, filename: str, info: ObjectInfo) -> Observation:
+    def _observe(
+        self, path: Path, filename: str, info: ObjectInfo, *, draws: bool
+    ) -> tuple[Observation, Sketch | None]:
         """Read a file once; what was damaged on its way from the store is no fault of the file."""
         try:
-            observation = inspect_guarded(self._guard, observe, path, filename)
+            observation, sketch = self._observed(path, filename, draws=draws)
         except FileError:
             if info.md5 is not None:
                 require_md5(info, md5_of(path))
             raise
         require_md5(info, observation.inspection.file_md5)
-        return observation
+        return observation, sketch
+
+    def _observed(self, path: Path, filename: str, *, draws: bool) -> tuple[Observation, Sketch | None]:
+        """Read a file under the guard; what drawing does to its reader is no fault of the reading."""
+        if draws:
+            try:
+                return inspect_guarded(self._guard, observe_and_draw, path, filename)
+            except FileError as error:
+                if error.reason not in _READER_LOST:
+                    raise
+        return inspect_guarded(self._guard, observe, path, filename), None
 
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Ingested) -> Committed:
         """Write the new version with everything that belongs to it, and queue what follows."""

@@ -16,11 +16,12 @@ from fits_dagster.fits.readers import READERS
 from fits_dagster.ledger.items import WorkItem
 from fits_dagster.ledger.stage import Committed, Stage
 from fits_dagster.previews import NoPreview, preview_name
-from fits_dagster.previews.guarded import rendered_for
+from fits_dagster.previews.guarded import Drawing, rendered_for
 from fits_dagster.records.files import has_preview
 from fits_dagster.records.queries import QUERIES as RECORDS
 from fits_dagster.settings import SiteSettings
 from fits_dagster.sites import Site
+from fits_dagster.stages.sketches import Sketches
 from fits_dagster.storage.landing import write_durably
 
 __all__ = ["STAGE", "PreviewStage", "preview_key"]
@@ -103,28 +104,28 @@ class PreviewStage(Stage[_Rendered]):
         """
         if known is None or not known["canonical"]:
             return _Rendered(None, 0, "superseded by a newer version")
+        try:
+            info, jpeg = self._drawing(site, item, known)
+        except NoPreview as nothing:
+            if nothing.reason in _NOTHING_TO_SEE:
+                return _Rendered(None, 0, str(nothing), known["data_md5"])
+            raise FileError(f"{item.key}: {nothing}", reason=nothing.reason) from nothing
+        _put(site, preview_key(site, item.path, item.filename), jpeg)
         name = preview_name(item.path, item.filename)
-        key = preview_key(site, item.path, item.filename)
-        assert site.settings.staging_directory is not None
-        staging = site.settings.staging_directory / "previews"
-        staging.mkdir(parents=True, exist_ok=True)
-        picture = staging / f"{secrets.token_hex(8)}.jpg"
-        with site.store.handed_on(item.key, md5=known["file_md5"]) as source:
-            try:
-                info, jpeg = inspect_guarded(
-                    self._guard, rendered_for, source, known["instrument"], frozenset(known["types"])
-                )
-                write_durably(picture, jpeg)
-                site.store.put(
-                    picture, key, md5=hashlib.md5(jpeg, usedforsecurity=False).hexdigest(), move=True
-                )
-            except NoPreview as nothing:
-                if nothing.reason in _NOTHING_TO_SEE:
-                    return _Rendered(None, 0, str(nothing), known["data_md5"])
-                raise FileError(f"{item.key}: {nothing}", reason=nothing.reason) from nothing
-            finally:
-                picture.unlink(missing_ok=True)
         return _Rendered(name, info.size, f"{info.width}x{info.height} {info.layout}", known["data_md5"])
+
+    def _drawing(self, site: Site, item: WorkItem, known: Any) -> Drawing:
+        """Draw the preview, where ingest has not."""
+        assert site.settings.staging_directory is not None
+        sketch = Sketches(site.settings.staging_directory).take(item.key, known["file_md5"])
+        if isinstance(sketch, NoPreview):
+            raise sketch
+        if sketch is not None:
+            return sketch
+        with site.store.handed_on(item.key, md5=known["file_md5"]) as source:
+            return inspect_guarded(
+                self._guard, rendered_for, source, known["instrument"], frozenset(known["types"])
+            )
 
     def commit(self, site: Site, connection: Connection, item: WorkItem, result: _Rendered) -> Committed:
         """Note the picture of this version."""
@@ -146,6 +147,19 @@ class PreviewStage(Stage[_Rendered]):
             else Committed("rendered", size=result.size, detail=result.detail, content=result.content)
             for _, result in group
         ]
+
+
+def _put(site: Site, key: str, jpeg: bytes) -> None:
+    """Put a picture into the store."""
+    assert site.settings.staging_directory is not None
+    staging = site.settings.staging_directory / "previews"
+    staging.mkdir(parents=True, exist_ok=True)
+    picture = staging / f"{secrets.token_hex(8)}.jpg"
+    try:
+        write_durably(picture, jpeg)
+        site.store.put(picture, key, md5=hashlib.md5(jpeg, usedforsecurity=False).hexdigest(), move=True)
+    finally:
+        picture.unlink(missing_ok=True)
 
 
 STAGE = PreviewStage()
