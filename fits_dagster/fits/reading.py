@@ -48,9 +48,7 @@ class FileInspection:
     problems: tuple[Problem, ...]
 
 
-def inspect_file(
-    path: Path, *, chunk: int = DEFAULT_CHUNK, keep: list[bytes] | None = None
-) -> FileInspection:
+def inspect_file(path: Path, *, chunk: int = DEFAULT_CHUNK, keep: bytearray | None = None) -> FileInspection:
     """Read every byte of a file once: digests, sizes, headers, structure.
 
     Parameters
@@ -59,8 +57,8 @@ def inspect_file(
         Any file; a name that ends in ``.bz2`` is decompressed on the way.
     chunk : int
         Bytes read at once.
-    keep : list of bytes, optional
-        The uncompressed bytes are appended to it, in pieces; none where they are more than `MOST_KEPT`.
+    keep : bytearray, optional
+        The uncompressed bytes are added to it; none where they are more than `MOST_KEPT`.
 
     Returns
     -------
@@ -85,7 +83,7 @@ def inspect_file(
             sums.feed(piece, data.size, walker)
             data.update(piece)
             if keep is not None:
-                keep.append(piece)
+                keep += piece
                 if data.size > MOST_KEPT:
                     keep.clear()
                     keep = None

@@ -37,7 +37,9 @@ def rendered_for(path: Path, instrument: str | None, tags: frozenset[str]) -> Dr
     return rendered(path, PreviewRequest(instrument, tags))
 
 
-def drawn_of(hdus: Sequence[HDU], content: bytes, instrument: str | None, tags: frozenset[str]) -> Drawing:
+def drawn_of(
+    hdus: Sequence[HDU], content: bytes | bytearray, instrument: str | None, tags: frozenset[str]
+) -> Drawing:
     """Make the preview of a file that is in memory, uncompressed; see `rendered_for`.
 
     Raises

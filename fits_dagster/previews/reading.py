@@ -189,14 +189,14 @@ def open_images(path: Path) -> Iterator[OpenFile]:
         yield _images(_headers(source), source)
 
 
-def images_of(hdus: Sequence[HDU], content: bytes) -> OpenFile:
+def images_of(hdus: Sequence[HDU], content: bytes | bytearray) -> OpenFile:
     """List the images of a file that is in memory; see `open_images`.
 
     Parameters
     ----------
     hdus : sequence of HDU
         Its headers, primary first.
-    content : bytes
+    content : bytes or bytearray
         All of it, uncompressed.
     """
     return _images(hdus, _Memory(content))
@@ -231,8 +231,8 @@ class _Disk:
 class _Memory:
     """Bytes that were decompressed."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = memoryview(data)
+    def __init__(self, data: bytes | bytearray) -> None:
+        self._data = memoryview(data).toreadonly()
         self.size = len(data)
 
     def read(self, offset: int, length: int) -> memoryview:

@@ -71,14 +71,12 @@ def observe_and_draw(path: Path, filename: str) -> tuple[Observation, Drawing | 
     FileError
         See :func:`observe`.
     """
-    pieces: list[bytes] = []
-    observation = _observed(inspect_file(path, keep=pieces), filename)
+    content = bytearray()
+    observation = _observed(inspect_file(path, keep=content), filename)
     description = observation.description
-    if description is None or not pieces:
+    if description is None or not content:
         return observation, None
     instrument = description.record.get("instrument")
-    content = b"".join(pieces)
-    pieces.clear()
     try:
         return observation, drawn_of(
             observation.inspection.hdus,

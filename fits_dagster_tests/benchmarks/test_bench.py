@@ -83,7 +83,7 @@ def run(home: Path, name: str, *options: str) -> dict[str, Any]:
         ("preview", ("--files", "1"), 5),
         ("small", ("--files", "3"), 1),
         ("load", ("--files", "3", "--workers", "1"), 1),
-        ("rebuild", ("--files", "2", "--place", "disk", *SMALL), 1),
+        ("rebuild", ("--files", "2", "--place", "disk", "--compressed", *SMALL), 1),
         ("rebuild", ("--files", "2", "--place", "s3", *SMALL), 1),
         ("ledger", ("--items", "100", "--workers", "2"), 1),
         ("objects", ("--files", "1", *SMALL), 2),

@@ -20,6 +20,7 @@ from fits_dagster.settings import Settings
 from fits_dagster.sites import Site
 from fits_dagster.stages import associate, ingest, preview
 from fits_dagster.storage.landing import md5_of
+from fits_dagster_tests.builders.page_cache import is_in_memory
 
 PATHS = ("", "processed/science")
 RECORDS = text("""
@@ -143,6 +144,11 @@ def test_by_the_command_line_in_processes_of_its_own(
     assert "10 files in the store, 10 queued" in done.stdout
     assert "done: 10 files" in done.stdout
     assert state(archive) == before
+    if sys.platform == "linux":
+        # a store is larger than the memory
+        directory = archive.settings.store_directory
+        assert directory is not None
+        assert not any(is_in_memory(path) for path in directory.rglob("*.fits"))
 
 
 def test_what_a_killed_process_had_in_hand_is_taken_up_by_another_at_once(

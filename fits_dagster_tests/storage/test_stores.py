@@ -19,6 +19,7 @@ from fits_dagster.errors import FileError, TransientError
 from fits_dagster.settings import S3Settings
 from fits_dagster.storage import DirectoryStore, ObjectStore, S3Store, UnsafeNameError
 from fits_dagster.storage.etag import PART_BYTES
+from fits_dagster_tests.builders.page_cache import is_in_memory
 from fits_dagster_tests.builders.s3 import SERVERS, s3_server_of
 
 
@@ -143,17 +144,6 @@ def test_a_directory_copy_with_wrong_bytes_is_refused_and_leaves_nothing(
         store.put(source, "x.fits", md5="0" * 32)
     assert caught.value.reason == "checksum_mismatch"
     assert list(store.root.iterdir()) == []
-
-
-def is_in_memory(path: Path) -> bool:
-    """Tell whether the system has the end of a file in its page cache."""
-    with path.open("rb") as file:
-        try:
-            return bool(os.preadv(file.fileno(), [bytearray(1)], path.stat().st_size - 1, os.RWF_NOWAIT))
-        except BlockingIOError:
-            return False
-        except OSError:
-            pytest.skip("this file system does not tell what it has in memory")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the page cache is asked for as Linux has it")
