@@ -43,11 +43,11 @@ class Sketches:
     def give(self, key: str, md5: str, sketch: Sketch) -> None:
         """Leave the sketch of an object of the store."""
         if isinstance(sketch, NoPreview):
-            told: dict[str, Any] = {"nothing": [sketch.reason, sketch.detail]}
+            head: dict[str, Any] = {"nothing": [sketch.reason, sketch.detail]}
             jpeg = b""
         else:
-            told, jpeg = {"info": asdict(sketch[0])}, sketch[1]
-        content = json.dumps(told).encode() + b"\n" + jpeg
+            head, jpeg = {"info": asdict(sketch[0])}, sketch[1]
+        content = json.dumps(head).encode() + b"\n" + jpeg
         place = self._some_place()
         # what cannot be left here is drawn again
         with suppress(OSError):
@@ -60,10 +60,10 @@ class Sketches:
         place = self._some_place()
         if not self._kept.take(key, md5, place):
             return None
-        head, _, jpeg = place.read_bytes().partition(b"\n")
+        line, _, jpeg = place.read_bytes().partition(b"\n")
         place.unlink()
-        told = json.loads(head)
-        return (PreviewInfo(**told["info"]), jpeg) if "info" in told else NoPreview(*told["nothing"])
+        head = json.loads(line)
+        return (PreviewInfo(**head["info"]), jpeg) if "info" in head else NoPreview(*head["nothing"])
 
     def _some_place(self) -> Path:
         return self._directory / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"

@@ -77,4 +77,6 @@ def present_md5(site: Site, name: str) -> str | None:
 
 def staged(site: Site) -> list[Path]:
     assert site.settings.staging_directory is not None
-    return [p for p in site.settings.staging_directory.rglob("*") if p.is_file()]
+    files = (p for p in site.settings.staging_directory.rglob("*") if p.is_file())
+    # a preview that ingest has drawn waits for its stage
+    return [p for p in files if p.parent.name != "sketches"]
