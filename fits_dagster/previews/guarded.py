@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fits_dagster.fits.hdu import HDU
+from fits_dagster.previews.errors import NoPreview
 from fits_dagster.previews.info import PreviewInfo
 
-__all__ = ["Drawing", "drawn_of", "rendered_for"]
+__all__ = ["Drawing", "Sketch", "drawn_of", "rendered_for"]
 
 #: What was made, and the JPEG.
 Drawing: TypeAlias = tuple[PreviewInfo, bytes]
+#: A preview, or why there is none.
+Sketch: TypeAlias = Drawing | NoPreview
 
 
 def rendered_for(path: Path, instrument: str | None, tags: frozenset[str]) -> Drawing:

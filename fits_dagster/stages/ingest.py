@@ -24,13 +24,14 @@ from fits_dagster.fits.readers import READERS
 from fits_dagster.ledger.items import WorkItem
 from fits_dagster.ledger.stage import Committed, NewVersion, NotReady, Stage, Subject
 from fits_dagster.nights import UNDATED
+from fits_dagster.previews.guarded import Sketch
 from fits_dagster.records import files
 from fits_dagster.records.files import StoredVersion
 from fits_dagster.sites import Site
 from fits_dagster.stages.new_versions import Arrival, write_versions
 from fits_dagster.stages.observation import Observation, observe, observe_and_draw
 from fits_dagster.stages.registry import followers
-from fits_dagster.stages.sketches import Sketch, Sketches
+from fits_dagster.stages.sketches import Sketches
 from fits_dagster.storage import ObjectInfo, require_md5
 from fits_dagster.storage.landing import md5_of
 

@@ -17,7 +17,7 @@ from fits_dagster.fits.reading import FileInspection, inspect_file
 from fits_dagster.fits.verify import Problem, check_structure
 from fits_dagster.metadata import Description, describe
 from fits_dagster.previews import NoPreview
-from fits_dagster.previews.guarded import Drawing, drawn_of
+from fits_dagster.previews.guarded import Sketch, drawn_of
 
 __all__ = ["Observation", "observe", "observe_and_draw"]
 
@@ -54,7 +54,7 @@ def observe(path: Path, filename: str) -> Observation:
     return _observed(inspect_file(path), filename)
 
 
-def observe_and_draw(path: Path, filename: str) -> tuple[Observation, Drawing | NoPreview | None]:
+def observe_and_draw(path: Path, filename: str) -> tuple[Observation, Sketch | None]:
     """Read a file once, describe it, and make its preview of what is then in memory.
 
     For compressed files: to decompress one takes a hundred times as long as to draw it, and is done once so.
@@ -63,7 +63,7 @@ def observe_and_draw(path: Path, filename: str) -> tuple[Observation, Drawing | 
     -------
     observation
         As of :func:`observe`.
-    drawing
+    sketch
         The preview, or why the file has none; None where drawing failed, or would take too much memory.
 
     Raises

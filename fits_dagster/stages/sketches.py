@@ -8,18 +8,15 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from fits_dagster.previews import NoPreview, PreviewInfo
-from fits_dagster.previews.guarded import Drawing
+from fits_dagster.previews.guarded import Sketch
 from fits_dagster.storage import ObjectInfo
 from fits_dagster.storage.kept import KeptCopies
 from fits_dagster.storage.landing import TEMPORARY_MARK
 
-__all__ = ["Sketch", "Sketches"]
-
-#: A preview, or why there is none.
-Sketch: TypeAlias = Drawing | NoPreview
+__all__ = ["Sketches"]
 
 #: Some thousand previews.
 _MOST_BYTES: Final = 256_000_000
